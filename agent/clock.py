@@ -1,0 +1,182 @@
+"""Time, handed in: the clocks, and one heap of timers for all devices of a process.
+
+Instants are whole milliseconds since the Unix epoch, UTC; `virtual` moves only when told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import re
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Final, Protocol
+
+__all__ = [
+    "VIRTUAL_START",
+    "Clock",
+    "RealClock",
+    "Timers",
+    "VirtualClock",
+    "format_instant",
+    "instant_of",
+    "parse_duration",
+    "parse_instant",
+]
+
+_UNITS: Final = {"us": 1, "ms": 1_000, "s": 1_000_000, "m": 60_000_000, "h": 3_600_000_000}
+_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(us|ms|s|m|h)")
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+# The instant at which the screenshots of the source document of 2015-12 were taken.
+VIRTUAL_START: Final = 1_449_778_747_000
+"""Where virtual time starts: 2015-12-10T20:19:07Z."""
+
+
+def parse_duration(text: str) -> timedelta:
+    """Read `200us`, `5ms`, `2s`, `5m` or `1h`.
+
+    Raises ValueError with the accepted forms where `text` is none of them.
+    """
+    match = _DURATION.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(f"{text!r} is not a duration; write one as 200us, 5ms, 2s, 5m or 1h")
+    return timedelta(microseconds=float(match[1]) * _UNITS[match[2]])
+
+
+def instant_of(moment: datetime) -> int:
+    """Milliseconds since the epoch; `moment` must know its zone."""
+    return (moment - _EPOCH) // timedelta(milliseconds=1)
+
+
+def parse_instant(text: str) -> int:
+    """Read an ISO 8601 instant in UTC. Raises ValueError where it is not one."""
+    moment = datetime.fromisoformat(text)
+    if moment.utcoffset() != timedelta(0):
+        raise ValueError(f"{text!r} is not an instant in UTC")
+    return instant_of(moment)
+
+
+def format_instant(instant: int) -> str:
+    """ISO 8601 UTC with whole seconds, or with three decimals where there is a fraction."""
+    seconds, millis = divmod(instant, 1000)
+    text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+    return f"{text}.{millis:03}Z" if millis else f"{text}Z"
+
+
+class Clock(Protocol):
+    """Where everybody reads the time."""
+
+    def now(self) -> int:
+        """Milliseconds since the epoch."""
+
+    def delay(self, instant: int) -> float | None:
+        """Real seconds until `instant`; None where it never comes by waiting."""
+
+
+class RealClock:
+    """The time of day, or, with `speed`, time that starts now and runs so many times as fast."""
+
+    def __init__(self, speed: float = 1.0) -> None:
+        self.speed = speed
+        self._started = time.monotonic()
+        self._origin = time.time()
+
+    def now(self) -> int:
+        """Milliseconds since the epoch; never goes back while the process lives."""
+        passed = (time.monotonic() - self._started) * self.speed
+        return int((self._origin + passed) * 1000)
+
+    def delay(self, instant: int) -> float:
+        """Real seconds until `instant`."""
+        return max(0.0, (instant - self.now()) / 1000 / self.speed)
+
+
+class VirtualClock:
+    """Time that moves only when told."""
+
+    def __init__(self, start: int = VIRTUAL_START) -> None:
+        self._now = start
+
+    def now(self) -> int:
+        """Milliseconds since the epoch."""
+        return self._now
+
+    def delay(self, instant: int) -> float | None:
+        """0 for what is due, None for what is not: waiting does not bring it."""
+        return 0.0 if instant <= self._now else None
+
+    def move(self, instant: int) -> None:
+        """Set the time; it never goes back."""
+        self._now = max(self._now, instant)
+
+
+class Timers:
+    """One heap and at most one event-loop timer, however many devices wait.
+
+    A timer has a name under which it can be armed anew or cancelled. Timers due at the same
+    instant fire in the order of their names, so that a run does not hang on who armed first.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._heap: list[tuple[int, tuple[str, str]]] = []
+        self._armed: dict[tuple[str, str], tuple[int, Callable[[], None]]] = {}
+        self._handle: asyncio.TimerHandle | None = None
+        self._handle_at: int | None = None
+
+    def arm(self, owner: str, name: str, at: int, fire: Callable[[], None]) -> None:
+        """Call `fire` at instant `at`. One armed before under this name is forgotten."""
+        key = (owner, name)
+        self._armed[key] = (at, fire)
+        heapq.heappush(self._heap, (at, key))
+        if self._handle_at is None or at < self._handle_at:
+            self._schedule()
+
+    def cancel(self, owner: str, name: str) -> None:
+        """Forget a timer; nothing happens where there is none."""
+        self._armed.pop((owner, name), None)
+
+    def next_at(self) -> int | None:
+        """The instant of the next timer, None where nobody waits."""
+        while self._heap:
+            at, key = self._heap[0]
+            armed = self._armed.get(key)
+            if armed is not None and armed[0] == at:
+                return at
+            heapq.heappop(self._heap)
+        return None
+
+    def fire_due(self) -> int:
+        """Fire what is due now, in order; returns how many fired."""
+        fired = 0
+        while (at := self.next_at()) is not None and at <= self._clock.now():
+            _, key = heapq.heappop(self._heap)
+            _, fire = self._armed.pop(key)
+            fire()
+            fired += 1
+        return fired
+
+    def close(self) -> None:
+        """Let go of the event loop."""
+        if self._handle is not None:
+            self._handle.cancel()
+        self._handle = self._handle_at = None
+        self._armed.clear()
+        self._heap.clear()
+
+    def _schedule(self) -> None:
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = self._handle_at = None
+        at = self.next_at()
+        delay = None if at is None else self._clock.delay(at)
+        if delay is not None:
+            self._handle_at = at
+            self._handle = asyncio.get_running_loop().call_later(delay, self._on_time)
+
+    def _on_time(self) -> None:
+        self._handle = self._handle_at = None
+        self.fire_due()
+        self._schedule()

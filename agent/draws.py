@@ -1,0 +1,36 @@
+"""What a device draws: numbered bits and passcode digests, from its own stream (seed, id).
+
+A draw is addressed by its number, not by how many came before it in this process: the same seed,
+device and number give the same bits after a restart, in another worker, or in another order. That
+is what lets a stored result name its temporary passcode without holding it.
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+
+__all__ = ["DeviceDraws"]
+
+_DRAW_BYTES = 64
+
+
+class DeviceDraws:
+    """The stream of one device."""
+
+    __slots__ = ("_key",)
+
+    def __init__(self, seed: int, device_id: str) -> None:
+        self._key = blake2b(f"{seed}/{device_id}".encode(), digest_size=32).digest()
+
+    def bits(self, purpose: str, number: int) -> int:
+        """512 uniform bits: draw `number` (from 1 on) of those made for `purpose`."""
+        stream = blake2b(f"{purpose}/{number}".encode(), key=self._key, digest_size=_DRAW_BYTES)
+        return int.from_bytes(stream.digest())
+
+    def digest(self, passcode: str) -> str:
+        """The passcode's fingerprint on this device: equal for equal passcodes, else nothing told.
+
+        Keyed by the seed, so that a state file alone does not give a four-digit passcode away to
+        whoever tries all ten thousand.
+        """
+        return blake2b(b"passcode/" + passcode.encode(), key=self._key, digest_size=16).hexdigest()

@@ -1,0 +1,210 @@
+"""Passcodes: what one is made of, which a policy takes, and how a temporary one is drawn.
+
+Pure functions. A passcode in clear passes through here and stays nowhere: what is kept of one is a
+`Secret` (its digest and traits), and a temporary one is named by a `PasscodeRef`, the draw that
+made it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from enum import StrEnum
+from typing import Protocol
+
+from platforms.profile import Alphabet, Bound, ComplexCharacters, PasscodeRules
+
+__all__ = [
+    "Draws",
+    "PasscodePolicy",
+    "PasscodeRef",
+    "PasscodeSpec",
+    "Traits",
+    "Violation",
+    "out_of_bounds",
+    "reveal",
+    "temporary_spec",
+    "traits_of",
+    "violations",
+]
+
+# Without 0/O, 1/l/I: a temporary passcode is read from one screen and typed into another.
+_SMALL = "abcdefghijkmnopqrstuvwxyz"
+_CAPITALS = "ABCDEFGHJKLMNPQRSTUVWXYZ"
+_DIGITS = "0123456789"
+_DIGITS_IN_TEXT = "23456789"
+_SYMBOLS = "!#$%&*+-=?@"
+
+
+class Draws(Protocol):
+    """The randomness handed to the state machine: see `agent.draws.DeviceDraws`."""
+
+    def bits(self, purpose: str, number: int) -> int:
+        """512 uniform bits: draw `number` of those made for `purpose`."""
+
+    def digest(self, passcode: str) -> str:
+        """The passcode's fingerprint on this device."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PasscodePolicy:
+    """A passcode policy; None leaves a setting to the platform.
+
+    `history` counts passcodes, `max_inactivity_minutes` minutes (0: never), `max_age_days` days
+    (0: never), `max_failed_attempts` attempts (0: never wipes).
+    """
+
+    min_length: int | None = None
+    require_alphanumeric: bool | None = None
+    min_complex_characters: int | None = None
+    allow_simple: bool | None = None
+    history: int | None = None
+    max_failed_attempts: int | None = None
+    max_inactivity_minutes: int | None = None
+    max_age_days: int | None = None
+
+    @property
+    def asks_for_something(self) -> bool:
+        """Whether any setting is made: a policy without one lifts what was in force."""
+        return any(getattr(self, f.name) is not None for f in fields(self))
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What may be known of a passcode without knowing it."""
+
+    length: int
+    digits: bool
+    small: bool
+    capitals: bool
+    symbols: int
+    simple: bool
+
+    @property
+    def classes(self) -> int:
+        """How many of digits, small letters, capitals and symbols occur."""
+        return self.digits + self.small + self.capitals + (self.symbols > 0)
+
+
+class Violation(StrEnum):
+    """Why a passcode is refused, in the words the screen shows."""
+
+    TOO_SHORT = "The passcode is too short."
+    TOO_LONG = "The passcode is too long."
+    NOT_ALPHANUMERIC = "The passcode must contain both letters and digits."
+    TOO_FEW_COMPLEX = "The passcode must contain more complex characters."
+    SIMPLE = "The passcode must not repeat or count up or down."
+    REUSED = "The passcode was used before."
+
+
+@dataclass(frozen=True, slots=True)
+class PasscodeSpec:
+    """What a temporary passcode must be: its length, and character classes that all occur.
+
+    `classes` is a string of letters: `d` digits, `l` letters of either case, `s` small letters,
+    `c` capitals, `y` symbols.
+    """
+
+    length: int
+    classes: str
+
+
+@dataclass(frozen=True, slots=True)
+class PasscodeRef:
+    """A temporary passcode by the draw that makes it: `reveal` gives it in clear."""
+
+    draw: int
+    spec: PasscodeSpec
+
+
+def traits_of(passcode: str) -> Traits:
+    """The traits of a passcode in clear."""
+    symbols = sum(not c.isalnum() for c in passcode)
+    return Traits(
+        length=len(passcode),
+        digits=any(c.isdigit() for c in passcode),
+        small=any(c.isalpha() and not c.isupper() for c in passcode),
+        capitals=any(c.isupper() for c in passcode),
+        symbols=symbols,
+        simple=_is_simple(passcode),
+    )
+
+
+def _is_simple(passcode: str) -> bool:
+    """Whether it repeats one character (1111) or counts up or down all the way (1234, dcba)."""
+    steps = {ord(b) - ord(a) for a, b in zip(passcode, passcode[1:], strict=False)}
+    return steps in ({0}, {1}, {-1})
+
+
+def violations(
+    traits: Traits, policy: PasscodePolicy | None, rules: PasscodeRules
+) -> list[Violation]:
+    """What `policy` and the platform's own limit have against a passcode; empty where nothing."""
+    found = []
+    if traits.length > rules.max_length:
+        found.append(Violation.TOO_LONG)
+    if policy is None:
+        return found
+    if traits.length < (policy.min_length or 0):
+        found.append(Violation.TOO_SHORT)
+    if policy.require_alphanumeric and not (traits.digits and (traits.small or traits.capitals)):
+        found.append(Violation.NOT_ALPHANUMERIC)
+    by_symbols = rules.complex_characters is ComplexCharacters.SYMBOLS
+    complex_characters = traits.symbols if by_symbols else traits.classes
+    if complex_characters < (policy.min_complex_characters or 0):
+        found.append(Violation.TOO_FEW_COMPLEX)
+    if policy.allow_simple is False and traits.simple:
+        found.append(Violation.SIMPLE)
+    return found
+
+
+def out_of_bounds(policy: PasscodePolicy, rules: PasscodeRules) -> Iterator[tuple[str, int, Bound]]:
+    """The settings that the platform does not take, each as (field, value, what it takes)."""
+    bounds = {
+        "min_length": rules.min_length,
+        "min_complex_characters": rules.min_complex,
+        "history": rules.history,
+        "max_failed_attempts": rules.max_failed_attempts,
+        "max_inactivity_minutes": rules.max_inactivity,
+        "max_age_days": rules.max_age_days,
+    }
+    for name, bound in bounds.items():
+        value = getattr(policy, name)
+        if value is not None and not bound.holds(value):
+            yield name, value, bound
+
+
+def temporary_spec(
+    alphabet: Alphabet, default_length: int, policy: PasscodePolicy | None
+) -> PasscodeSpec:
+    """What a temporary passcode must be to obey `policy` and hold one of each of its kinds."""
+    policy = policy or PasscodePolicy()
+    complex_characters = policy.min_complex_characters or 0
+    with_letters = alphabet is Alphabet.LETTERS_AND_DIGITS or bool(policy.require_alphanumeric)
+    classes = "dl" if with_letters else "d"
+    if complex_characters > len(classes):
+        classes = "dscy"[:complex_characters]
+    return PasscodeSpec(max(default_length, policy.min_length or 0, len(classes)), classes)
+
+
+def reveal(ref: PasscodeRef, draws: Draws) -> str:
+    """The temporary passcode in clear. Only what goes into `newPasscode` may hold it."""
+    bits = draws.bits("passcode", ref.draw)
+    kinds = {
+        "d": _DIGITS if ref.spec.classes == "d" else _DIGITS_IN_TEXT,
+        "l": _SMALL + _CAPITALS,
+        "s": _SMALL,
+        "c": _CAPITALS,
+        "y": _SYMBOLS,
+    }
+    required = [kinds[c] for c in ref.spec.classes]
+    anything = "".join(required)
+    characters = []
+    for n in range(ref.spec.length):
+        alphabet = required[n] if n < len(required) else anything
+        bits, index = divmod(bits, len(alphabet))
+        characters.append(alphabet[index])
+    for n in range(len(characters) - 1, 0, -1):
+        bits, other = divmod(bits, n + 1)
+        characters[n], characters[other] = characters[other], characters[n]
+    return "".join(characters)

@@ -1,0 +1,94 @@
+"""Android 4 to 6 (API level 23 and below), managed by a device administrator."""
+
+from types import MappingProxyType
+
+from platforms.profile import (
+    Action,
+    Alphabet,
+    Bound,
+    LockRule,
+    Management,
+    NativeCase,
+    PasscodeRules,
+    PlatformProfile,
+    ResetOutcome,
+    ResetRule,
+    ScreenMessage,
+    Source,
+    WipeRule,
+    WithoutPasscode,
+)
+
+
+def _answer(call: str, status: str) -> MappingProxyType[str, object]:
+    return MappingProxyType({"protocol": "android-device-admin", "call": call, "status": status})
+
+
+ANDROID = PlatformProfile(
+    id="android",
+    title="Android",
+    reset=ResetRule(
+        outcome=ResetOutcome.TEMPORARY,
+        rule="Removes the passcode and sets a temporary one of letters and digits, shown to the"
+        " user in the Company Portal website.",
+        portal_explains="Removes the existing passcode and creates a temporary passcode with both"
+        " letters and numbers",
+        alphabet=Alphabet.LETTERS_AND_DIGITS,
+        default_length=6,
+        shown_to_user=frozenset(Management),
+        escrow=frozenset({Management.HYBRID}),
+        screen=ScreenMessage(
+            "New temporary passcode", "A new temporary passcode was set on this device."
+        ),
+        source=Source(
+            "Reset passcode via the Company Portal website, 2015-12; Intune documentation"
+            " 2017-01-23, reset your device passcode from the Company Portal website",
+            assumption="the temporary passcode has six characters, and the reset leaves the lock"
+            " screen as it was",
+        ),
+    ),
+    lock=LockRule(
+        rule="Locks, with or without a passcode.",
+        without_passcode=WithoutPasscode.LOCKS,
+        source=Source(
+            "Passcode reset and remote lock (Intune console)",
+            assumption="a device without a passcode locks as well",
+        ),
+    ),
+    passcode=PasscodeRules(
+        min_length=Bound(0, 16),
+        min_complex=Bound(0, 4),
+        history=Bound(0, 50),
+        max_failed_attempts=Bound(0, 999),
+        max_inactivity=Bound(0, 999),
+        max_age_days=Bound(0, 730),
+        max_length=16,
+        history_counts_current=True,
+        wipe=WipeRule.REACHED,
+        source=Source(
+            "Android DevicePolicyManager (passwords have 16 characters at most)",
+            assumption="the upper bounds of history, attempts, inactivity and age are those of"
+            " Intune's other platforms; the history counts the current passcode",
+        ),
+    ),
+    native=MappingProxyType(
+        {
+            (Action.RESET_PASSCODE, NativeCase.DONE): _answer("resetPassword", "true"),
+            (Action.REMOTE_LOCK, NativeCase.DONE): _answer("lockNow", "true"),
+            (Action.REMOTE_LOCK, NativeCase.NO_PASSCODE): _answer("lockNow", "true"),
+            (Action.SYNC_DEVICE, NativeCase.DONE): _answer("isAdminActive", "true"),
+            (Action.APPLY_PASSCODE_POLICY, NativeCase.DONE): _answer("setPasswordQuality", "true"),
+            (Action.APPLY_PASSCODE_POLICY, NativeCase.POLICY_VIOLATION): _answer(
+                "setPasswordQuality", "false"
+            ),
+        }
+    ),
+    sources=MappingProxyType(
+        {
+            "native": Source(
+                "Android DevicePolicyManager.resetPassword: true when the password was applied",
+                assumption="lockNow returns nothing on a real device; its success is given as true",
+            ),
+        }
+    ),
+)

@@ -1,0 +1,241 @@
+"""What a platform is, as data: the frozen `PlatformProfile` and its parts.
+
+Everything in which two platforms differ is a field here; the state machine reads the fields and
+never asks for a platform's name. Nothing in this room does I/O, reads a clock or draws numbers.
+Durations are whole seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+
+__all__ = [
+    "Action",
+    "Alphabet",
+    "Biometric",
+    "BiometricConsequence",
+    "Bound",
+    "ComplexCharacters",
+    "LockRule",
+    "Management",
+    "NativeCase",
+    "PasscodeRules",
+    "PlatformProfile",
+    "ResetOutcome",
+    "ResetRule",
+    "ScreenMessage",
+    "Source",
+    "WipeRule",
+    "WithoutPasscode",
+]
+
+
+class Management(StrEnum):
+    """How a device is managed."""
+
+    STANDALONE = "standalone"
+    HYBRID = "hybrid"
+    EXCHANGE_ACTIVESYNC = "exchange_activesync"
+
+
+class Action(StrEnum):
+    """A command's `actionName`, in Microsoft Graph's words."""
+
+    RESET_PASSCODE = "resetPasscode"
+    REMOTE_LOCK = "remoteLock"
+    SYNC_DEVICE = "syncDevice"
+    APPLY_PASSCODE_POLICY = "applyPasscodePolicy"
+
+
+class Biometric(StrEnum):
+    """A way to open a device without typing; also the key in a state's `biometrics`."""
+
+    TOUCH_ID = "touchId"
+    FACE = "face"
+
+
+class ResetOutcome(StrEnum):
+    """What a passcode reset leaves behind."""
+
+    REMOVES = "removes"
+    TEMPORARY = "temporary"
+    NOT_SUPPORTED = "notSupported"
+
+
+class Alphabet(StrEnum):
+    """What a temporary passcode is made of."""
+
+    DIGITS = "digits"
+    LETTERS_AND_DIGITS = "lettersAndDigits"
+
+
+class BiometricConsequence(StrEnum):
+    """What an action does to enrolled biometrics."""
+
+    KEPT = "kept"
+    MUST_ENROLL = "mustEnroll"
+    BLOCKED = "blocked"
+
+
+class WithoutPasscode(StrEnum):
+    """What a remote lock does on a device that has no passcode."""
+
+    LOCKS = "locks"
+    REFUSED = "refused"
+
+
+class WipeRule(StrEnum):
+    """When `maxFailedAttempts` wipes: on the attempt that reaches it, or on the one beyond."""
+
+    REACHED = "reached"
+    EXCEEDED = "exceeded"
+
+
+class ComplexCharacters(StrEnum):
+    """What `minComplexCharacters` counts."""
+
+    SYMBOLS = "symbols"
+    """Characters that are neither letters nor digits (iOS)."""
+    CLASSES = "classes"
+    """How many of digits, small letters, capitals and symbols occur (Windows)."""
+
+
+class NativeCase(StrEnum):
+    """The situations for which a platform's own protocol has an answer of its own."""
+
+    DONE = "done"
+    NO_PASSCODE = "noPasscode"
+    WRONG_USER = "wrongUser"
+    NOT_SUPPORTED = "notSupported"
+    POLICY_VIOLATION = "policyViolation"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a rule stands. `assumption` names what the sources leave open and was chosen here."""
+
+    cite: str
+    assumption: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ScreenMessage:
+    """What appears on the device's own screen. `buttons` are input names."""
+
+    title: str
+    body: str
+    buttons: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResetRule:
+    """What `resetPasscode` does.
+
+    `shown_to_user` and `escrow` say under which management the temporary passcode stands in the
+    result (the portal's "New Passcode") and goes to the administrator's console. `grace` is how
+    long the user may go without a passcode afterwards, in seconds; None where there is no such
+    limit.
+    """
+
+    outcome: ResetOutcome
+    rule: str
+    portal_explains: str
+    source: Source
+    message: str = "Passcode successfully reset"
+    alphabet: Alphabet | None = None
+    default_length: int = 0
+    shown_to_user: frozenset[Management] = frozenset()
+    escrow: frozenset[Management] = frozenset()
+    locks: bool = False
+    grace: int | None = None
+    screen: ScreenMessage | None = None
+    biometrics: BiometricConsequence = BiometricConsequence.KEPT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LockRule:
+    """What `remoteLock` does."""
+
+    rule: str
+    source: Source
+    message: str = "Device successfully locked"
+    enrolling_user_only: bool = False
+    without_passcode: WithoutPasscode = WithoutPasscode.LOCKS
+    biometrics: BiometricConsequence = BiometricConsequence.KEPT
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """The values that a policy setting may take, both ends included."""
+
+    low: int
+    high: int
+
+    def holds(self, value: int) -> bool:
+        """Whether `value` is within the bound."""
+        return self.low <= value <= self.high
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PasscodeRules:
+    """How the platform treats passcode policy, history and wrong attempts.
+
+    `attempt_delays` are (failed attempts, seconds): from that many failures on, the lock screen
+    takes no passcode for so long. `policy_grace` is the time, in seconds, a user has to satisfy a
+    policy that the present passcode does not; None makes the device noncompliant at once.
+    """
+
+    min_length: Bound
+    min_complex: Bound
+    history: Bound
+    max_failed_attempts: Bound
+    max_inactivity: Bound
+    max_age_days: Bound
+    max_length: int
+    source: Source
+    complex_characters: ComplexCharacters = ComplexCharacters.CLASSES
+    history_counts_current: bool = False
+    cleared_enters_history: bool = True
+    wipe: WipeRule = WipeRule.REACHED
+    attempt_delays: tuple[tuple[int, int], ...] = ()
+    policy_grace: int | None = None
+    requirement_screen: ScreenMessage = ScreenMessage(
+        "Passcode Requirement", "Your organization requires a new passcode."
+    )
+    deadline_screen: ScreenMessage = ScreenMessage(
+        "Passcode Requirement", "You must set a passcode now."
+    )
+    expired_screen: ScreenMessage = ScreenMessage(
+        "Passcode Expired", "Your passcode has expired. Set a new one."
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlatformProfile:
+    """One platform: how it resets, locks, opens, and what its own protocol answers.
+
+    `sign_in` is true where the lock screen opens by signing a user in (Windows RT family);
+    `sets_passcode_without_unlock` where the screen to set one is reachable on a locked device that
+    has none (iOS). `biometrics_blocked_by_restart` is true where a restart asks for the passcode
+    before a biometric is taken again. `native` gives, by action and case, the JSON object that the
+    platform's protocol would have answered; None where its protocol is never reached.
+    """
+
+    id: str
+    title: str
+    reset: ResetRule
+    lock: LockRule
+    passcode: PasscodeRules
+    native: Mapping[tuple[Action, NativeCase], Mapping[str, object]]
+    biometrics: frozenset[Biometric] = frozenset()
+    biometrics_blocked_by_restart: bool = False
+    sign_in: bool = False
+    sets_passcode_without_unlock: bool = False
+    sources: Mapping[str, Source] = field(default_factory=lambda: MappingProxyType({}))
+
+    def native_answer(self, action: Action, case: NativeCase) -> Mapping[str, object] | None:
+        """What the platform's own protocol answers to `action` in `case`, if it is asked at all."""
+        return self.native.get((action, case))

@@ -1,0 +1,75 @@
+"""Windows 10 Mobile, managed over its RemoteLock CSP and the Policy CSP."""
+
+from dataclasses import replace
+from types import MappingProxyType
+
+from platforms.profile import (
+    Alphabet,
+    Biometric,
+    Bound,
+    LockRule,
+    Management,
+    PlatformProfile,
+    ResetOutcome,
+    ResetRule,
+    ScreenMessage,
+    Source,
+    WithoutPasscode,
+)
+from platforms.windows import DEVICE_LOCK_CSP, REMOTE_LOCK_CSP
+
+WINDOWS_10_MOBILE = PlatformProfile(
+    id="windows_10_mobile",
+    title="Windows 10 Mobile",
+    reset=ResetRule(
+        outcome=ResetOutcome.TEMPORARY,
+        rule="Removes the passcode and sets a temporary one of letters and digits. Windows Hello"
+        " face keeps working.",
+        portal_explains="Removes the existing passcode and creates a temporary passcode with both"
+        " letters and numbers. If you're using Windows Hello facial recognition to log in, it will"
+        " still be supported.",
+        alphabet=Alphabet.LETTERS_AND_DIGITS,
+        default_length=6,
+        shown_to_user=frozenset(Management),
+        escrow=frozenset({Management.HYBRID}),
+        locks=True,
+        screen=ScreenMessage("Password reset", "Your password was reset."),
+        source=Source(
+            "Intune documentation 2017-01-23, reset your device passcode from the Company Portal"
+            " website; RemoteLock CSP, LockAndResetPIN",
+            assumption="the temporary passcode has six characters",
+        ),
+    ),
+    lock=LockRule(
+        rule="Locks. Without a passcode the command is ignored: passcodeNotSet, SyncML 405.",
+        without_passcode=WithoutPasscode.REFUSED,
+        source=Source(
+            "Intune documentation 2016-07-21, remote lock; RemoteLock CSP, Lock: 405 where no PIN"
+            " is set",
+            assumption="Windows Hello face opens the device after a remote lock",
+        ),
+    ),
+    passcode=replace(
+        DEVICE_LOCK_CSP,
+        min_length=Bound(4, 16),
+        max_length=127,
+        source=Source(
+            "Policy CSP, DeviceLock: the history includes the current password; a phone wipes on"
+            " reaching MaxDevicePasswordFailedAttempts"
+        ),
+    ),
+    native=REMOTE_LOCK_CSP,
+    biometrics=frozenset({Biometric.FACE}),
+    sources=MappingProxyType(
+        {
+            "biometrics": Source(
+                "Intune documentation 2017-01-23: Windows Hello will still be supported",
+                assumption="a restart does not ask for the passcode before a face is taken",
+            ),
+            "native": Source(
+                "RemoteLock CSP and Policy CSP",
+                assumption="a policy out of bounds, a configuration failure, is answered with 500",
+            ),
+        }
+    ),
+)

@@ -1,0 +1,35 @@
+"""Windows Phone 8: as 8.1 does, so far as the sources tell."""
+
+from dataclasses import replace
+
+from platforms.profile import Source
+from platforms.windows_phone_8_1 import WINDOWS_PHONE_8_1
+
+WINDOWS_PHONE_8 = replace(
+    WINDOWS_PHONE_8_1,
+    id="windows_phone_8",
+    title="Windows Phone 8",
+    reset=replace(
+        WINDOWS_PHONE_8_1.reset,
+        source=Source(
+            "Passcode reset and remote lock (Intune console): Windows Phone 8 and Windows Phone"
+            " 8.1, supported",
+            assumption="the reset is that of Windows Phone 8.1 in every detail",
+        ),
+    ),
+    lock=replace(
+        WINDOWS_PHONE_8_1.lock,
+        source=Source(
+            "Passcode reset and remote lock (Intune console): Windows Phone 8 and Windows Phone"
+            " 8.1, supported",
+            assumption="without a passcode the command is ignored as on Windows 10 Mobile",
+        ),
+    ),
+    passcode=replace(
+        WINDOWS_PHONE_8_1.passcode,
+        source=Source(
+            "DeviceLock CSP (Windows Phone 8.1)",
+            assumption="Windows Phone 8 has the bounds of Windows Phone 8.1",
+        ),
+    ),
+)

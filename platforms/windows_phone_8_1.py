@@ -1,0 +1,60 @@
+"""Windows Phone 8.1, managed over its RemoteLock and DeviceLock CSPs."""
+
+from types import MappingProxyType
+
+from platforms.profile import (
+    Alphabet,
+    LockRule,
+    Management,
+    PlatformProfile,
+    ResetOutcome,
+    ResetRule,
+    ScreenMessage,
+    Source,
+    WithoutPasscode,
+)
+from platforms.windows import DEVICE_LOCK_CSP, REMOTE_LOCK_CSP
+
+WINDOWS_PHONE_8_1 = PlatformProfile(
+    id="windows_phone_8_1",
+    title="Windows Phone 8.1",
+    reset=ResetRule(
+        outcome=ResetOutcome.TEMPORARY,
+        rule="Removes the passcode and sets a temporary one of digits. Standalone: shown to the"
+        " user in the Company Portal website. Hybrid: shown by the administrator's console alone,"
+        " and only if a passcode reset had been done on that device before.",
+        portal_explains="Removes the existing passcode and creates a temporary passcode with"
+        " numbers.",
+        alphabet=Alphabet.DIGITS,
+        default_length=6,
+        shown_to_user=frozenset({Management.STANDALONE, Management.EXCHANGE_ACTIVESYNC}),
+        escrow=frozenset({Management.HYBRID}),
+        locks=True,
+        screen=ScreenMessage("Password reset", "Your password was reset."),
+        source=Source(
+            "Reset passcode via the Company Portal website, 2015-12; Intune documentation"
+            " 2017-01-23, reset your device passcode from the Company Portal website; RemoteLock"
+            " CSP, LockAndResetPIN",
+            assumption="the temporary passcode has six digits; under Exchange ActiveSync the"
+            " result shows it, as standalone does",
+        ),
+    ),
+    lock=LockRule(
+        rule="Locks. Without a passcode the command is ignored: passcodeNotSet, SyncML 405.",
+        without_passcode=WithoutPasscode.REFUSED,
+        source=Source(
+            "Passcode reset and remote lock (Intune console); RemoteLock CSP, Lock",
+            assumption="Windows Phone 8.1 answers 405 without a passcode as Windows 10 Mobile does",
+        ),
+    ),
+    passcode=DEVICE_LOCK_CSP,
+    native=REMOTE_LOCK_CSP,
+    sources=MappingProxyType(
+        {
+            "native": Source(
+                "RemoteLock CSP and DeviceLock CSP",
+                assumption="a policy out of bounds, a configuration failure, is answered with 500",
+            ),
+        }
+    ),
+)

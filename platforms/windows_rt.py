@@ -1,0 +1,87 @@
+"""Windows RT: no passcode reset, and a remote lock for the enrolling user only."""
+
+from types import MappingProxyType
+
+from platforms.profile import (
+    Action,
+    Bound,
+    LockRule,
+    NativeCase,
+    PasscodeRules,
+    PlatformProfile,
+    ResetOutcome,
+    ResetRule,
+    Source,
+    WipeRule,
+    WithoutPasscode,
+)
+from platforms.windows import syncml
+
+_CONSOLE = "Passcode reset and remote lock (Intune console)"
+
+WINDOWS_RT = PlatformProfile(
+    id="windows_rt",
+    title="Windows RT",
+    reset=ResetRule(
+        outcome=ResetOutcome.NOT_SUPPORTED,
+        rule="Not supported: nothing changes on the device, and the portal has no Reset Passcode"
+        " button.",
+        portal_explains="You can't reset the passcode of this device here. Contact your IT admin.",
+        message="Passcode reset is not supported on this device. Contact your IT admin.",
+        source=Source(f"{_CONSOLE}: not supported"),
+    ),
+    lock=LockRule(
+        rule="Locks if the current user of the device is the user who enrolled it; else wrongUser.",
+        enrolling_user_only=True,
+        without_passcode=WithoutPasscode.LOCKS,
+        source=Source(
+            f"{_CONSOLE}: supported if the current user of the device is the same user who"
+            " enrolled the device",
+            assumption="a device without a passcode locks as well",
+        ),
+    ),
+    passcode=PasscodeRules(
+        min_length=Bound(1, 14),
+        min_complex=Bound(1, 4),
+        history=Bound(0, 50),
+        max_failed_attempts=Bound(0, 999),
+        max_inactivity=Bound(0, 999),
+        max_age_days=Bound(0, 730),
+        max_length=127,
+        history_counts_current=True,
+        wipe=WipeRule.REACHED,
+        source=Source(
+            "Policy CSP, DeviceLock",
+            assumption="all bounds; that the device wipes itself on reaching the limit (a PC asks"
+            " for its BitLocker recovery key)",
+        ),
+    ),
+    native=MappingProxyType(
+        {
+            (Action.REMOTE_LOCK, NativeCase.DONE): syncml("./Vendor/MSFT/RemoteLock/Lock", "200"),
+            (Action.REMOTE_LOCK, NativeCase.NO_PASSCODE): syncml(
+                "./Vendor/MSFT/RemoteLock/Lock", "200"
+            ),
+            (Action.REMOTE_LOCK, NativeCase.WRONG_USER): syncml(
+                "./Vendor/MSFT/RemoteLock/Lock", "500"
+            ),
+            (Action.SYNC_DEVICE, NativeCase.DONE): syncml("./DevInfo", "200"),
+            (Action.APPLY_PASSCODE_POLICY, NativeCase.DONE): syncml(
+                "./Vendor/MSFT/Policy/Config/DeviceLock", "200"
+            ),
+            (Action.APPLY_PASSCODE_POLICY, NativeCase.POLICY_VIOLATION): syncml(
+                "./Vendor/MSFT/Policy/Config/DeviceLock", "500"
+            ),
+        }
+    ),
+    sign_in=True,
+    sources=MappingProxyType(
+        {
+            "native": Source(
+                "OMA DM SyncML status codes",
+                assumption="which status a lock by another user than the enrolling one gives, and"
+                " that a reset, which has no node, is never sent",
+            ),
+        }
+    ),
+)

@@ -1,0 +1,7 @@
+"""Windows RT 8.1: the rules of Windows RT, which the sources give it in the same words."""
+
+from dataclasses import replace
+
+from platforms.windows_rt import WINDOWS_RT
+
+WINDOWS_RT_8_1 = replace(WINDOWS_RT, id="windows_rt_8_1", title="Windows RT 8.1")
