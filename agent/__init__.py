@@ -1,0 +1,1 @@
+"""One device: its state, the machine that changes it, its passcode policy, clock and runner."""

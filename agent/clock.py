@@ -10,7 +10,7 @@ import heapq
 import re
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Final, Protocol
 
 __all__ = [
@@ -19,15 +19,11 @@ __all__ = [
     "RealClock",
     "Timers",
     "VirtualClock",
-    "format_instant",
-    "instant_of",
     "parse_duration",
-    "parse_instant",
 ]
 
 _UNITS: Final = {"us": 1, "ms": 1_000, "s": 1_000_000, "m": 60_000_000, "h": 3_600_000_000}
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(us|ms|s|m|h)")
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 # The instant at which the screenshots of the source document of 2015-12 were taken.
 VIRTUAL_START: Final = 1_449_778_747_000
@@ -43,26 +39,6 @@ def parse_duration(text: str) -> timedelta:
     if match is None:
         raise ValueError(f"{text!r} is not a duration; write one as 200us, 5ms, 2s, 5m or 1h")
     return timedelta(microseconds=float(match[1]) * _UNITS[match[2]])
-
-
-def instant_of(moment: datetime) -> int:
-    """Milliseconds since the epoch; `moment` must know its zone."""
-    return (moment - _EPOCH) // timedelta(milliseconds=1)
-
-
-def parse_instant(text: str) -> int:
-    """Read an ISO 8601 instant in UTC. Raises ValueError where it is not one."""
-    moment = datetime.fromisoformat(text)
-    if moment.utcoffset() != timedelta(0):
-        raise ValueError(f"{text!r} is not an instant in UTC")
-    return instant_of(moment)
-
-
-def format_instant(instant: int) -> str:
-    """ISO 8601 UTC with whole seconds, or with three decimals where there is a fraction."""
-    seconds, millis = divmod(instant, 1000)
-    text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
-    return f"{text}.{millis:03}Z" if millis else f"{text}Z"
 
 
 class Clock(Protocol):

@@ -1,6 +1,6 @@
 """What a step makes a device do: values that the runner carries out, in their order.
 
-`PublishState`, notifications, escrow, then the result: who sees a result can read the state it left.
+State, notifications, escrow, then the result: who sees a result can read the state it left.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from enum import StrEnum
+from itertools import pairwise
 from typing import Protocol
 
 from platforms.profile import Alphabet, Bound, ComplexCharacters, PasscodeRules
@@ -132,7 +133,7 @@ def traits_of(passcode: str) -> Traits:
 
 def _is_simple(passcode: str) -> bool:
     """Whether it repeats one character (1111) or counts up or down all the way (1234, dcba)."""
-    steps = {ord(b) - ord(a) for a, b in zip(passcode, passcode[1:], strict=False)}
+    steps = {ord(b) - ord(a) for a, b in pairwise(passcode)}
     return steps in ({0}, {1}, {-1})
 
 

@@ -1,0 +1,868 @@
+"""The state machine of one device: `step(state, event, now, rng) -> (state, effects)`.
+
+Theory of operation. Everything that changes a device's state stands in this file. It does no I/O
+and knows no wire, clock or source of randomness: the instant and the draws are handed in, what the
+device does comes back as effects, and the platform is data (`platforms.profile`). So the same
+events give the same run, in a test, in virtual time, or after a restart.
+
+Tables at the end map each action, input, timer and simulation to its handler. A handler for a
+command or input gives an `_Outcome`; `_finish` turns that into a stored result and the effects, in
+the order of the contract: state, notifications, escrow, result. Timers are read off the state
+(`timers`), never kept beside it, so that a state loaded from a file knows what it waits for.
+
+Commands are done one at a time, in the order they came. One that takes its time (`reaction`) is the
+state's `work` until its timer fires; those behind it wait in `inbox`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from agent.effects import (
+    ArmTimer,
+    CancelTimer,
+    Effect,
+    PublishAnswer,
+    PublishEscrow,
+    PublishNotification,
+    PublishResult,
+    PublishState,
+    Reboot,
+    Settled,
+)
+from agent.events import (
+    Command,
+    Event,
+    Input,
+    InputAction,
+    MessageArrived,
+    MessageKind,
+    Simulate,
+    Simulation,
+    TimerFired,
+)
+from agent.passcode import (
+    Draws,
+    PasscodeRef,
+    out_of_bounds,
+    reveal,
+    temporary_spec,
+    traits_of,
+    violations,
+)
+from agent.state import (
+    RESULTS_KEPT,
+    ActionState,
+    BiometricState,
+    Compliance,
+    DeviceState,
+    Enrollment,
+    ErrorCode,
+    GroupSetup,
+    InputAnswer,
+    PasscodeKind,
+    Prompt,
+    Result,
+    Secret,
+    Timer,
+    Work,
+)
+from platforms.profile import (
+    Action,
+    Biometric,
+    BiometricConsequence,
+    NativeCase,
+    ResetOutcome,
+    ScreenMessage,
+    WipeRule,
+    WithoutPasscode,
+)
+
+__all__ = ["enroll", "first_state", "step", "timers"]
+
+_HISTORY_KEPT: Final = 50
+"""No platform's policy asks for more."""
+_MINUTE: Final = 60_000
+_DAY: Final = 24 * 60 * _MINUTE
+_ACTIVE_AFTER: Final = 1_000
+"""A reaction longer than this many milliseconds is announced with `active`."""
+_TEMPORARY_TRIES: Final = 1_000
+
+
+def enroll(
+    device_id: str, owner: str, setup: GroupSetup, passcode: str | None, rng: Draws
+) -> Enrollment:
+    """The enrollment of a device that starts with `passcode`, None for none.
+
+    The passcode in clear is used to make its digest and let go.
+    """
+    first = (
+        Secret(PasscodeKind.USER, rng.digest(passcode), traits_of(passcode)) if passcode else None
+    )
+    return Enrollment(device_id=device_id, owner=owner, setup=setup, first=first)
+
+
+def first_state(enrollment: Enrollment, now: int) -> DeviceState:
+    """The state of a device that was just enrolled: locked, its owner signed in."""
+    setup = enrollment.setup
+    has = setup.biometrics if enrollment.first else frozenset()
+    policy = setup.policy if setup.policy and setup.policy.asks_for_something else None
+    state = DeviceState(
+        enrollment=enrollment,
+        current_user=enrollment.owner,
+        secret=enrollment.first,
+        policy=policy,
+        touch_id=BiometricState.ENROLLED if Biometric.TOUCH_ID in has else BiometricState.NONE,
+        face=BiometricState.ENROLLED if Biometric.FACE in has else BiometricState.NONE,
+    )
+    compliant = _satisfies_policy(state)
+    return replace(
+        state,
+        compliance=Compliance.COMPLIANT if compliant else Compliance.NONCOMPLIANT,
+        passcode_expires_at=_expiry(state, now),
+    )
+
+
+def step(
+    state: DeviceState, event: Event, now: int, rng: Draws
+) -> tuple[DeviceState, tuple[Effect, ...]]:
+    """Let `event` happen to a device at instant `now`.
+
+    Returns the new state and what to do about it, in order. Nothing that can be put into an event
+    raises: what is wrong with one comes back as a `failed` result.
+    """
+    new, effects = _EVENTS[type(event)](state, event, now, rng)
+    return new, (*effects, *_timer_effects(state, new))
+
+
+def timers(state: DeviceState) -> dict[Timer, int]:
+    """What the device waits for, and until when: to arm after a start from a stored state."""
+    waits = {
+        Timer.REACTION: state.work.due if state.work else None,
+        Timer.GRACE: state.passcode_deadline,
+        Timer.AUTO_LOCK: state.auto_lock_at,
+        Timer.PASSCODE_EXPIRY: state.passcode_expires_at,
+    }
+    return {timer: at for timer, at in waits.items() if at is not None}
+
+
+# ---------------------------------------------------------------------------------------------
+# Outcomes
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """What doing a command or an input came to."""
+
+    state: DeviceState
+    said: ActionState
+    message: str
+    error: ErrorCode | None = None
+    native: NativeCase | None = None
+    screen: ScreenMessage | None = None
+    passcode: PasscodeRef | None = None
+    reboot: Reboot | None = None
+    show_state: bool = False
+
+
+def _done(state: DeviceState, message: str, **more: Any) -> _Outcome:
+    return _Outcome(state, ActionState.DONE, message, **more)
+
+
+def _failed(state: DeviceState, error: ErrorCode, message: str, **more: Any) -> _Outcome:
+    return _Outcome(state, ActionState.FAILED, message, error=error, **more)
+
+
+def _not_supported(state: DeviceState, message: str, **more: Any) -> _Outcome:
+    return _Outcome(state, ActionState.NOT_SUPPORTED, message, **more)
+
+
+def _visible(state: DeviceState) -> tuple[object, ...]:
+    """What a change of counts as one: the snapshot's own keys, and which passcode opens."""
+    return (
+        state.locked,
+        state.secret,
+        state.passcode_deadline,
+        state.compliance,
+        state.touch_id,
+        state.face,
+        state.failed_attempts,
+        state.wiped,
+        state.current_user,
+    )
+
+
+def _publish_change(
+    old: DeviceState, new: DeviceState, *, always: bool = False
+) -> tuple[DeviceState, list[Effect]]:
+    """Count the version and publish the snapshot, where something visible changed."""
+    if _visible(old) != _visible(new):
+        new = replace(new, version=old.version + 1)
+        return new, [PublishState(new)]
+    return new, [PublishState(new)] if always else []
+
+
+def _show(
+    state: DeviceState, screen: ScreenMessage | None, now: int
+) -> tuple[DeviceState, list[Effect]]:
+    if screen is None:
+        return state, []
+    number = state.notifications + 1
+    shown = PublishNotification(number, screen.title, screen.body, screen.buttons, now)
+    return replace(state, notifications=number), [shown]
+
+
+def _timer_effects(old: DeviceState, new: DeviceState) -> list[Effect]:
+    before, after = timers(old), timers(new)
+    if before == after:
+        return []
+    effects: list[Effect] = [CancelTimer(timer) for timer in before if timer not in after]
+    effects += [ArmTimer(timer, at) for timer, at in after.items() if before.get(timer) != at]
+    return effects
+
+
+# ---------------------------------------------------------------------------------------------
+# Commands
+
+
+def _on_command(
+    state: DeviceState, command: Command, now: int, rng: Draws
+) -> tuple[DeviceState, list[Effect]]:
+    if state.work is not None:
+        return replace(state, inbox=(*state.inbox, command)), []
+    return _take_up(state, command, now, rng)
+
+
+def _take_up(
+    state: DeviceState, command: Command, now: int, rng: Draws
+) -> tuple[DeviceState, list[Effect]]:
+    """Answer at once what needs no work; begin or do what does."""
+    answered = _answer_at_once(state, command, now)
+    if answered is not None:
+        return state, [answered, Settled(command.delivery)]
+    shortest, longest = state.enrollment.setup.reaction
+    if longest == 0:
+        return _do(state, command, now, now, rng)
+    draw = state.draws + 1
+    delay = shortest + rng.bits("reaction", draw) % (longest - shortest + 1)
+    state = replace(state, draws=draw)
+    if delay == 0:
+        return _do(state, command, now, now, rng)
+    announced: list[Effect] = []
+    if delay > _ACTIVE_AFTER:
+        active = Result(
+            command.command_id, command.action, ActionState.ACTIVE, "In progress", now, now
+        )
+        announced.append(PublishResult(active))
+    return replace(state, work=Work(command, now, now + delay)), announced
+
+
+def _answer_at_once(state: DeviceState, command: Command, now: int) -> PublishResult | None:
+    for known in reversed(state.results):
+        if known.command_id == command.command_id:
+            if known.action is command.action:
+                return PublishResult(known, duplicate=True)
+            return _refusal(
+                command,
+                ErrorCode.COMMAND_ID_REUSED,
+                f"The command id was used before, for {known.action}.",
+                now,
+            )
+    if command.expires is not None and now > command.expires:
+        return _refusal(command, ErrorCode.EXPIRED, "The command expired before it was done.", now)
+    if state.wiped:
+        return _refusal(command, ErrorCode.NOT_ENROLLED, "The device is not enrolled.", now)
+    return None
+
+
+def _refusal(command: Command, error: ErrorCode, message: str, now: int) -> PublishResult:
+    """A result that is not remembered: the same command may be sent again, and be done."""
+    return PublishResult(
+        Result(
+            command.command_id, command.action, ActionState.FAILED, message, now, now, error=error
+        )
+    )
+
+
+def _do(
+    state: DeviceState, command: Command, started: int, now: int, rng: Draws
+) -> tuple[DeviceState, list[Effect]]:
+    """Do a command now and remember its result."""
+    outcome = _ACTIONS[command.action](state, command, now, rng)
+    new, effects = _publish_change(state, outcome.state, always=outcome.show_state)
+    new, shown = _show(new, outcome.screen, now)
+    effects += shown
+    setup = state.enrollment.setup
+    rule = setup.profile.reset
+    told = outcome.passcode if setup.management in rule.shown_to_user else None
+    if outcome.passcode is not None and setup.management in rule.escrow:
+        effects.append(PublishEscrow(command.command_id, outcome.passcode, new.resets))
+    result = Result(
+        command.command_id,
+        command.action,
+        outcome.said,
+        outcome.message,
+        started,
+        now,
+        outcome.error,
+        outcome.native,
+        told,
+    )
+    new = replace(new, results=(*new.results[1 - RESULTS_KEPT :], result))
+    return new, [*effects, PublishResult(result), Settled(command.delivery)]
+
+
+def _on_reaction(state: DeviceState, now: int, rng: Draws) -> tuple[DeviceState, list[Effect]]:
+    """Finish the command at work, then go on with those that waited."""
+    work = state.work
+    if work is None or now < work.due:
+        return state, []
+    state = replace(state, work=None)
+    answered = _answer_at_once(state, work.command, now)
+    if answered is not None:
+        effects: list[Effect] = [answered, Settled(work.command.delivery)]
+    else:
+        state, effects = _do(state, work.command, work.started, now, rng)
+    while state.inbox and state.work is None:
+        command, rest = state.inbox[0], state.inbox[1:]
+        state, more = _take_up(replace(state, inbox=rest), command, now, rng)
+        effects += more
+    return state, effects
+
+
+def _reset_passcode(state: DeviceState, _: Command, now: int, rng: Draws) -> _Outcome:
+    profile = state.profile
+    rule = profile.reset
+    if rule.outcome is ResetOutcome.NOT_SUPPORTED:
+        return _not_supported(state, rule.message, native=NativeCase.NOT_SUPPORTED)
+    cleared = state.history
+    if state.secret is not None and profile.passcode.cleared_enters_history:
+        cleared = (*cleared, state.secret.digest)[-_HISTORY_KEPT:]
+    state = replace(
+        state,
+        history=cleared,
+        resets=state.resets + 1,
+        failed_attempts=0,
+        retry_at=None,
+        locked=state.locked or rule.locks,
+        passcode_expires_at=None,
+        **_biometrics_after(state, rule.biometrics),
+    )
+    ref = None
+    if rule.outcome is ResetOutcome.TEMPORARY and rule.alphabet is not None:
+        state, ref = _set_temporary(state, now, rng)
+    else:
+        state = replace(state, secret=None)
+    if rule.grace is not None:
+        state = _begin_grace(state, now + rule.grace * 1000)
+    else:
+        state = _end_grace(state)
+    return _done(state, rule.message, native=NativeCase.DONE, screen=rule.screen, passcode=ref)
+
+
+def _set_temporary(state: DeviceState, now: int, rng: Draws) -> tuple[DeviceState, PasscodeRef]:
+    """Draw passcodes until one obeys the policy in force and was not used before."""
+    rule, rules = state.profile.reset, state.profile.passcode
+    assert rule.alphabet is not None  # noqa: S101  # _reset_passcode asks
+    spec = temporary_spec(rule.alphabet, rule.default_length, state.policy)
+    for draw in range(state.draws + 1, state.draws + 1 + _TEMPORARY_TRIES):
+        ref = PasscodeRef(draw, spec)
+        passcode = reveal(ref, rng)
+        traits, digest = traits_of(passcode), rng.digest(passcode)
+        if not violations(traits, state.policy, rules) and digest not in state.history:
+            break
+    secret = Secret(PasscodeKind.TEMPORARY, digest, traits)
+    state = replace(state, draws=draw, secret=secret)
+    return replace(state, passcode_expires_at=_expiry(state, now)), ref
+
+
+def _remote_lock(state: DeviceState, _: Command, now: int, rng: Draws) -> _Outcome:
+    del now, rng
+    rule = state.profile.lock
+    if rule.enrolling_user_only and state.current_user != state.enrollment.owner:
+        return _failed(
+            state,
+            ErrorCode.WRONG_USER,
+            "The current user is not the user who enrolled the device.",
+            native=NativeCase.WRONG_USER,
+        )
+    case = NativeCase.DONE if state.secret else NativeCase.NO_PASSCODE
+    if state.secret is None and rule.without_passcode is WithoutPasscode.REFUSED:
+        return _failed(
+            state,
+            ErrorCode.PASSCODE_NOT_SET,
+            "The device has no passcode to lock with.",
+            native=case,
+        )
+    locked = _lock(replace(state, **_biometrics_after(state, rule.biometrics)))
+    return _done(locked, rule.message, native=case)
+
+
+def _sync_device(state: DeviceState, _: Command, now: int, rng: Draws) -> _Outcome:
+    del now, rng
+    return _done(state, "Device checked in", native=NativeCase.DONE, show_state=True)
+
+
+def _apply_policy(state: DeviceState, command: Command, now: int, rng: Draws) -> _Outcome:
+    del rng
+    rules = state.profile.passcode
+    policy = command.policy
+    if policy is not None:
+        for name, value, bound in out_of_bounds(policy, rules):
+            return _failed(
+                state,
+                ErrorCode.POLICY_VIOLATION,
+                f"{name} {value} is not within {bound.low} to {bound.high}.",
+                native=NativeCase.POLICY_VIOLATION,
+            )
+    in_force = policy if policy is not None and policy.asks_for_something else None
+    state = replace(state, policy=in_force)
+    state = replace(_stay_awake(state, now), passcode_expires_at=_expiry(state, now))
+    message = "Passcode policy applied"
+    if _satisfies_policy(state):
+        return _done(_end_grace(state), message, native=NativeCase.DONE)
+    if state.compliance is not Compliance.COMPLIANT:
+        return _done(state, message, native=NativeCase.DONE)
+    if rules.policy_grace is not None:
+        state = _begin_grace(state, now + rules.policy_grace * 1000)
+    else:
+        state = replace(state, compliance=Compliance.NONCOMPLIANT)
+    return _done(state, message, native=NativeCase.DONE, screen=rules.requirement_screen)
+
+
+# ---------------------------------------------------------------------------------------------
+# Parts of a state
+
+
+def _satisfies_policy(state: DeviceState) -> bool:
+    """Whether the present passcode is enough; without a policy even none is."""
+    if state.policy is None:
+        return state.secret is not None or state.resets == 0
+    return state.secret is not None and not violations(
+        state.secret.traits, state.policy, state.profile.passcode
+    )
+
+
+def _begin_grace(state: DeviceState, deadline: int) -> DeviceState:
+    return replace(
+        state,
+        compliance=Compliance.IN_GRACE_PERIOD,
+        passcode_deadline=deadline,
+        prompt=Prompt.SHOWN,
+    )
+
+
+def _end_grace(state: DeviceState) -> DeviceState:
+    return replace(
+        state, compliance=Compliance.COMPLIANT, passcode_deadline=None, prompt=Prompt.NONE
+    )
+
+
+def _expiry(state: DeviceState, now: int) -> int | None:
+    days = state.policy.max_age_days if state.policy else None
+    return now + days * _DAY if days and state.secret else None
+
+
+def _lock(state: DeviceState) -> DeviceState:
+    return replace(state, locked=True, auto_lock_at=None)
+
+
+def _unlock(state: DeviceState, now: int) -> DeviceState:
+    return _stay_awake(replace(state, locked=False), now)
+
+
+def _stay_awake(state: DeviceState, now: int) -> DeviceState:
+    """Count inactivity from now on, where the policy in force does."""
+    minutes = state.policy.max_inactivity_minutes if state.policy else None
+    at = now + minutes * _MINUTE if minutes and not state.locked else None
+    return state if state.auto_lock_at == at else replace(state, auto_lock_at=at)
+
+
+def _biometrics_after(state: DeviceState, consequence: BiometricConsequence) -> dict[str, Any]:
+    """The biometric fields after an action; what was never enrolled stays as it is."""
+    if consequence is BiometricConsequence.KEPT:
+        return {}
+    if consequence is BiometricConsequence.MUST_ENROLL:
+        affected, after = (
+            {BiometricState.ENROLLED, BiometricState.BLOCKED},
+            BiometricState.MUST_ENROLL,
+        )
+    else:
+        affected, after = {BiometricState.ENROLLED}, BiometricState.BLOCKED
+    changes: dict[str, Any] = {}
+    if state.touch_id in affected:
+        changes["touch_id"] = after
+    if state.face in affected:
+        changes["face"] = after
+    return changes
+
+
+def _biometrics_trusted(state: DeviceState) -> dict[str, Any]:
+    """The biometric fields once the passcode was entered."""
+    return {
+        name: BiometricState.ENROLLED
+        for name in ("touch_id", "face")
+        if getattr(state, name) is BiometricState.BLOCKED
+    }
+
+
+def _wrong_passcode(state: DeviceState, now: int) -> DeviceState:
+    """Count a wrong passcode: the delay that follows, or the wipe."""
+    rules = state.profile.passcode
+    failed = state.failed_attempts + 1
+    limit = state.policy.max_failed_attempts if state.policy else None
+    if limit and failed >= limit + (rules.wipe is WipeRule.EXCEEDED):
+        return _wipe(state)
+    wait = max(
+        (seconds for attempts, seconds in rules.attempt_delays if failed >= attempts), default=0
+    )
+    return replace(state, failed_attempts=failed, retry_at=now + wait * 1000 if wait else None)
+
+
+def _wipe(state: DeviceState) -> DeviceState:
+    """What a device forgets when it wipes itself. Its connection is kept (the contract)."""
+    return replace(
+        state,
+        wiped=True,
+        secret=None,
+        policy=None,
+        history=(),
+        failed_attempts=0,
+        retry_at=None,
+        compliance=Compliance.NONCOMPLIANT,
+        passcode_deadline=None,
+        prompt=Prompt.NONE,
+        touch_id=BiometricState.NONE,
+        face=BiometricState.NONE,
+        auto_lock_at=None,
+        passcode_expires_at=None,
+        call=None,
+    )
+
+
+def _restarted(state: DeviceState) -> DeviceState:
+    state = _lock(replace(state, call=None))
+    if state.profile.biometrics_blocked_by_restart and state.secret is not None:
+        state = replace(state, **_biometrics_after(state, BiometricConsequence.BLOCKED))
+    return state
+
+
+# ---------------------------------------------------------------------------------------------
+# Inputs
+
+
+def _on_input(
+    state: DeviceState, press: Input, now: int, rng: Draws
+) -> tuple[DeviceState, list[Effect]]:
+    for known in reversed(state.answers):
+        if known.input_id == press.input_id:
+            if known.action == press.action:
+                return state, [PublishAnswer(known, duplicate=True)]
+            reused = InputAnswer(
+                press.input_id,
+                press.action,
+                ActionState.FAILED,
+                f"The input id was used before, for {known.action}.",
+                now,
+                ErrorCode.INPUT_ID_REUSED,
+            )
+            return state, [PublishAnswer(reused)]
+    if state.wiped:
+        outcome = _failed(state, ErrorCode.NOT_ENROLLED, "The device was wiped; restore it first.")
+    else:
+        outcome = _INPUTS[press.action](state, press, now, rng)
+    new, effects = _publish_change(state, _stay_awake(outcome.state, now))
+    new, shown = _show(new, outcome.screen, now)
+    answer = InputAnswer(
+        press.input_id, press.action, outcome.said, outcome.message, now, outcome.error
+    )
+    new = replace(new, answers=(*new.answers[1 - RESULTS_KEPT :], answer))
+    effects = [*effects, *shown, PublishAnswer(answer)]
+    if outcome.reboot is not None:
+        effects.append(outcome.reboot)
+    return new, effects
+
+
+def _swipe_up(state: DeviceState, _: Input, now: int, rng: Draws) -> _Outcome:
+    del rng
+    if not state.locked:
+        return _done(state, "The device is open.")
+    if state.secret is not None:
+        return _failed(state, ErrorCode.DEVICE_LOCKED, "The device asks for its passcode.")
+    if state.prompt is Prompt.SHOWN and state.compliance is Compliance.NONCOMPLIANT:
+        return _failed(
+            state, ErrorCode.PASSCODE_REQUIRED, "The device opens nothing until a passcode is set."
+        )
+    return _done(_unlock(state, now), "The device opened.")
+
+
+def _enter_passcode(state: DeviceState, press: Input, now: int, rng: Draws) -> _Outcome:
+    if state.secret is None:
+        return _failed(state, ErrorCode.PASSCODE_NOT_SET, "The device has no passcode to enter.")
+    if state.retry_at is not None and now < state.retry_at:
+        seconds = -(-(state.retry_at - now) // 1000)
+        return _failed(
+            state, ErrorCode.TOO_MANY_ATTEMPTS, f"The device is disabled; try again in {seconds} s."
+        )
+    if rng.digest(press.passcode or "") != state.secret.digest:
+        state = _wrong_passcode(state, now)
+        message = "Wrong passcode; the device wiped itself." if state.wiped else "Wrong passcode."
+        return _failed(state, ErrorCode.WRONG_PASSCODE, message)
+    state = replace(state, failed_attempts=0, retry_at=None, **_biometrics_trusted(state))
+    return _done(_unlock(state, now), "The device opened.")
+
+
+def _change_now(state: DeviceState, _: Input, now: int, rng: Draws) -> _Outcome:
+    del now, rng
+    if state.prompt is not Prompt.SHOWN:
+        return _failed(state, ErrorCode.NOT_ON_SCREEN, "No passcode requirement is on the screen.")
+    return _done(state, "The screen to set a passcode opened.")
+
+
+def _later(state: DeviceState, _: Input, now: int, rng: Draws) -> _Outcome:
+    del now, rng
+    if state.prompt is not Prompt.SHOWN or state.compliance is not Compliance.IN_GRACE_PERIOD:
+        return _failed(state, ErrorCode.NOT_ON_SCREEN, "No prompt with a Later button is shown.")
+    return _done(replace(state, prompt=Prompt.HIDDEN), "The prompt is hidden until the deadline.")
+
+
+def _set_passcode(state: DeviceState, press: Input, now: int, rng: Draws) -> _Outcome:
+    profile = state.profile
+    if state.locked and not (profile.sets_passcode_without_unlock and state.secret is None):
+        return _failed(state, ErrorCode.DEVICE_LOCKED, "The device is locked.")
+    passcode = press.passcode or ""
+    traits, digest = traits_of(passcode), rng.digest(passcode)
+    problems = [str(v) for v in violations(traits, state.policy, profile.passcode)]
+    if _was_used(state, digest):
+        problems.append("The passcode was used before.")
+    if problems:
+        why = " ".join(problems)
+        screen = ScreenMessage("Passcode Requirement", why)
+        return _failed(state, ErrorCode.POLICY_VIOLATION, why, screen=screen)
+    history = state.history
+    if state.secret is not None:
+        history = (*history, state.secret.digest)[-_HISTORY_KEPT:]
+    state = replace(state, history=history, secret=Secret(PasscodeKind.USER, digest, traits))
+    state = replace(_end_grace(state), passcode_expires_at=_expiry(state, now))
+    return _done(state, "The passcode was set.")
+
+
+def _was_used(state: DeviceState, digest: str) -> bool:
+    """Whether the history of the policy in force forbids a passcode.
+
+    Some platforms count the current passcode among the last so many, others remember so many
+    besides it.
+    """
+    count = (state.policy.history if state.policy else None) or 0
+    if count == 0:
+        return False
+    current = (state.secret.digest,) if state.secret else ()
+    if state.profile.passcode.history_counts_current:
+        return digest in (*state.history, *current)[-count:]
+    return digest in current or digest in state.history[-count:]
+
+
+def _use_biometric(state: DeviceState, _: Input, now: int, rng: Draws) -> _Outcome:
+    del rng
+    if not state.profile.biometrics:
+        return _not_supported(state, "The device has no biometric sensor.")
+    states = {state.touch_id, state.face}
+    if state.secret is None:
+        return _failed(state, ErrorCode.PASSCODE_NOT_SET, "A biometric needs a passcode.")
+    if BiometricState.ENROLLED in states:
+        return _done(_unlock(state, now), "The device opened.")
+    if BiometricState.BLOCKED in states:
+        return _failed(state, ErrorCode.BIOMETRIC_BLOCKED, "The passcode must be entered first.")
+    return _failed(state, ErrorCode.BIOMETRIC_NOT_ENROLLED, "No biometric is set up.")
+
+
+def _enroll_biometric(state: DeviceState, _: Input, now: int, rng: Draws) -> _Outcome:
+    del now, rng
+    has = state.profile.biometrics
+    if not has:
+        return _not_supported(state, "The device has no biometric sensor.")
+    if state.locked:
+        return _failed(state, ErrorCode.DEVICE_LOCKED, "The device is locked.")
+    if state.secret is None:
+        return _failed(state, ErrorCode.PASSCODE_NOT_SET, "A biometric needs a passcode.")
+    return _done(
+        replace(
+            state,
+            touch_id=BiometricState.ENROLLED if Biometric.TOUCH_ID in has else state.touch_id,
+            face=BiometricState.ENROLLED if Biometric.FACE in has else state.face,
+        ),
+        "The biometric was set up.",
+    )
+
+
+def _sign_in(state: DeviceState, press: Input, now: int, rng: Draws) -> _Outcome:
+    del rng
+    if not state.profile.sign_in:
+        return _not_supported(state, "Nobody signs in to this device.")
+    return _done(
+        _unlock(replace(state, current_user=press.user or state.current_user), now),
+        "The user signed in.",
+    )
+
+
+def _press_key(state: DeviceState, _: Input, now: int, rng: Draws) -> _Outcome:
+    del now, rng
+    if state.call is None:
+        return _failed(state, ErrorCode.NOT_ON_SCREEN, "No call is coming in.")
+    return _done(replace(state, call=None), "The key was pressed on the call.")
+
+
+def _press_restart(state: DeviceState, _: Input, now: int, rng: Draws) -> _Outcome:
+    del now, rng
+    return _done(_restarted(state), "The device restarts.", reboot=Reboot(abrupt=False))
+
+
+# ---------------------------------------------------------------------------------------------
+# The world
+
+
+def _on_message(
+    state: DeviceState, message: MessageArrived, now: int, rng: Draws
+) -> tuple[DeviceState, list[Effect]]:
+    del rng
+    if message.message_id in state.messages:
+        return state, []
+    state = replace(state, messages=(*state.messages[1 - RESULTS_KEPT :], message.message_id))
+    if message.kind is MessageKind.CALL:
+        state = replace(state, call=message.message_id)
+        return _show(state, ScreenMessage("Incoming call", message.sender, ("pressKey",)), now)
+    return _show(state, ScreenMessage(message.sender, message.body), now)
+
+
+def _on_simulate(
+    state: DeviceState, event: Simulate, now: int, rng: Draws
+) -> tuple[DeviceState, list[Effect]]:
+    del rng
+    return _SIMULATIONS[event.action](state, now)
+
+
+def _simulate_restart(state: DeviceState, _: int) -> tuple[DeviceState, list[Effect]]:
+    new, effects = _publish_change(state, _restarted(state))
+    return new, [*effects, Reboot(abrupt=False)]
+
+
+def _simulate_crash(state: DeviceState, _: int) -> tuple[DeviceState, list[Effect]]:
+    """A crash loses what was not finished: the broker, never told otherwise, sends it again."""
+    new, effects = _publish_change(state, _restarted(replace(state, work=None, inbox=())))
+    return new, [Reboot(abrupt=True), *effects]
+
+
+def _simulate_restore(state: DeviceState, now: int) -> tuple[DeviceState, list[Effect]]:
+    """The first state again. Counters and what was answered go on: ids are used once, ever."""
+    new = replace(
+        first_state(state.enrollment, now),
+        version=state.version,
+        draws=state.draws,
+        notifications=state.notifications,
+        work=state.work,
+        inbox=state.inbox,
+        results=state.results,
+        answers=state.answers,
+        messages=state.messages,
+    )
+    return _publish_change(state, new, always=True)
+
+
+# ---------------------------------------------------------------------------------------------
+# Timers
+
+
+def _on_timer(
+    state: DeviceState, event: TimerFired, now: int, rng: Draws
+) -> tuple[DeviceState, list[Effect]]:
+    timer = Timer(event.timer)
+    if timer is Timer.REACTION:
+        return _on_reaction(state, now, rng)
+    due = timers(state).get(timer)
+    if due is None or now < due:
+        return state, []
+    new, screen = _TIMERS[timer](state)
+    new, effects = _publish_change(state, new)
+    new, shown = _show(new, screen, now)
+    return new, effects + shown
+
+
+def _on_deadline(state: DeviceState) -> tuple[DeviceState, ScreenMessage | None]:
+    return (
+        replace(
+            state,
+            compliance=Compliance.NONCOMPLIANT,
+            passcode_deadline=None,
+            prompt=Prompt.SHOWN,
+        ),
+        state.profile.passcode.deadline_screen,
+    )
+
+
+def _on_inactivity(state: DeviceState) -> tuple[DeviceState, ScreenMessage | None]:
+    return _lock(state), None
+
+
+def _on_passcode_expiry(state: DeviceState) -> tuple[DeviceState, ScreenMessage | None]:
+    return (
+        replace(
+            state,
+            compliance=Compliance.NONCOMPLIANT,
+            passcode_deadline=None,
+            prompt=Prompt.SHOWN,
+            passcode_expires_at=None,
+        ),
+        state.profile.passcode.expired_screen,
+    )
+
+
+# ---------------------------------------------------------------------------------------------
+# The tables
+
+_Handler = Callable[[DeviceState, Any, int, Draws], tuple[DeviceState, list[Effect]]]
+
+_EVENTS: Final[Mapping[type, _Handler]] = {
+    Command: _on_command,
+    Input: _on_input,
+    MessageArrived: _on_message,
+    Simulate: _on_simulate,
+    TimerFired: _on_timer,
+}
+
+_ACTIONS: Final[Mapping[Action, Callable[[DeviceState, Command, int, Draws], _Outcome]]] = {
+    Action.RESET_PASSCODE: _reset_passcode,
+    Action.REMOTE_LOCK: _remote_lock,
+    Action.SYNC_DEVICE: _sync_device,
+    Action.APPLY_PASSCODE_POLICY: _apply_policy,
+}
+
+_INPUTS: Final[Mapping[InputAction, Callable[[DeviceState, Input, int, Draws], _Outcome]]] = {
+    InputAction.SWIPE_UP: _swipe_up,
+    InputAction.ENTER_PASSCODE: _enter_passcode,
+    InputAction.CHANGE_NOW: _change_now,
+    InputAction.LATER: _later,
+    InputAction.SET_PASSCODE: _set_passcode,
+    InputAction.USE_BIOMETRIC: _use_biometric,
+    InputAction.ENROLL_BIOMETRIC: _enroll_biometric,
+    InputAction.SIGN_IN: _sign_in,
+    InputAction.PRESS_KEY: _press_key,
+    InputAction.RESTART: _press_restart,
+}
+
+_SIMULATIONS: Final[
+    Mapping[Simulation, Callable[[DeviceState, int], tuple[DeviceState, list[Effect]]]]
+] = {
+    Simulation.CRASH: _simulate_crash,
+    Simulation.RESTART: _simulate_restart,
+    Simulation.RESTORE: _simulate_restore,
+}
+
+_TIMERS: Final[
+    Mapping[Timer, Callable[[DeviceState], tuple[DeviceState, ScreenMessage | None]]]
+] = {
+    Timer.GRACE: _on_deadline,
+    Timer.AUTO_LOCK: _on_inactivity,
+    Timer.PASSCODE_EXPIRY: _on_passcode_expiry,
+}

@@ -1,0 +1,456 @@
+"""The wire contract, version 1: topics and payloads, as pydantic models.
+
+What arrives is parsed once, here, strictly: unknown keys, wrong types and missing keys are refused,
+and so is a payload above 64 KiB before anything reads it. What is refused comes back as a `Refusal`
+that says why in the contract's own error codes, with the command's or input's id where one can be
+read. Nothing that arrives raises, and no refusal repeats a value that it refuses: it might be a
+passcode.
+
+Keys are camelCase by alias, instants ISO 8601 in UTC. Every model's JSON Schema and the AsyncAPI
+document are made from these classes (`broker.asyncapi`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Final, Generic, Literal, TypeVar
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    TypeAdapter,
+    ValidationError,
+    ValidationInfo,
+    WithJsonSchema,
+)
+from pydantic.alias_generators import to_camel
+from pydantic_core import from_json
+
+from broker.instants import format_instant, parse_instant
+
+T = TypeVar("T")
+
+__all__ = [
+    "DEFAULT_ROOT",
+    "DEVICE_ID",
+    "MAX_PAYLOAD",
+    "ActionResult",
+    "Biometrics",
+    "ClockNow",
+    "ClockTo",
+    "Command",
+    "DeviceState",
+    "Escrow",
+    "Input",
+    "InputResult",
+    "Inspection",
+    "Instant",
+    "Message",
+    "Native",
+    "Notification",
+    "Policy",
+    "Presence",
+    "Refusal",
+    "Simulate",
+    "Topics",
+    "parse_clock",
+    "parse_command",
+    "parse_input",
+    "parse_message",
+    "parse_simulate",
+]
+
+DEFAULT_ROOT: Final = "passfleet/v1"
+DEVICE_ID: Final = r"[A-Za-z0-9._-]{1,64}"
+"""What a device id or group name looks like."""
+MAX_PAYLOAD: Final = 64 * 1024
+"""Bytes; a larger payload is refused unread."""
+_SHOWN: Final = 200
+"""How much of a name that we did not choose a message repeats."""
+
+
+def _read_instant(value: object, info: ValidationInfo) -> object:
+    if info.mode != "json":
+        return value
+    if not isinstance(value, str):
+        raise ValueError("not an ISO 8601 date and time in UTC")  # noqa: TRY004  # pydantic's way
+    return parse_instant(value)
+
+
+Instant = Annotated[
+    int,
+    BeforeValidator(_read_instant),
+    PlainSerializer(format_instant, return_type=str),
+    WithJsonSchema({"type": "string", "format": "date-time"}),
+]
+"""Milliseconds since the epoch inside, ISO 8601 UTC on the wire."""
+
+_MAX_ID: Final = 256
+Id = Annotated[str, Field(min_length=1, max_length=_MAX_ID)]
+Name = Annotated[str, Field(min_length=1, max_length=256)]
+
+
+class Wire(BaseModel):
+    """What all payloads share."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        frozen=True,
+        alias_generator=to_camel,
+        populate_by_name=True,
+        hide_input_in_errors=True,
+    )
+
+    def to_bytes(self) -> bytes:
+        """Return the payload as it goes on the wire: every key, null where unset."""
+        return self.__pydantic_serializer__.to_json(self, by_alias=True)
+
+
+# ---------------------------------------------------------------------------------------------
+# What operators send
+
+
+class Policy(Wire):
+    """A passcode policy. What is absent is left to the platform; `{}` lifts the policy."""
+
+    min_length: int | None = None
+    require_alphanumeric: bool | None = None
+    min_complex_characters: int | None = None
+    allow_simple: bool | None = None
+    history: int | None = None
+    max_failed_attempts: int | None = None
+    max_inactivity_minutes: int | None = None
+    max_age_days: int | None = None
+
+
+class _CommandBase(Wire):
+    command_id: Id
+    issued_by: Literal["user", "admin"] = "admin"
+    issued_date_time: Instant | None = None
+    expires_date_time: Instant | None = None
+
+
+class DeviceCommand(_CommandBase):
+    """A command that needs no more than its name."""
+
+    action_name: Literal["resetPasscode", "remoteLock", "syncDevice"]
+
+
+class PolicyCommand(_CommandBase):
+    """`applyPasscodePolicy`, with the policy to apply."""
+
+    action_name: Literal["applyPasscodePolicy"]
+    policy: Policy
+
+
+Command = Annotated[DeviceCommand | PolicyCommand, Field(discriminator="action_name")]
+
+
+class PlainInput(Wire):
+    """A press that needs no more than its name."""
+
+    input_id: Id
+    action: Literal["swipeUp", "changeNow", "later", "useBiometric", "enrollBiometric", "restart"]
+
+
+class PasscodeInput(Wire):
+    """A passcode entered, or set."""
+
+    input_id: Id
+    action: Literal["enterPasscode", "setPasscode"]
+    passcode: Annotated[str, Field(min_length=1, max_length=256, repr=False)]
+
+
+class SignInInput(Wire):
+    """A user signing in on the device."""
+
+    input_id: Id
+    action: Literal["signIn"]
+    user: Name
+
+
+class KeyInput(Wire):
+    """A key pressed on a call."""
+
+    input_id: Id
+    action: Literal["pressKey"]
+    key: Annotated[str, Field(pattern=r"^[0-9*#]$")]
+
+
+Input = Annotated[
+    PlainInput | PasscodeInput | SignInInput | KeyInput, Field(discriminator="action")
+]
+
+
+class Message(Wire):
+    """A text message or a call reaching the device."""
+
+    message_id: Id
+    kind: Literal["text", "call"]
+    sender: Annotated[str, Field(alias="from", min_length=1, max_length=256)]
+    body: str
+
+
+class Simulate(Wire):
+    """What the world around a device does to it."""
+
+    action: Literal["offline", "online", "dropConnection", "crash", "restart", "restore"]
+
+
+class ClockTo(Wire):
+    """Move virtual time."""
+
+    to: Instant
+
+
+# ---------------------------------------------------------------------------------------------
+# What devices publish
+
+ActionStateName = Literal["pending", "active", "done", "failed", "notSupported", "canceled"]
+Native = dict[str, Any]
+"""What the platform's own protocol would have answered."""
+
+
+class _ResultBase(Wire):
+    device_id: str
+    action_name: str | None
+    action_state: ActionStateName
+    message: str
+    new_passcode: Annotated[str | None, Field(repr=False)] = None
+    error_code: str | None = None
+    start_date_time: Instant
+    last_updated_date_time: Instant
+    duplicate: bool = False
+    native: Native | None = None
+
+
+class _ForCommand(Wire):
+    command_id: str | None
+
+
+class _ForInput(Wire):
+    input_id: str | None
+
+
+# The id's class comes last so that the id comes first on the wire: fields are gathered from the
+# last base on.
+class ActionResult(_ResultBase, _ForCommand):
+    """What became of a command: what portal and console read."""
+
+
+class InputResult(_ResultBase, _ForInput):
+    """What became of an input: `inputId` in place of `commandId`."""
+
+
+class Notification(Wire):
+    """What appears on the device's own screen."""
+
+    device_id: str
+    notification_id: str
+    title: str
+    body: str
+    buttons: list[str]
+    date_time: Instant
+
+
+class Escrow(Wire):
+    """The new passcode, for the administrator alone."""
+
+    command_id: str
+    new_passcode: Annotated[str, Field(repr=False)]
+    reset_number: int
+
+
+_BiometricState = Literal["enrolled", "mustEnroll", "blocked", "none"]
+
+
+class Biometrics(Wire):
+    """Whether each biometric opens the device."""
+
+    touch_id: _BiometricState
+    face: _BiometricState
+
+
+class DeviceState(Wire):
+    """A device's state, retained; never a passcode."""
+
+    device_id: str
+    platform: str
+    management: Literal["standalone", "hybrid", "exchange_activesync"]
+    group: str
+    owner: str
+    current_user: str
+    locked: bool
+    passcode: Literal["none", "user", "temporary"]
+    passcode_deadline: Instant | None
+    compliance: Literal["compliant", "inGracePeriod", "noncompliant"]
+    biometrics: Biometrics
+    failed_attempts: int
+    wiped: bool
+    version: int
+
+
+class Presence(Wire):
+    """Whether a device is connected; `session` only grows."""
+
+    status: Literal["online", "offline"]
+    session: int
+
+
+class ClockNow(Wire):
+    """The fleet's time, retained, where it is not the time of day.
+
+    `clock` is `virtual` or a speed such as `60x`; `real_date_time` is when `now` was true.
+    """
+
+    now: Instant
+    clock: str
+    real_date_time: Instant
+
+
+class Inspection(Wire):
+    """What the host of a device knows about it beyond its state; never a passcode."""
+
+    device_id: str
+    policy: Policy | None
+    results: list[dict[str, Any]]
+    notifications: list[dict[str, Any]]
+
+
+# ---------------------------------------------------------------------------------------------
+# Topics
+
+
+@dataclass(frozen=True, slots=True)
+class Topics:
+    """The topics under one root."""
+
+    root: str = DEFAULT_ROOT
+
+    def device(self, device_id: str, leaf: str) -> str:
+        """`<root>/devices/<id>/<leaf>`; `+` for every device."""
+        return f"{self.root}/devices/{device_id}/{leaf}"
+
+    def group(self, group: str) -> str:
+        """Where the commands for a group go; `all` is every device."""
+        return f"{self.root}/groups/{group}/commands"
+
+    @property
+    def clock(self) -> str:
+        """Where virtual time is moved."""
+        return f"{self.root}/clock"
+
+    @property
+    def clock_now(self) -> str:
+        """Where the fleet's time stands, retained."""
+        return f"{self.root}/clock/now"
+
+    def split(self, topic: str) -> tuple[str, str] | None:
+        """(device id, leaf) of a device's topic, None for any other."""
+        prefix = f"{self.root}/devices/"
+        if not topic.startswith(prefix):
+            return None
+        device_id, _, leaf = topic[len(prefix) :].partition("/")
+        return (device_id, leaf) if leaf else None
+
+
+# ---------------------------------------------------------------------------------------------
+# Parsing
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a payload is not taken. `action` is the name it gave, where one can be read."""
+
+    error: str
+    message: str
+    command_id: str | None = None
+    input_id: str | None = None
+    action: str | None = None
+
+
+class _Parser(Generic[T]):
+    """One kind of payload: how to validate it, and where its id and action stand."""
+
+    def __init__(
+        self, payload_type: Any, what: str, *, id_key: str = "", action_key: str = ""
+    ) -> None:
+        self._adapter: TypeAdapter[T] = TypeAdapter(payload_type)
+        self._what = what
+        self._id_key = id_key
+        self._action_key = action_key
+
+    def __call__(self, payload: bytes, *, retained: bool = False) -> T | Refusal:
+        """Parse a payload, or say why it is refused."""
+        if len(payload) > MAX_PAYLOAD:
+            return Refusal("payloadTooLarge", f"The payload is above {MAX_PAYLOAD} bytes.")
+        if retained:
+            return self._refuse(
+                "retainedCommand",
+                f"A {self._what} must not be retained: it would come again.",
+                self._loose(payload),
+            )
+        try:
+            return self._adapter.validate_json(payload, by_alias=True, by_name=False)
+        except ValidationError as invalid:
+            return self._explain(payload, invalid)
+
+    def _explain(self, payload: bytes, invalid: ValidationError) -> Refusal:
+        problem = invalid.errors(include_url=False, include_context=False, include_input=False)[0]
+        if problem["type"] == "json_invalid":
+            return Refusal("invalidJson", "The payload is not JSON.")
+        data = self._loose(payload)
+        named = data.get(self._action_key) if isinstance(data, dict) else None
+        if problem["type"] == "union_tag_invalid" and isinstance(named, str):
+            return self._refuse("unknownAction", "There is no such action.", data)
+        if problem["type"].startswith("union_tag_"):
+            where, message = self._action_key, "the name of an action is required"
+        else:
+            where = ".".join(str(part) for part in problem["loc"])[:_SHOWN]
+            message = _WORDS.get(problem["type"], problem["msg"])
+        explained = f"{where}: {message}" if where else message
+        return self._refuse("invalidCommand", f"Not a valid {self._what}: {explained}", data)
+
+    def _loose(self, payload: bytes) -> object:
+        try:
+            return from_json(payload)
+        except ValueError:
+            return None
+
+    def _refuse(self, error: str, message: str, data: object) -> Refusal:
+        values = data if isinstance(data, dict) else {}
+        id_read = _short(values.get(self._id_key))
+        return Refusal(
+            error,
+            message,
+            command_id=id_read if self._id_key == "commandId" else None,
+            input_id=id_read if self._id_key == "inputId" else None,
+            action=_short(values.get(self._action_key)),
+        )
+
+
+# pydantic's own words where they are not a user's, or would repeat the value.
+_WORDS: Final = {
+    "extra_forbidden": "unknown key",
+    "missing": "required",
+    "value_error": "must be an ISO 8601 date and time in UTC",
+}
+
+
+def _short(value: object) -> str | None:
+    return value if isinstance(value, str) and 1 <= len(value) <= _MAX_ID else None
+
+
+parse_command: Final = _Parser[DeviceCommand | PolicyCommand](
+    Command, "command", id_key="commandId", action_key="actionName"
+)
+parse_input: Final = _Parser[PlainInput | PasscodeInput | SignInInput | KeyInput](
+    Input, "input", id_key="inputId", action_key="action"
+)
+parse_message: Final = _Parser[Message](Message, "message")
+parse_simulate: Final = _Parser[Simulate](Simulate, "simulation", action_key="action")
+parse_clock: Final = _Parser[ClockTo](ClockTo, "clock setting")

@@ -1,0 +1,31 @@
+"""Instants as the wire writes them: ISO 8601 in UTC; inside, whole milliseconds since the epoch."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+__all__ = ["format_instant", "instant_of", "parse_instant"]
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def instant_of(moment: datetime) -> int:
+    """Milliseconds since the epoch; `moment` must know its zone."""
+    return (moment - _EPOCH) // timedelta(milliseconds=1)
+
+
+def parse_instant(text: str) -> int:
+    """Read an ISO 8601 date and time in UTC. Raises ValueError where it is not one."""
+    moment = datetime.fromisoformat(text)
+    if "T" not in text.upper() or moment.utcoffset() != timedelta(0):
+        raise ValueError("not an ISO 8601 date and time in UTC")
+    return instant_of(moment)
+
+
+def format_instant(instant: int) -> str:
+    """Whole seconds, or three decimals where there is a fraction: `2015-12-10T20:19:07Z`."""
+    seconds, millis = divmod(instant, 1000)
+    text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+    return f"{text}.{millis:03}Z" if millis else f"{text}Z"
