@@ -1,0 +1,62 @@
+"""The command line: `passfleet`.
+
+Exit codes: 0 all well; 1 a device did not end `done`, or a scenario or threshold failed; 2 wrong
+usage or file; 3 no broker, or it refused login or certificate; 130 interrupted. A user never sees a
+traceback for what he did: whatever derives from `PassfleetError` is printed as a sentence.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import click
+import typer
+
+from broker.errors import PassfleetError
+from fleet.cli.common import err, print_error
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="passfleet",
+    help="A fleet of virtual phones that reset their passcode and lock as the real ones do.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _register() -> None:
+    """Add the commands, room by room; each module stays light until its command runs."""
+    from fleet.cli import facts, operate, up  # noqa: PLC0415  # they import this package
+
+    for module in (up, operate, facts):
+        module.register(app)
+
+
+def main() -> None:
+    """Run the command line and exit with its code."""
+    _register()
+    sys.exit(_run())
+
+
+def _run() -> int:
+    try:
+        code = app(standalone_mode=False)
+    except PassfleetError as error:
+        print_error(error)
+        return error.exit_code
+    except click.exceptions.Exit as error:
+        return error.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        err.print("interrupted")
+        return 130
+    except BrokenPipeError:
+        # The reader of our output went away (`| head`); nobody is left to tell.
+        sys.stderr.close()
+        return 0
+    return code if isinstance(code, int) else 0

@@ -1,0 +1,83 @@
+"""What every command shares: consoles, JSON, how an error ends, where the running fleet is.
+
+Data goes to stdout, progress and errors to stderr. Under `--json` stdout carries one JSON document
+or JSON lines and nothing else. Colour is for terminals, and never under NO_COLOR (rich sees to it).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Coroutine
+from typing import Annotated, Any, TypeVar
+
+import typer
+from rich.console import Console
+
+from broker.errors import PassfleetError
+
+__all__ = [
+    "BrokerOption",
+    "JsonOption",
+    "RootOption",
+    "err",
+    "out",
+    "print_error",
+    "print_json",
+    "print_json_line",
+    "run_async",
+]
+
+T = TypeVar("T")
+
+out = Console(highlight=False, soft_wrap=True)
+"""Stdout: data."""
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+"""Stderr: progress, warnings, errors."""
+
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print JSON on stdout and nothing else there.")
+]
+BrokerOption = Annotated[
+    str | None,
+    typer.Option(
+        "--broker",
+        metavar="URL",
+        envvar="PASSFLEET_BROKER",
+        show_envvar=True,
+        help="The broker of the running fleet; unsaid, .passfleet/up.json tells.",
+    ),
+]
+RootOption = Annotated[
+    str | None, typer.Option("--root", help="The fleet's topic root, [default: passfleet/v1].")
+]
+
+
+def print_json(document: Any) -> None:
+    """One JSON document on stdout."""
+    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    sys.stdout.flush()
+
+
+def print_json_line(document: Any) -> None:
+    """One line of JSON lines on stdout, flushed: somebody may be waiting for it in a pipe."""
+    sys.stdout.write(json.dumps(document, separators=(",", ":"), ensure_ascii=False) + "\n")
+    sys.stdout.flush()
+
+
+def print_error(error: PassfleetError) -> None:
+    """What went wrong and what to do about it, on stderr."""
+    err.print(f"[bold red]error:[/] {_plain(str(error))}")
+    if error.hint:
+        err.print(f"[bold]hint:[/] {_plain(error.hint)}")
+
+
+def _plain(text: str) -> str:
+    """Keep rich from reading brackets in a message as markup."""
+    return text.replace("[", r"\[")
+
+
+def run_async(main: Coroutine[Any, Any, T]) -> T:
+    """Run a command's coroutine; Ctrl-C cancels it and ends with 130 (see `fleet.cli.main`)."""
+    return asyncio.run(main)
