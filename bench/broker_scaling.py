@@ -1,0 +1,245 @@
+"""Measure whether a broker slows down with the number of devices.
+
+    python bench/broker_scaling.py [--sizes 300 3000] [--seconds 4] [--broker embedded]
+
+For each broker and size: a fresh broker on loopback, devices that do what passfleet's do (a
+persistent session, a retained Last Will, five filters in one SUBSCRIBE, two retained messages at
+birth), then QoS 1 commands, 200 in flight, each answered with a retained state and a result that
+the operator receives through a wildcard. Prints seconds to connect all, commands per second, and
+the ratio between sizes. Nothing takes longer than its limit: a size that does is reported as such.
+
+The devices are a minimal client on bare sockets: what is measured is the broker.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import resource
+import time
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+
+from broker._process import BrokerHandle
+from broker.embedded import embedded_broker
+from broker.errors import PassfleetError
+from broker.mosquitto import mosquitto_broker
+
+ROOT = "passfleet/v1"
+IN_FLIGHT = 200
+CONNECT_LIMIT = 60.0
+BROKERS: dict[str, Callable[[], AbstractAsyncContextManager[BrokerHandle]]] = {
+    "embedded": lambda: embedded_broker(port=0),
+    "mosquitto": mosquitto_broker,
+}
+
+
+def field(data: bytes) -> bytes:
+    """Return `data` with its length before it."""
+    return len(data).to_bytes(2) + data
+
+
+def packet(first: int, body: bytes) -> bytes:
+    """Return one MQTT packet."""
+    length, encoded = len(body), bytearray()
+    while True:
+        length, byte = divmod(length, 128)
+        encoded.append(byte | (0x80 if length else 0))
+        if not length:
+            return bytes((first, *encoded)) + body
+
+
+def publish(topic: str, data: bytes, packet_id: int, *, retain: bool = False) -> bytes:
+    """Return a QoS 1 PUBLISH."""
+    body = field(topic.encode()) + packet_id.to_bytes(2) + data
+    return packet(0x32 | retain, body)
+
+
+class Client(asyncio.Protocol):
+    """A minimal MQTT 3.1.1 client: connects, subscribes, then calls `on_ready`."""
+
+    def __init__(self, name: str, filters: list[str], will: str | None = None) -> None:
+        self.name, self.filters, self.will = name, filters, will
+        self.inbox = bytearray()
+        self.packet_id = 0
+        self.unacknowledged = 0
+        self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.transport: asyncio.Transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Send CONNECT."""
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        flags = 0x2C if self.will else 0  # a persistent session; retained Last Will at QoS 1
+        body = field(b"MQTT") + bytes((4, flags, 0, 60)) + field(self.name.encode())
+        if self.will:
+            body += field(self.will.encode()) + field(b'{"status":"offline"}')
+        transport.write(packet(0x10, body))
+
+    def data_received(self, data: bytes) -> None:
+        """Take every whole packet."""
+        inbox = self.inbox
+        inbox += data
+        while len(inbox) >= 2:
+            length, shift, body = 0, 0, 1
+            while True:
+                byte = inbox[body]
+                length |= (byte & 0x7F) << shift
+                body, shift = body + 1, shift + 7
+                if byte < 0x80 or body == len(inbox):
+                    break
+            if len(inbox) < body + length or byte >= 0x80:
+                return
+            first, content = inbox[0], bytes(inbox[body : body + length])
+            del inbox[: body + length]
+            self.take(first, content)
+
+    def take(self, first: int, body: bytes) -> None:
+        """Go on to the next step, or handle a message."""
+        if first == 0x20:
+            asked = b"".join(field(name.encode()) + b"\x01" for name in self.filters)
+            self.transport.write(packet(0x82, b"\0\1" + asked))
+        elif first == 0x90:
+            self.born()
+        elif first == 0x40:
+            self.unacknowledged -= 1
+            if not self.unacknowledged and not self.ready.done():
+                self.ready.set_result(None)
+        elif first & 0xF0 == 0x30:
+            end = 2 + int.from_bytes(body[:2])
+            answer = self.on_message(body[2:end].decode(), body[end + 2 :], bool(first & 1))
+            self.transport.write(answer + b"\x40\x02" + body[end : end + 2])
+
+    def born(self) -> None:
+        """Be ready as soon as subscribed."""
+        self.ready.set_result(None)
+
+    def on_message(self, topic: str, data: bytes, retained: bool) -> bytes:  # noqa: FBT001
+        """Return what to send before the acknowledgement."""
+        raise NotImplementedError
+
+    def publish(self, topic: str, data: bytes, *, retain: bool = False) -> bytes:
+        """Return the next PUBLISH of this client."""
+        self.packet_id = self.packet_id % 65_535 + 1
+        self.unacknowledged += 1
+        return publish(topic, data, self.packet_id, retain=retain)
+
+
+class Device(Client):
+    """A device: answers each command with a retained state and a result."""
+
+    STATE = b'{"locked":true,"passcode":"none","version":%d}' + b" " * 300
+
+    def __init__(self, number: int) -> None:
+        self.base = f"{ROOT}/devices/d-{number:05}"
+        names = ("commands", "messages", "inputs")
+        filters = [f"{self.base}/{name}" for name in names]
+        filters += [f"{ROOT}/groups/all/commands", f"{ROOT}/groups/g{number % 10}/commands"]
+        super().__init__(f"d-{number:05}", filters, f"{self.base}/presence")
+
+    def born(self) -> None:
+        """Publish presence and state; ready once both are acknowledged."""
+        online = self.publish(f"{self.base}/presence", b'{"status":"online"}', retain=True)
+        state = self.publish(f"{self.base}/state", self.STATE % 0, retain=True)
+        self.transport.write(online + state)
+
+    def on_message(self, topic: str, data: bytes, retained: bool) -> bytes:  # noqa: FBT001
+        """Obey."""
+        del topic, retained
+        state = self.publish(f"{self.base}/state", self.STATE % self.packet_id, retain=True)
+        return state + self.publish(f"{self.base}/results", data)
+
+
+class Operator(Client):
+    """Sends a command to each device in turn, and the next for each result."""
+
+    def __init__(self, devices: int) -> None:
+        super().__init__("operator", [f"{ROOT}/devices/+/results"])
+        self.devices = devices
+        self.sent = self.results = 0
+        self.stopped = False
+
+    def command(self) -> bytes:
+        """Return the next command."""
+        number = self.sent % self.devices
+        self.sent += 1
+        topic = f"{ROOT}/devices/d-{number:05}/commands"
+        body = b'{"commandId":"c-%d","actionName":"resetPasscode"}' % self.sent
+        return self.publish(topic, body)
+
+    def on_message(self, topic: str, data: bytes, retained: bool) -> bytes:  # noqa: FBT001
+        """Count, and send the next."""
+        del topic, data, retained
+        self.results += 1
+        return b"" if self.stopped else self.command()
+
+
+async def measure(broker: str, devices: int, seconds: float) -> tuple[float, float, float]:
+    """Return seconds to connect, commands per second, and MiB of the broker's memory."""
+    loop = asyncio.get_running_loop()
+    async with BROKERS[broker]() as handle:
+        host, port = handle.address.host, handle.address.port
+        fleet = [Device(number) for number in range(devices)]
+        started = time.perf_counter()
+        async with asyncio.timeout(CONNECT_LIMIT):
+            for device in fleet:
+                await loop.create_connection(lambda device=device: device, host, port)  # type: ignore[misc]
+            await asyncio.gather(*(device.ready for device in fleet))
+        connected = time.perf_counter() - started
+        operator = Operator(devices)
+        await loop.create_connection(lambda: operator, host, port)
+        await operator.ready
+        begun = time.perf_counter()
+        operator.transport.write(b"".join(operator.command() for _ in range(IN_FLIGHT)))
+        await asyncio.sleep(seconds)
+        rate = operator.results / (time.perf_counter() - begun)
+        operator.stopped = True
+        memory = resident_mib(handle.pid)
+        for client in (*fleet, operator):
+            client.transport.abort()
+        return connected, rate, memory
+
+
+def resident_mib(pid: int | None) -> float:
+    """Return the resident memory of a process in MiB, 0 where it cannot be told."""
+    status = Path(f"/proc/{pid}/statm")
+    if not status.exists():
+        return 0.0
+    return int(status.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+async def report(brokers: list[str], sizes: list[int], seconds: float) -> None:
+    """Print one line a broker and size, and the ratio of the last size to the first."""
+    print(f"{'broker':10} {'devices':>8} {'connect s':>10} {'commands/s':>11} {'MiB':>7}")
+    for broker in brokers:
+        rates = []
+        for devices in sizes:
+            try:
+                connected, rate, memory = await measure(broker, devices, seconds)
+            except (PassfleetError, TimeoutError) as error:
+                print(f"{broker:10} {devices:8} not measured: {error or 'over its limit'}")
+                continue
+            rates.append(rate)
+            print(f"{broker:10} {devices:8} {connected:10.2f} {rate:11.0f} {memory:7.1f}")
+        if len(rates) == len(sizes) > 1:
+            print(
+                f"{broker:10} commands/s with {sizes[-1]} to {sizes[0]}: {rates[-1] / rates[0]:.2f}"
+            )
+
+
+def main() -> None:
+    """Measure what the command line asks for."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[300, 3000])
+    parser.add_argument("--seconds", type=float, default=4.0, help="how long to send commands")
+    parser.add_argument("--broker", choices=BROKERS, action="append")
+    args = parser.parse_args()
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    asyncio.run(report(args.broker or list(BROKERS), args.sizes, args.seconds))
+
+
+if __name__ == "__main__":
+    main()
