@@ -1,0 +1,277 @@
+"""The runner of one device: connection -> contract -> machine -> effects -> contract -> connection.
+
+A device holds its state and does nothing by itself: its connection brings messages, the shared
+timers bring instants, the host brings what the world does. Each becomes one event, one `step`, and
+the step's effects, carried out in their order.
+
+Where a state file is kept, effects wait until the step that made them has been stored, so that a
+command is answered and acknowledged only when what it did would survive a kill -9.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Final, Protocol
+
+from agent import effects, events, wire
+from agent.clock import Clock, Timers
+from agent.draws import DeviceDraws
+from agent.machine import step, timers
+from agent.state import DeviceState
+from broker import contract
+from broker.connection import Connection, Delivery, Outgoing
+from broker.contract import Refusal, Topics
+
+__all__ = ["Device", "Shared", "Store"]
+
+_RECENT: Final = 5
+"""How many notifications are kept for whoever asks what was on the screen."""
+
+
+class Store(Protocol):
+    """Where what devices did is kept before anybody hears of it: see `agent.store`."""
+
+    def keep(
+        self,
+        device: Device,
+        publications: Sequence[effects.Publication],
+        then: Callable[[Sequence[int]], None],
+    ) -> None:
+        """Store the device's state and what it is about to publish.
+
+        Afterwards `then` is called with a mark for each publication.
+        """
+
+    def accepted(self, device: Device, mark: int) -> None:
+        """The broker has a publication: it need not be sent again."""
+
+
+@dataclass(kw_only=True)
+class Shared:
+    """What the devices of one process share."""
+
+    topics: Topics
+    clock: Clock
+    timers: Timers
+    store: Store | None = None
+    heard: Callable[[Device, effects.Effect], None] | None = None
+    """Told of every effect carried out: the live table and the figures."""
+    _last_group: tuple[bytes, object] = field(default=(b"", None), repr=False)
+
+    def parse_group_command(self, payload: bytes, *, retained: bool) -> object:
+        """Parse a group's command once, however many devices of this process it reaches."""
+        if retained:
+            return contract.parse_command(payload, retained=True)
+        known, parsed = self._last_group
+        if parsed is None or known != payload:
+            parsed = contract.parse_command(payload)
+            self._last_group = (payload, parsed)
+        return parsed
+
+
+class Device:
+    """One virtual phone, connected."""
+
+    __slots__ = ("_draws", "_recent", "_shared", "connection", "online", "state")
+
+    connection: Connection
+
+    def __init__(self, state: DeviceState, draws: DeviceDraws, shared: Shared) -> None:
+        self.state = state
+        self.online = True
+        """Whether the world lets it have a network."""
+        self._draws = draws
+        self._shared = shared
+        self._recent: tuple[effects.PublishNotification, ...] = ()
+
+    @property
+    def id(self) -> str:
+        """The device id."""
+        return self.state.enrollment.device_id
+
+    def filters(self) -> list[str]:
+        """The topics it listens to."""
+        topics, device_id = self._shared.topics, self.id
+        own = [topics.device(device_id, leaf) for leaf in ("commands", "inputs", "messages")]
+        groups = (self.state.enrollment.setup.name, "all")
+        return own + [topics.group(group) for group in groups]
+
+    def start(self, unsent: Sequence[tuple[int, effects.Publication]] = ()) -> None:
+        """Arm the timers of the state, queue what was never accepted, and connect."""
+        for timer, at in timers(self.state).items():
+            self._arm(timer, at)
+        for mark, publication in unsent:
+            self._publish(publication, mark)
+        self.connection.open()
+
+    # -- what the connection tells (broker.connection.Listener) --------------------------------
+
+    def presence(self, number: int) -> tuple[str, bytes, bytes]:
+        """(topic, online payload, offline payload) of this session."""
+        online = contract.Presence(status="online", session=number).to_bytes()
+        offline = contract.Presence(status="offline", session=number).to_bytes()
+        return self._shared.topics.device(self.id, "presence"), online, offline
+
+    def connected(self) -> None:
+        """Say who it is: a broker may have lost what was retained."""
+        self._send("state", wire.state_payload(self.state).to_bytes(), retain=True)
+
+    def arrived(self, topic: str, payload: bytes, retained: bool, delivery: Delivery) -> None:  # noqa: FBT001
+        """Take a message from the wire."""
+        leaf = topic[topic.rindex("/") + 1 :]
+        if leaf == "commands":
+            self._take_command(topic, payload, retained, delivery)
+            return
+        if leaf == "inputs":
+            parsed = contract.parse_input(payload, retained=retained)
+            if not isinstance(parsed, Refusal):
+                self.apply(wire.input_event(parsed), delivery)
+                return
+        else:
+            message = contract.parse_message(payload, retained=retained)
+            if not isinstance(message, Refusal):
+                self.apply(wire.message_event(message), delivery)
+                return
+            parsed = message
+        self.refuse(parsed)
+        self.connection.acknowledge(delivery)
+
+    def _take_command(
+        self,
+        topic: str,
+        payload: bytes,
+        retained: bool,  # noqa: FBT001  # MQTT's flag
+        delivery: Delivery,
+    ) -> None:
+        if topic.startswith(self._shared.topics.root + "/groups/"):
+            parsed = self._shared.parse_group_command(payload, retained=retained)
+        else:
+            parsed = contract.parse_command(payload, retained=retained)
+        if isinstance(parsed, contract.DeviceCommand | contract.PolicyCommand):
+            self.apply(wire.command_event(parsed, delivery))
+        elif isinstance(parsed, Refusal):
+            self.refuse(parsed)
+            self.connection.acknowledge(delivery)
+
+    def refuse(self, refusal: Refusal) -> None:
+        """Answer what could not be taken. Nothing is remembered of it."""
+        answer = wire.refusal_payload(refusal, self.id, self._shared.clock.now())
+        self._send("results", answer.to_bytes())
+
+    # -- one event -----------------------------------------------------------------------------
+
+    def apply(self, event: events.Event, delivery: Delivery | None = None) -> None:
+        """Let an event happen; `delivery` is acknowledged once it has been dealt with."""
+        self.state, done = step(self.state, event, self._shared.clock.now(), self._draws)
+        store = self._shared.store
+        if store is None or not done:
+            self._carry_out(done, delivery, ())
+            return
+        publications = [effect for effect in done if isinstance(effect, effects.Publication)]
+        store.keep(self, publications, partial(self._carry_out, done, delivery))
+
+    def _carry_out(
+        self,
+        done: Sequence[effects.Effect],
+        delivery: Delivery | None,
+        marks: Sequence[int],
+    ) -> None:
+        left = iter(marks)
+        heard = self._shared.heard
+        for effect in done:
+            match effect:
+                case effects.ArmTimer(timer, at):
+                    self._arm(timer, at)
+                case effects.CancelTimer(timer):
+                    self._shared.timers.cancel(self.id, timer)
+                case effects.Settled(mark):
+                    if isinstance(mark, Delivery):
+                        self.connection.acknowledge(mark)
+                case effects.Reboot(abrupt):
+                    self._reboot(abrupt=abrupt)
+                case _:
+                    self._publish(effect, next(left, None))
+            if heard is not None:
+                heard(self, effect)
+        if delivery is not None:
+            self.connection.acknowledge(delivery)
+
+    def _arm(self, timer: str, at: int) -> None:
+        fire = partial(self.apply, events.TimerFired(timer))
+        self._shared.timers.arm(self.id, timer, at, fire)
+
+    # -- publishing ----------------------------------------------------------------------------
+
+    def _publish(self, effect: effects.Publication, mark: int | None = None) -> None:
+        if isinstance(effect, effects.PublishNotification):
+            self._recent = (*self._recent[1 - _RECENT :], effect)
+        leaf, payload, retain = wire.publication(effect, self.state, self._draws)
+        store = self._shared.store
+        accepted = partial(store.accepted, self, mark) if store and mark is not None else None
+        self._send(leaf, payload, retain=retain, accepted=accepted)
+
+    def _send(
+        self,
+        leaf: str,
+        payload: bytes,
+        *,
+        retain: bool = False,
+        accepted: Callable[[], None] | None = None,
+    ) -> None:
+        topic = self._shared.topics.device(self.id, leaf)
+        self.connection.publish(Outgoing(topic, payload, retain, accepted))
+
+    # -- the world -----------------------------------------------------------------------------
+
+    def simulate(self, action: str) -> None:
+        """Let the world do something to the device: an action of `contract.Simulate`."""
+        match action:
+            case "offline":
+                self.online = False
+                self.connection.drop(stay_away=True)
+            case "online":
+                self.online = True
+                self.connection.open()
+            case "dropConnection":
+                self.connection.drop()
+            case _:
+                self.apply(events.Simulate(events.Simulation(action)))
+
+    def _reboot(self, *, abrupt: bool) -> None:
+        if abrupt:
+            self.connection.drop()
+        elif self.online:
+            self.connection.bounce(last=[self._offline()])
+
+    def _offline(self) -> Outgoing:
+        topic, _, offline = self.presence(self.connection.number)
+        return Outgoing(topic, offline, retain=True)
+
+    async def stop(self, *, forget: bool) -> None:
+        """Go offline in good order; `forget` leaves no retained message behind."""
+        last = [self._offline()]
+        if forget:
+            names = ("state", "presence")
+            topics = [self._shared.topics.device(self.id, name) for name in names]
+            last = [Outgoing(topic, b"", retain=True) for topic in topics]
+        await self.connection.close(last=last)
+
+    def inspection(self) -> contract.Inspection:
+        """What is known of the device beyond its state; its results without their passcodes."""
+        state = self.state
+        results = [
+            wire.result_payload(result, state, None, False).model_dump(mode="json", by_alias=True)
+            for result in state.results[-_RECENT:]
+        ]
+        notifications = [
+            wire.notification_payload(shown, state).model_dump(mode="json", by_alias=True)
+            for shown in self._recent
+        ]
+        return contract.Inspection(
+            device_id=self.id,
+            policy=wire.policy_payload(state.policy) if state.policy else None,
+            results=results,
+            notifications=notifications,
+        )

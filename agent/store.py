@@ -1,0 +1,209 @@
+"""The state file: what devices are and what the broker has not accepted yet, in SQLite.
+
+Written before anything is published or acknowledged, many devices in one transaction a turn of the
+loop. With a write-ahead log, a committed transaction survives a kill -9 of the process.
+
+No passcode lies in it in clear: a set one is a digest keyed by the fleet's seed, a temporary one is
+the number of the draw that made it. The seed is in fleet.toml, not here, which is why a file that
+another seed made is refused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, Final, get_type_hints
+
+from pydantic import BaseModel, TypeAdapter, create_model
+
+from agent import effects
+from agent.runner import Device
+from agent.state import DeviceState, Enrollment
+from broker.errors import FileError
+
+__all__ = ["StateFile"]
+
+_FORMAT: Final = "1"
+_NOT_KEPT: Final = {"enrollment", "work", "inbox"}
+"""Work in progress is not kept: the broker has not been told that it is done, and sends it again."""
+
+_hints = get_type_hints(DeviceState)
+_Kept: type[BaseModel] = create_model(
+    "_Kept",
+    **{f.name: (_hints[f.name], ...) for f in fields(DeviceState) if f.name not in _NOT_KEPT},
+)  # type: ignore[call-overload]
+_OUTGOING: Final[dict[str, TypeAdapter[Any]]] = {
+    kind.__name__: TypeAdapter(kind)
+    for kind in (
+        effects.PublishNotification,
+        effects.PublishEscrow,
+        effects.PublishResult,
+        effects.PublishAnswer,
+    )
+}
+_SCHEMA: Final = """
+create table if not exists about (key text primary key, value text not null);
+create table if not exists device (
+    id text primary key, state text not null, session integer not null default 0);
+create table if not exists outgoing (
+    mark integer primary key, device text not null, kind text not null, body text not null);
+"""
+
+
+class StateFile:
+    """A fleet's state file, open. One process at a time."""
+
+    def __init__(self, path: Path, seed: int) -> None:
+        """Open or make the file.
+
+        Raises FileError where it cannot be written, is no state file, is in use by another process,
+        or was made with another seed.
+        """
+        self._path = path
+        try:
+            self._db = sqlite3.connect(path, isolation_level=None, timeout=0.5)
+            self._db.execute("pragma locking_mode = exclusive")
+            self._db.execute("pragma journal_mode = wal")
+            self._db.execute("pragma synchronous = normal")
+            self._db.executescript(_SCHEMA)
+            self._check(seed)
+        except sqlite3.Error as error:
+            hint = "another fleet may be using it" if "locked" in str(error) else None
+            raise FileError(
+                f"cannot be used as a state file: {error}", path=path, hint=hint
+            ) from None
+        self._next_mark = self._one("select coalesce(max(mark), 0) from outgoing") + 1
+        self._pending: list[tuple[Callable[[Sequence[int]], None], Sequence[int]]] = []
+        self._rows: dict[str, Device] = {}
+        self._outgoing: list[tuple[int, str, str, str]] = []
+        self._gone: list[tuple[int]] = []
+        self._sessions: dict[str, int] = {}
+        self._scheduled = False
+
+    def _check(self, seed: int) -> None:
+        print_of_seed = blake2b(f"seed/{seed}".encode(), digest_size=8).hexdigest()
+        about = dict(self._db.execute("select key, value from about"))
+        if not about:
+            rows = [("format", _FORMAT), ("seed", print_of_seed)]
+            self._db.executemany("insert into about values (?, ?)", rows)
+        elif about.get("format") != _FORMAT:
+            raise FileError("is a state file of another version of passfleet", path=self._path)
+        elif about.get("seed") != print_of_seed:
+            raise FileError(
+                "was made by a fleet with another seed",
+                path=self._path,
+                hint="give fleet.toml the seed it had, or name another state file",
+            )
+
+    def _one(self, query: str) -> int:
+        return int(self._db.execute(query).fetchone()[0])
+
+    # -- reading, at the start -----------------------------------------------------------------
+
+    def load(self, enrollment: Enrollment) -> DeviceState | None:
+        """The state a device had, None where the file does not know it."""
+        row = self._db.execute(
+            "select state from device where id = ?", (enrollment.device_id,)
+        ).fetchone()
+        if row is None:
+            return None
+        try:
+            kept = _Kept.model_validate_json(row[0])
+        except ValueError:
+            raise FileError(
+                f"has no readable state of {enrollment.device_id}", path=self._path
+            ) from None
+        return DeviceState(enrollment=enrollment, **dict(kept))
+
+    def session(self, device_id: str) -> int:
+        """The last session of a device that the file knows of, 0 for none."""
+        row = self._db.execute("select session from device where id = ?", (device_id,)).fetchone()
+        return int(row[0]) if row else 0
+
+    def unsent(self, device_id: str) -> list[tuple[int, effects.Publication]]:
+        """What a device had published and the broker had not accepted, in order, with its marks."""
+        rows = self._db.execute(
+            "select mark, kind, body from outgoing where device = ? order by mark", (device_id,)
+        )
+        return [(mark, _OUTGOING[kind].validate_json(body)) for mark, kind, body in rows]
+
+    # -- writing (agent.runner.Store) ----------------------------------------------------------
+
+    def keep(
+        self,
+        device: Device,
+        publications: Sequence[effects.Publication],
+        then: Callable[[Sequence[int]], None],
+    ) -> None:
+        """Store a device's state and what it is about to publish; call `then` when it is stored.
+
+        A state snapshot is not stored beside the state it is made of: it is sent again anyway.
+        """
+        marks = []
+        for publication in publications:
+            mark = self._next_mark
+            self._next_mark += 1
+            marks.append(mark)
+            kind = type(publication).__name__
+            if kind in _OUTGOING:
+                body = _OUTGOING[kind].dump_json(publication).decode()
+                self._outgoing.append((mark, device.id, kind, body))
+        self._rows[device.id] = device
+        self._pending.append((then, marks))
+        self._schedule()
+
+    def accepted(self, device: Device, mark: int) -> None:
+        """The broker has a publication."""
+        del device
+        self._gone.append((mark,))
+        self._schedule()
+
+    def connected(self, device: Device, number: int) -> None:
+        """Remember how many sessions a device has had."""
+        self._rows[device.id] = device
+        self._sessions[device.id] = number
+        self._schedule()
+
+    def _schedule(self) -> None:
+        if not self._scheduled:
+            self._scheduled = True
+            asyncio.get_running_loop().call_soon(self.flush)
+
+    def flush(self) -> None:
+        """Commit what has gathered, then let what waited for it go on."""
+        self._scheduled = False
+        pending, self._pending = self._pending, []
+        rows = [(device.id, _dump(device.state)) for device in self._rows.values()]
+        self._db.execute("begin immediate")
+        self._db.executemany(
+            "insert into device (id, state) values (?, ?)"
+            " on conflict (id) do update set state = excluded.state",
+            rows,
+        )
+        self._db.executemany("insert into outgoing values (?, ?, ?, ?)", self._outgoing)
+        self._db.executemany("delete from outgoing where mark = ?", self._gone)
+        self._db.executemany(
+            "update device set session = ? where id = ?",
+            [(session, device_id) for device_id, session in self._sessions.items()],
+        )
+        self._db.execute("commit")
+        self._rows.clear()
+        self._outgoing.clear()
+        self._gone.clear()
+        self._sessions.clear()
+        for then, marks in pending:
+            then(marks)
+
+    def close(self) -> None:
+        """Commit and close."""
+        self.flush()
+        self._db.close()
+
+
+def _dump(state: DeviceState) -> str:
+    values = {name: getattr(state, name) for name in _Kept.model_fields}
+    return _Kept.model_construct(**values).model_dump_json()

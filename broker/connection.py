@@ -1,0 +1,403 @@
+"""One MQTT connection, a paho-mqtt client driven by the asyncio loop.
+
+What many connections share, so that none costs a task, a timer or a thread of its own, is the
+pool's business (`broker.connections`).
+
+Messages are acknowledged by hand (`Connection.acknowledge`): at-least-once delivery ends when the
+listener says that it has done and kept what the message asked, not when the message was read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import paho.mqtt.client as paho
+
+if TYPE_CHECKING:
+    from broker.connections import Connections
+
+__all__ = ["Connection", "Delivery", "Listener", "Outgoing"]
+
+_log = logging.getLogger("passfleet.connection")
+
+_READS_TO_END: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """One message to publish at QoS 1. `accepted` is called once the broker has it."""
+
+    topic: str
+    payload: bytes
+    retain: bool = False
+    accepted: Callable[[], None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One arrival, to acknowledge: packet ids mean nothing beyond the connection they came on."""
+
+    connection_number: int
+    mid: int
+
+
+class Listener(Protocol):
+    """What a connection tells the one it belongs to. All calls come from the event loop."""
+
+    def presence(self, number: int) -> tuple[str, bytes, bytes] | None:
+        """(topic, online payload, offline payload) of the connection that is `number`-th."""
+
+    def connected(self) -> None:
+        """Connected and subscribed; what is published from here on is sent at once."""
+
+    def arrived(self, topic: str, payload: bytes, retained: bool, delivery: Delivery) -> None:  # noqa: FBT001
+        """A message came; `acknowledge(delivery)` when it is done with."""
+
+
+class Connection:
+    """One MQTT client: wanted or not, connected or not.
+
+    `number` counts connections made, from the number it was given; it only grows. What is published
+    while there is no connection waits, in order, for the next one.
+    """
+
+    __slots__ = (
+        "_accepted",
+        "_attempts",
+        "_bouncing",
+        "_client",
+        "_deadline",
+        "_dropping",
+        "_filters",
+        "_listener",
+        "_pool",
+        "_queued",
+        "_slot",
+        "_socket",
+        "_stopped",
+        "_unaccepted",
+        "_waiting",
+        "_wanted",
+        "_writing",
+        "client_id",
+        "number",
+        "up",
+    )
+
+    def __init__(
+        self,
+        pool: Connections,
+        client_id: str,
+        filters: Iterable[str],
+        listener: Listener,
+        *,
+        clean_session: bool = False,
+        number: int = 0,
+    ) -> None:
+        self.client_id = client_id
+        self.number = number
+        self.up = False
+        self._pool = pool
+        self._filters = tuple(filters)
+        self._listener = listener
+        self._client = pool.new_client(client_id, clean_session=clean_session)
+        self._queued: deque[Outgoing] = deque()
+        self._accepted: dict[int, Callable[[], None]] = {}
+        self._attempts = 0
+        self._bouncing = False
+        self._deadline: float | None = None
+        self._dropping = False
+        self._slot = False
+        self._socket: Any = None
+        self._stopped: asyncio.Future[None] | None = None
+        self._unaccepted = 0
+        self._wanted = False
+        self._waiting = False
+        self._writing = False
+        client = self._client
+        client.on_connect = self._on_connect
+        client.on_subscribe = self._on_subscribe
+        client.on_message = self._on_message
+        client.on_publish = self._on_publish
+        client.on_disconnect = self._on_disconnect
+        client.on_socket_close = self._on_socket_close
+        client.on_socket_register_write = self._on_want_write
+        client.on_socket_unregister_write = self._on_written
+
+    # -- what the owner does -------------------------------------------------------------------
+
+    def open(self) -> None:
+        """Connect, and connect again whenever the connection is lost."""
+        if not self._wanted:
+            self._wanted = True
+            self._enqueue(0.0)
+
+    def publish(self, message: Outgoing) -> None:
+        """Publish now, or after the next connection where there is none."""
+        if self.up:
+            self._send(message)
+        else:
+            self._queued.append(message)
+
+    def acknowledge(self, delivery: Delivery) -> None:
+        """Tell the broker that a message is done with; ignored after the connection it came on."""
+        if self._socket is not None and delivery.connection_number == self.number:
+            self._client.ack(delivery.mid, 1)
+
+    def drop(self, *, stay_away: bool = False) -> None:
+        """Lose the connection without a word, as a network does: the broker publishes the Will.
+
+        `stay_away` keeps it lost until `open` is called.
+        """
+        if stay_away:
+            self._wanted = False
+        sock = self._client.socket()
+        if sock is None or self._waiting:
+            return
+        self._dropping = True
+        with contextlib.suppress(OSError), _raw(sock) as raw:
+            raw.shutdown(socket.SHUT_RDWR)
+        for _ in range(_READS_TO_END):
+            if self._client.socket() is None:
+                break
+            self._client.loop_read()
+        self._dropping = False
+
+    async def close(self, *, last: Iterable[Outgoing] = ()) -> None:
+        """Publish what is said last, disconnect in good order and stay away.
+
+        Waits until the broker has accepted everything and the socket is closed, for as long as the
+        pace gives a broker to answer.
+        """
+        self._wanted = False
+        if not self.up:
+            self.drop()
+            return
+        for message in last:
+            self._send(message)
+        self._stopped = self._pool.loop.create_future()
+        self._pool.loop.call_soon(self._disconnect_when_accepted)
+        done, _ = await asyncio.wait([self._stopped], timeout=self._pool.pace.answer_within)
+        self._stopped = None
+        if not done:
+            self.drop()
+
+    def _disconnect_when_accepted(self) -> None:
+        leaving = self._stopped is not None or self._bouncing
+        if leaving and self.up and self._unaccepted == 0:
+            self._bouncing = False
+            self._client.disconnect()
+
+    def bounce(self, *, last: Iterable[Outgoing] = ()) -> None:
+        """Disconnect in good order once all is accepted, then connect again: a restart."""
+        if not self.up:
+            return
+        for message in last:
+            self._send(message)
+        self._bouncing = True
+        self._pool.loop.call_soon(self._disconnect_when_accepted)
+
+    # -- connecting ----------------------------------------------------------------------------
+
+    def _enqueue(self, delay: float) -> None:
+        if not self._waiting:
+            self._waiting = True
+            self._pool.enqueue(self, delay)
+
+    def dial(self) -> bool:
+        """Begin to connect, on a thread of the pool. Called by the pool, which counts the slot."""
+        if not self._wanted:
+            self._waiting = False
+            return False
+        self._slot = True
+        self.number += 1
+        presence = self._listener.presence(self.number)
+        if presence is not None:
+            topic, _, offline = presence
+            self._client.will_set(topic, offline, qos=1, retain=True)
+        self._deadline = time.monotonic() + self._pool.pace.answer_within
+        self._pool.on_thread(self._client.reconnect, self._dialled)
+        return True
+
+    def _dialled(self, error: BaseException | None) -> None:
+        """The socket is open and CONNECT is queued, or neither."""
+        self._waiting = False
+        if error is not None:
+            self._pool.failed(self, error)
+            self._lost()
+            return
+        sock = self._client.socket()
+        if sock is None:
+            self._lost()
+            return
+        if not self._wanted:
+            self.drop()
+            return
+        with contextlib.suppress(OSError), _raw(sock) as raw:
+            # Three small publishes in a row must not wait for one another's TCP acknowledgement.
+            raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._socket = sock
+        self._pool.loop.add_reader(sock, self._on_readable)
+        self.write()
+
+    def _on_connect(self, _c: Any, _u: Any, _flags: Any, code: Any, _p: Any) -> None:
+        if code.is_failure:
+            self._pool.refused(self, str(code))
+            return
+        if self._filters:
+            self._client.subscribe([(topic, 1) for topic in self._filters])
+        else:
+            self._become_up()
+
+    def _on_subscribe(self, _c: Any, _u: Any, _mid: int, codes: list[Any], _p: Any) -> None:
+        refused = [f for f, code in zip(self._filters, codes, strict=False) if code.is_failure]
+        if refused:
+            self._pool.refused(self, f"it does not let {self.client_id} subscribe to {refused[0]}")
+            return
+        self._become_up()
+
+    def _become_up(self) -> None:
+        self.up = True
+        self._attempts = 0
+        self._deadline = None
+        self._free_slot()
+        self._pool.unaccepted += self._unaccepted
+        presence = self._listener.presence(self.number)
+        if presence is not None:
+            topic, online, _ = presence
+            self._send(Outgoing(topic, online, retain=True))
+        self._guarded(self._listener.connected)
+        while self._queued:
+            self._send(self._queued.popleft())
+        self._pool.now_up(self)
+
+    def _lost(self) -> None:
+        was_up, self.up = self.up, False
+        self._bouncing = False
+        self._deadline = None
+        self._free_slot()
+        if was_up:
+            self._pool.unaccepted -= self._unaccepted
+        self._pool.now_down(self, was_up=was_up)
+        if self._stopped is not None and not self._stopped.done():
+            self._stopped.set_result(None)
+        if self._wanted:
+            shortest, longest = self._pool.pace.backoff
+            delay = min(longest, shortest * 2**self._attempts)
+            self._attempts = min(self._attempts + 1, 16)
+            self._enqueue(delay * self._pool.scatter(self))
+
+    def _free_slot(self) -> None:
+        if self._slot:
+            self._slot = False
+            self._pool.slot_free()
+
+    def sweep(self, now: float) -> None:
+        """Keep alive, and give up on a broker that does not answer. Called by the pool."""
+        if self._waiting:
+            return
+        if self._deadline is not None and now > self._deadline:
+            self._deadline = None
+            self._pool.refused(self, "it does not answer")
+            self.drop()
+        elif self.up:
+            self._client.loop_misc()
+
+    # -- paho's callbacks ----------------------------------------------------------------------
+
+    def _on_readable(self) -> None:
+        self._client.loop_read()
+        # TLS and WebSocket layers may hold decrypted data of which the selector knows nothing.
+        sock = self._client.socket()
+        while sock is not None and getattr(sock, "pending", int)():
+            self._client.loop_read()
+            sock = self._client.socket()
+
+    def _on_message(self, _c: Any, _u: Any, message: paho.MQTTMessage) -> None:
+        if self._dropping:
+            return
+        delivery = Delivery(self.number, message.mid)
+        try:
+            payload = bytes(message.payload)
+            self._listener.arrived(message.topic, payload, message.retain, delivery)
+        except Exception as error:  # noqa: BLE001  # nothing that arrives may stop a device
+            self._complain(error)
+            self.acknowledge(delivery)
+
+    def _on_publish(self, _c: Any, _u: Any, mid: int, _code: Any, _p: Any) -> None:
+        self._unaccepted -= 1
+        if self.up:
+            self._pool.unaccepted -= 1
+        if self._unaccepted == 0:
+            self._disconnect_when_accepted()
+        accepted = self._accepted.pop(mid, None)
+        if accepted is not None:
+            self._guarded(accepted)
+
+    def _on_disconnect(self, _c: Any, _u: Any, _flags: Any, _code: Any, _p: Any) -> None:
+        self._lost()
+
+    def _on_socket_close(self, _c: Any, _u: Any, sock: Any) -> None:
+        if self._socket is not None:
+            self._socket = None
+            self._pool.loop.remove_reader(sock)
+
+    def _on_want_write(self, _c: Any, _u: Any, _sock: Any) -> None:
+        # Called from the dialling thread too, before the socket is ours: _dialled writes then.
+        if self._socket is not None:
+            self._pool.wants_write(self)
+
+    def _on_written(self, _c: Any, _u: Any, sock: Any) -> None:
+        if self._writing:
+            self._writing = False
+            self._pool.loop.remove_writer(sock)
+
+    def write(self) -> None:
+        """Send what is queued; wait for the socket where it takes no more. Called by the pool."""
+        sock = self._client.socket()
+        if sock is None:
+            return
+        self._client.loop_write()
+        if self._client.want_write() and not self._writing and self._client.socket() is sock:
+            self._writing = True
+            self._pool.loop.add_writer(sock, self._client.loop_write)
+
+    # -- sending -------------------------------------------------------------------------------
+
+    def _send(self, message: Outgoing) -> None:
+        info = self._client.publish(message.topic, message.payload, qos=1, retain=message.retain)
+        if info.rc == paho.MQTT_ERR_QUEUE_SIZE:
+            # All 65,535 packet ids are waiting for the broker; the next turn has some back.
+            self._queued.append(message)
+            return
+        self._unaccepted += 1
+        self._pool.unaccepted += 1
+        if message.accepted is not None:
+            self._accepted[info.mid] = message.accepted
+
+    def _guarded(self, call: Callable[[], None]) -> None:
+        try:
+            call()
+        except Exception as error:  # noqa: BLE001  # one device's fault must not stop the others
+            self._complain(error)
+
+    def _complain(self, error: Exception) -> None:
+        """Log where an error came from without its text, which may quote a payload."""
+        frames = reversed(traceback.extract_tb(error.__traceback__))
+        places = " < ".join(f"{frame.filename}:{frame.lineno}" for frame in frames)
+        _log.error("%s: %s at %s", self.client_id, type(error).__name__, places)
+
+
+def _raw(sock: Any) -> socket.socket:
+    """The TCP socket below TLS or WebSocket; closing it leaves the other open."""
+    return socket.socket(fileno=os.dup(sock.fileno()))
