@@ -74,7 +74,7 @@ class Shared:
 class Device:
     """One virtual phone, connected."""
 
-    __slots__ = ("_draws", "_recent", "_shared", "connection", "online", "state")
+    __slots__ = ("_recent", "_shared", "connection", "draws", "online", "state")
 
     connection: Connection
 
@@ -82,7 +82,7 @@ class Device:
         self.state = state
         self.online = True
         """Whether the world lets it have a network."""
-        self._draws = draws
+        self.draws = draws
         self._shared = shared
         self._recent: tuple[effects.PublishNotification, ...] = ()
 
@@ -157,14 +157,18 @@ class Device:
 
     def refuse(self, refusal: Refusal) -> None:
         """Answer what could not be taken. Nothing is remembered of it."""
+        self.connection.publish(self.refusal(refusal))
+
+    def refusal(self, refusal: Refusal) -> Outgoing:
+        """The answer to what could not be taken."""
         answer = wire.refusal_payload(refusal, self.id, self._shared.clock.now())
-        self._send("results", answer.to_bytes())
+        return Outgoing(self._shared.topics.device(self.id, "results"), answer.to_bytes())
 
     # -- one event -----------------------------------------------------------------------------
 
     def apply(self, event: events.Event, delivery: Delivery | None = None) -> None:
         """Let an event happen; `delivery` is acknowledged once it has been dealt with."""
-        self.state, done = step(self.state, event, self._shared.clock.now(), self._draws)
+        self.state, done = step(self.state, event, self._shared.clock.now(), self.draws)
         store = self._shared.store
         if store is None or not done:
             self._carry_out(done, delivery, ())
@@ -207,7 +211,7 @@ class Device:
     def _publish(self, effect: effects.Publication, mark: int | None = None) -> None:
         if isinstance(effect, effects.PublishNotification):
             self._recent = (*self._recent[1 - _RECENT :], effect)
-        leaf, payload, retain = wire.publication(effect, self.state, self._draws)
+        leaf, payload, retain = wire.publication(effect, self.state, self.draws)
         store = self._shared.store
         accepted = partial(store.accepted, self, mark) if store and mark is not None else None
         self._send(leaf, payload, retain=retain, accepted=accepted)

@@ -29,7 +29,7 @@ __all__ = ["StateFile"]
 
 _FORMAT: Final = "1"
 _NOT_KEPT: Final = {"enrollment", "work", "inbox"}
-"""Work in progress is not kept: the broker has not been told that it is done, and sends it again."""
+"""Work in progress is not kept: the broker, not told that it is done, sends it again."""
 
 _hints = get_type_hints(DeviceState)
 _Kept: type[BaseModel] = create_model(

@@ -75,6 +75,7 @@ class Connection:
         "_accepted",
         "_attempts",
         "_bouncing",
+        "_came_up",
         "_client",
         "_deadline",
         "_dropping",
@@ -115,6 +116,7 @@ class Connection:
         self._accepted: dict[int, Callable[[], None]] = {}
         self._attempts = 0
         self._bouncing = False
+        self._came_up: asyncio.Future[None] | None = None
         self._deadline: float | None = None
         self._dropping = False
         self._slot = False
@@ -141,6 +143,15 @@ class Connection:
         if not self._wanted:
             self._wanted = True
             self._enqueue(0.0)
+
+    async def until_up(self, limit: float) -> bool:
+        """Wait until connected and subscribed; False after `limit` seconds."""
+        if self.up:
+            return True
+        self._came_up = self._pool.loop.create_future()
+        done, _ = await asyncio.wait([self._came_up], timeout=limit)
+        self._came_up = None
+        return bool(done)
 
     def publish(self, message: Outgoing) -> None:
         """Publish now, or after the next connection where there is none."""
@@ -280,6 +291,8 @@ class Connection:
         while self._queued:
             self._send(self._queued.popleft())
         self._pool.now_up(self)
+        if self._came_up is not None and not self._came_up.done():
+            self._came_up.set_result(None)
 
     def _lost(self) -> None:
         was_up, self.up = self.up, False

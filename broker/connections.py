@@ -22,7 +22,7 @@ import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
 from broker.address import BrokerAddress
-from broker.connection import Connection
+from broker.connection import Connection, Delivery
 from broker.errors import BrokerError
 
 __all__ = ["Connections", "Pace"]
@@ -50,6 +50,19 @@ class Pace:
     keepalive: int = 60
     answer_within: float = 10.0
     backoff: tuple[float, float] = (0.1, 30.0)
+
+
+class _Nobody:
+    """Listens to nothing and has nothing to say."""
+
+    def presence(self, number: int) -> None:
+        """Announce nobody."""
+
+    def connected(self) -> None:
+        """Do nothing."""
+
+    def arrived(self, topic: str, payload: bytes, retained: bool, delivery: Delivery) -> None:  # noqa: FBT001
+        """Take no notice."""
 
 
 class Connections:
@@ -83,6 +96,10 @@ class Connections:
     def add(self, connection: Connection) -> None:
         """Keep a connection alive from now on."""
         self._members.append(connection)
+
+    def remove(self, connection: Connection) -> None:
+        """Stop looking after a connection, which its owner has closed."""
+        self._members.remove(connection)
 
     async def ready(
         self,
@@ -127,6 +144,13 @@ class Connections:
                 return False
             await asyncio.sleep(0.002)
         return True
+
+    async def end_session(self, client_id: str) -> None:
+        """Make the broker forget what it kept for a client id: MQTT 3.1.1 has no other way."""
+        eraser = Connection(self, client_id, (), _Nobody(), clean_session=True)
+        eraser.open()
+        await eraser.until_up(self.pace.answer_within)
+        await eraser.close()
 
     async def close(self) -> None:
         """Let go of the tasks and threads. Connections are closed by their owners before."""

@@ -1,0 +1,266 @@
+"""The devices of one process: their connections, their time, and the world around them.
+
+The host has one connection of its own, on which it takes what is done to devices rather than by
+them: `simulate` works while a device is offline, `clock` moves virtual time for all, `inspect`
+tells what a device remembers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Final
+
+from agent.clock import Clock, RealClock, Timers, VirtualClock
+from agent.draws import DeviceDraws
+from agent.effects import Effect
+from agent.machine import enroll, first_state
+from agent.runner import Device, Shared
+from agent.store import StateFile
+from broker import contract
+from broker.address import BrokerAddress
+from broker.connection import Connection, Delivery, Outgoing
+from broker.connections import Connections, Pace
+from broker.contract import Refusal, Topics
+from broker.identity import client_id, host_client_id
+from fleet.config import DeviceSpec
+from fleet.survey import survey
+
+__all__ = ["Host"]
+
+_log = logging.getLogger("passfleet.host")
+
+_OFFLINE_PERIOD: Final = 60_000
+"""Milliseconds: how often, on average, a device with an `offline` share loses its network."""
+_SETTLE_WITHIN: Final = 10.0
+_CLOSING_AT_ONCE: Final = 200
+
+
+class Host:
+    """Hosts devices on a broker that answers."""
+
+    def __init__(
+        self,
+        specs: Sequence[DeviceSpec],
+        topics: Topics,
+        *,
+        seed: int,
+        clock: Clock,
+        store: StateFile | None = None,
+        heard: Callable[[Device, Effect], None] | None = None,
+        pace: Pace | None = None,
+    ) -> None:
+        self.clock = clock
+        self.timers = Timers(clock)
+        self.devices: dict[str, Device] = {}
+        self.pool: Connections
+        self._pace = pace
+        self._specs = specs
+        self._store = store
+        self._topics = topics
+        self._name = host_client_id(topics.root, secrets.randbelow(10**9))
+        self._fence = f"{topics.root}/hosts/{self._name}/fence"
+        self._fences: dict[bytes, asyncio.Event] = {}
+        self._control: Connection
+        self._moves: asyncio.Queue[int] = asyncio.Queue()
+        self._mover: asyncio.Task[None] | None = None
+        shared = Shared(topics=topics, clock=clock, timers=self.timers, store=store, heard=heard)
+        now = clock.now()
+        for spec in specs:
+            draws = DeviceDraws(seed, spec.device_id)
+            enrollment = enroll(
+                spec.device_id, spec.owner, spec.setup, spec.passcode or None, draws
+            )
+            state = store.load(enrollment) if store else None
+            device = Device(state or first_state(enrollment, now), draws, shared)
+            self.devices[spec.device_id] = device
+
+    # -- starting and stopping -----------------------------------------------------------------
+
+    async def start(
+        self,
+        address: BrokerAddress,
+        *,
+        fresh: bool,
+        progress: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        """Connect every device; returns once all are connected, subscribed and have said so.
+
+        `fresh` says that the broker was started for this fleet and knows nobody yet.
+        Raises BrokerError where the broker does not take the connections, UsageError where another
+        process hosts one of the devices.
+        """
+        self.pool = Connections(address, self._pace)
+        await self._open_control()
+        sessions: dict[str, int] = {}
+        if not fresh:
+            sessions = await survey(self.pool, self._topics, self._name, self.devices.keys())
+        connections = []
+        for device_id, device in self.devices.items():
+            kept = self._store.session(device_id) if self._store else 0
+            device.connection = Connection(
+                self.pool,
+                client_id(self._topics.root, device_id),
+                device.filters(),
+                device,
+                number=max(kept, sessions.get(device_id, 0)),
+            )
+            self.pool.add(device.connection)
+            connections.append(device.connection)
+            device.start(self._store.unsent(device_id) if self._store else ())
+        await self.pool.ready(connections, progress)
+        await self.pool.drained(_SETTLE_WITHIN)
+        self._start_clock()
+        for spec in self._specs:
+            if spec.offline:
+                self._next_outage(spec, 0)
+
+    async def _open_control(self) -> None:
+        topics = self._topics
+        filters = [
+            topics.device("+", "simulate"),
+            topics.device("+", "inspect"),
+            topics.clock,
+            self._fence,
+        ]
+        self._control = Connection(self.pool, self._name, filters, self, clean_session=True)
+        self.pool.add(self._control)
+        self._control.open()
+        await self.pool.ready([self._control])
+
+    def _start_clock(self) -> None:
+        if not isinstance(self.clock, RealClock) or self.clock.speed != 1:
+            self._publish_now()
+        if isinstance(self.clock, VirtualClock):
+            self._mover = asyncio.create_task(self._move(self.clock), name="passfleet.clock")
+
+    async def stop(self, *, forget: bool, progress: Callable[[int], None] = lambda _: None) -> None:
+        """Take every device off the broker in good order, and the host after them.
+
+        `forget` leaves nothing behind: no retained message and no session.
+        """
+        if self._mover is not None:
+            self._mover.cancel()
+        self.timers.close()
+        places = asyncio.Semaphore(_CLOSING_AT_ONCE)
+        gone = 0
+
+        async def leave(device: Device) -> None:
+            nonlocal gone
+            async with places:
+                await device.stop(forget=forget)
+                if forget:
+                    await self.pool.end_session(device.connection.client_id)
+            gone += 1
+            progress(gone)
+
+        await asyncio.gather(*(leave(device) for device in self.devices.values()))
+        last = [Outgoing(self._topics.clock_now, b"", retain=True)] if self._mover else []
+        await self._control.close(last=last if forget else [])
+        await self.pool.close()
+        if self._store:
+            self._store.close()
+
+    # -- the host's own connection (broker.connection.Listener) --------------------------------
+
+    def presence(self, number: int) -> None:
+        """Announce nobody: a host is not a device."""
+        del number
+
+    def connected(self) -> None:
+        """Have nothing to say."""
+
+    def arrived(self, topic: str, payload: bytes, retained: bool, delivery: Delivery) -> None:  # noqa: FBT001
+        """Take what is done to devices, to the clock, and the host's own fences."""
+        self._control.acknowledge(delivery)
+        if topic == self._fence:
+            if (fence := self._fences.get(payload)) is not None:
+                fence.set()
+        elif topic == self._topics.clock:
+            self._take_clock(payload, retained=retained)
+        elif (parts := self._topics.split(topic)) is not None:
+            device = self.devices.get(parts[0])
+            if device is not None:
+                self._take_for(device, parts[1], payload, retained=retained)
+
+    def _take_for(self, device: Device, leaf: str, payload: bytes, *, retained: bool) -> None:
+        if leaf == "inspect":
+            answer = self._topics.device(device.id, "inspection")
+            self._control.publish(Outgoing(answer, device.inspection().to_bytes()))
+            return
+        parsed = contract.parse_simulate(payload, retained=retained)
+        if isinstance(parsed, Refusal):
+            # On the host's connection: the device may have none.
+            self._control.publish(device.refusal(parsed))
+        else:
+            device.simulate(parsed.action)
+
+    # -- time ----------------------------------------------------------------------------------
+
+    def _take_clock(self, payload: bytes, *, retained: bool) -> None:
+        parsed = contract.parse_clock(payload, retained=retained)
+        if isinstance(parsed, Refusal):
+            _log.warning("clock: %s", parsed.message)
+        elif isinstance(self.clock, VirtualClock):
+            self._moves.put_nowait(parsed.to)
+        else:
+            _log.warning("clock: this fleet's time is not virtual; nothing moved")
+
+    async def _move(self, clock: VirtualClock) -> None:
+        while True:
+            to = await self._moves.get()
+            await self.settle()
+            while (at := self.timers.next_at()) is not None and at <= to:
+                clock.move(at)
+                self.timers.fire_due()
+                await self.settle()
+            clock.move(to)
+            self._publish_now()
+
+    async def settle(self) -> None:
+        """Let what is in flight arrive and be answered: through the broker and back, twice.
+
+        Once for what was sent before to reach the devices, once for what they said to be accepted.
+        """
+        for _ in range(2):
+            name = secrets.token_bytes(8)
+            self._fences[name] = asyncio.Event()
+            self._control.publish(Outgoing(self._fence, name))
+            try:
+                await asyncio.wait_for(self._fences[name].wait(), _SETTLE_WITHIN)
+            except TimeoutError:
+                _log.warning("the broker took more than %s s to settle", _SETTLE_WITHIN)
+            finally:
+                del self._fences[name]
+            await self.pool.drained(_SETTLE_WITHIN)
+
+    def _publish_now(self) -> None:
+        speed = "virtual" if isinstance(self.clock, VirtualClock) else f"{self._speed():g}x"
+        now = contract.ClockNow(
+            now=self.clock.now(), clock=speed, real_date_time=int(time.time() * 1000)
+        )
+        self._control.publish(Outgoing(self._topics.clock_now, now.to_bytes(), retain=True))
+
+    def _speed(self) -> float:
+        return self.clock.speed if isinstance(self.clock, RealClock) else 1.0
+
+    # -- devices that are without network for a share of the time ------------------------------
+
+    def _next_outage(self, spec: DeviceSpec, number: int) -> None:
+        """Alternate between a while online and a while offline, drawn from the device's stream."""
+        device = self.devices[spec.device_id]
+        online = number % 2 == 0
+        share = 1 - spec.offline if online else spec.offline
+        drawn = device.draws.bits("network", number + 1) / 2**512
+        length = int(_OFFLINE_PERIOD * share * (0.5 + drawn))
+        at = self.clock.now() + length
+        change = partial(self._change_network, spec, number, "offline" if online else "online")
+        self.timers.arm(device.id, "network", at, change)
+
+    def _change_network(self, spec: DeviceSpec, number: int, action: str) -> None:
+        self.devices[spec.device_id].simulate(action)
+        self._next_outage(spec, number + 1)
