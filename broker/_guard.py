@@ -19,10 +19,39 @@ import threading
 _LIMIT = 0.6
 
 
+class _Told(SystemExit):
+    """SIGTERM has come."""
+
+
+class _Guard:
+    """Takes SIGTERM at once while it waits, and not before the program is in its hands."""
+
+    def __init__(self) -> None:
+        self.told = False
+        self.waiting = False
+        signal.signal(signal.SIGTERM, self._on_terminate)
+
+    def wait(self) -> None:
+        """Wait for the end of stdin or for SIGTERM."""
+        try:
+            self.waiting = True
+            while not self.told and os.read(0, 1024):
+                pass
+        except _Told:
+            pass
+        self.waiting = False
+
+    def _on_terminate(self, *_: object) -> None:
+        self.told = True
+        if self.waiting:
+            self.waiting = False
+            raise _Told
+
+
 def main() -> None:
     """Guard the program named on the command line until it or stdin ends."""
     folder, *argv = sys.argv[1:]
-    signal.signal(signal.SIGTERM, _on_terminate)
+    guard = _Guard()
     _raise_file_limit()
     try:
         # The program must not hold our stdin and stdout: their ends are signals.
@@ -33,18 +62,12 @@ def main() -> None:
     threading.Thread(target=_pass_on_end, args=(program, folder), daemon=True).start()
     try:
         os.write(1, b"%d\n" % program.pid)
-        while os.read(0, 1024):
-            pass
+        guard.wait()
     except OSError:
         pass  # nobody listens any more
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         _end(program)
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _on_terminate(*_: object) -> None:
-    raise SystemExit(0)
 
 
 def _pass_on_end(program: subprocess.Popen[bytes], folder: str) -> None:

@@ -74,6 +74,7 @@ class Child:
                 stdout=subprocess.PIPE,
                 stderr=self._stderr,
                 start_new_session=True,
+                creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),  # Windows
             )
         except OSError as error:
             self._stderr.close()
@@ -114,8 +115,8 @@ class Child:
 
     def log(self) -> str:
         """Return the end of what the child has written to stderr."""
-        if self._stderr.closed:
-            return ""
+        if self._stderr.closed or not hasattr(os, "pread"):
+            return ""  # Windows has no pread: errors go without a quotation there
         # Not read(): the child writes through the same open file, and would go on wherever reading
         # has moved it to.
         descriptor = self._stderr.fileno()
@@ -138,16 +139,17 @@ class Child:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(_STOP_LIMIT):
                         await asyncio.shield(self._ended)
+            if not self.ended:
+                self._popen.kill()
+                await asyncio.shield(self._ended)
         finally:
-            # Also when cancelled meanwhile (a second Ctrl-C): nothing may stay behind.
-            self._popen.kill()
+            # Also when cancelled meanwhile (a second Ctrl-C): the child has been told, twice.
             self._release()
-        await self._ended
 
     def _release(self) -> None:
-        self._thread.join(_STOP_LIMIT)
         if self._popen.stdin is not None:
             self._popen.stdin.close()
+        self._thread.join(_STOP_LIMIT)
         self._stderr.close()
 
     def _follow(self) -> None:

@@ -59,17 +59,21 @@ async def mosquitto_broker() -> AsyncIterator[BrokerHandle]:
     Raises BrokerError if it is not installed or does not start.
     """
     program = find_mosquitto()
-    child, handle = await _start(program)
-    try:
-        yield handle
-    finally:
-        await child.stop()
+    # The guard removes the folder too, for when this process is killed.
+    with tempfile.TemporaryDirectory(
+        prefix="passfleet-mosquitto-", ignore_cleanup_errors=True
+    ) as folder:
+        child, handle = await _start(program, Path(folder))
+        try:
+            yield handle
+        finally:
+            await child.stop()
 
 
-async def _start(program: Path) -> tuple[Child, BrokerHandle]:
+async def _start(program: Path, folder: Path) -> tuple[Child, BrokerHandle]:
     for attempt in range(1, _ATTEMPTS + 1):
         port = _free_port()
-        child = Child(_argv(program, port), name=_NAME)
+        child = Child(_argv(program, port, folder), name=_NAME)
         try:
             pid = int(await child.first_line(_START_LIMIT))
             await _listening(child, port)
@@ -87,8 +91,8 @@ async def _start(program: Path) -> tuple[Child, BrokerHandle]:
     raise AssertionError("the last attempt returns or raises")
 
 
-def _argv(program: Path, port: int) -> list[str]:
-    folder = Path(tempfile.mkdtemp(prefix="passfleet-mosquitto-"))
+def _argv(program: Path, port: int, folder: Path) -> list[str]:
+    folder.mkdir(mode=0o700, exist_ok=True)  # the guard of an earlier attempt has removed it
     config = folder / "mosquitto.conf"
     config.write_text(_config(port), encoding="utf-8")
     guard = Path(__file__).with_name("_guard.py")

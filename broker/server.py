@@ -103,6 +103,35 @@ async def probe(address: BrokerAddress, timeout: float = 5.0) -> None:  # noqa: 
         raise error
 
 
+class _Client(Client):
+    """A client that can be closed however far it got.
+
+    paho forgets a socket on which TLS or the websocket handshake failed, without closing it.
+    """
+
+    opened: socket.socket | None = None
+
+    def _create_socket_connection(self) -> socket.socket:
+        self.opened = super()._create_socket_connection()
+        return self.opened
+
+    def _ssl_wrap_socket(self, tcp_sock: socket.socket) -> ssl.SSLSocket:
+        assert self._ssl_context is not None  # noqa: S101 - paho calls this for TLS alone
+        wrapped = self._ssl_context.wrap_socket(
+            tcp_sock, server_hostname=self.host, do_handshake_on_connect=False
+        )
+        self.opened = wrapped
+        wrapped.settimeout(self.connect_timeout)
+        wrapped.do_handshake()
+        return wrapped
+
+    def close(self) -> None:
+        """Say DISCONNECT if that is possible, and close the socket."""
+        self.disconnect()
+        if self.opened is not None:
+            self.opened.close()
+
+
 @dataclass(slots=True)
 class _Attempt:
     """One CONNECT, in a thread: paho's connect blocks, TLS and websocket handshake included."""
@@ -127,13 +156,12 @@ class _Attempt:
         except (OSError, ValueError, WebsocketConnectionError) as error:
             return _unreachable(self.address, error)
         finally:
-            client.disconnect()
-            _close(client)
+            client.close()
         return self._judge()
 
-    def _client(self) -> Client:
+    def _client(self) -> _Client:
         address = self.address
-        client = Client(
+        client = _Client(
             CallbackAPIVersion.VERSION2,
             client_id=f"passfleet-probe-{secrets.token_hex(4)}",
             transport="websockets" if address.websocket else "tcp",
@@ -175,17 +203,19 @@ class _Attempt:
                 f"{url} refused our certificate: {_alert(self._said[-1])}",
                 hint="set `cert` and `key` of the broker",
             )
+        if self.address.tls:
+            # Mosquitto closes without an alert when it misses a certificate.
+            fault = "wants another" if self.address.cert else "wants a"
+            return BrokerError(
+                f"{url} closed the connection without an MQTT answer: it {fault} client "
+                "certificate, or is not an MQTT broker",
+                hint="set `cert` and `key` of the broker, or check the port",
+            )
         return BrokerError(
-            f"{url} closed the connection without an MQTT answer: not an MQTT broker, or not "
-            f"{'with' if self.address.tls else 'without'} TLS",
-            hint="check the port and the scheme",
+            f"{url} closed the connection without an MQTT answer: it wants TLS, or is not an MQTT "
+            "broker",
+            hint="check the port, or use mqtts:// or wss://",
         )
-
-
-def _close(client: Client) -> None:
-    # disconnect() leaves the socket open when the broker has not answered.
-    if (open_socket := client.socket()) is not None:
-        open_socket.close()
 
 
 def _silent(address: BrokerAddress, timeout: float) -> BrokerError:
