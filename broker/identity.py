@@ -1,0 +1,28 @@
+"""Client ids: who is who at the broker.
+
+They start with a digest of the topic root, so that two fleets on one broker do not put each other
+out, and stay the same from one start to the next, so that the broker keeps each device's session.
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2s
+
+__all__ = ["client_id", "host_client_id"]
+
+
+def client_id(root: str, device_id: str) -> str:
+    """The client id of a device: `pf-<8 hex digits of the root's digest>-<device id>`."""
+    return f"pf-{_digest(root)}-{device_id}"
+
+
+def host_client_id(root: str, number: int) -> str:
+    """The client id of a process that hosts devices; `number` tells those of one fleet apart.
+
+    A dot where a device's id has a dash: no device can be called so.
+    """
+    return f"pf-{_digest(root)}.host-{number}"
+
+
+def _digest(root: str) -> str:
+    return blake2s(root.encode(), digest_size=4).hexdigest()
