@@ -145,7 +145,7 @@ async def test_a_taken_port_is_said() -> None:
 
 async def test_without_a_port_it_takes_another_when_the_usual_one_is_taken() -> None:
     async with embedded_broker() as first, embedded_broker() as second:
-        assert second.address.port not in (first.address.port, 1883)
+        assert second.address.port != first.address.port
 
 
 def test_other_versions_of_amqtt_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -398,7 +398,7 @@ async def test_mutual_tls_lets_in(guarded: Guarded) -> None:
         ({"username": None, "password": None}, "refused the connection without a user name"),
         ({"ca": None}, "certificate of .* is refused: "),
         ({"ca": "other.pem"}, "certificate of .* is refused: "),
-        ({"port": "mutual"}, "it wants a client certificate"),
+        ({"port": "mutual"}, "wants a client certificate|certificate required"),
     ],
 )
 async def test_probe_says_why_it_is_refused(

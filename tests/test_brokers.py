@@ -190,7 +190,9 @@ async def test_takeover_ends_the_first_with_its_will(
 
 
 async def test_unacknowledged_messages_come_again_marked_as_duplicates(connect: Connect) -> None:
-    device, publisher = await connect("device", clean=False), await connect("publisher")
+    publisher = await connect("publisher")
+    await publisher.subscribe("presence")
+    device = await connect("device", clean=False, will=("presence", b"offline"))
     await device.subscribe("commands")
     for data in (b"1", b"2", b"3"):
         await publisher.publish("commands", data)
@@ -198,6 +200,7 @@ async def test_unacknowledged_messages_come_again_marked_as_duplicates(connect: 
     device.acknowledge(first[0])
     await device.ping()  # the acknowledgement has been taken
     await device.drop()
+    assert (await publisher.message()).data == b"offline"  # the broker has noticed
     await publisher.publish("commands", b"4")
     device = await connect("device", clean=False)
     again = [await device.message() for _ in range(3)]
@@ -277,6 +280,7 @@ async def test_a_mebibyte_passes(connect: Connect) -> None:
         packet(0x10, b"\x00\x04MQ"),
         packet(0x30, field(b"t") + b"before CONNECT"),
     ],
+    ids=["http", "zeros", "ones", "endless length", "other protocol", "cut short", "no connect"],
 )
 async def test_garbage_closes_its_own_connection_only(
     connect: Connect, broker: BrokerHandle, garbage: bytes
@@ -299,6 +303,7 @@ async def test_garbage_closes_its_own_connection_only(
         packet(0x82, b"\x00\x01"),  # no filter
         b"\xf0\x00",
     ],
+    ids=["long topic", "wildcard topic", "qos 3", "no filter", "reserved type"],
 )
 async def test_garbage_later_publishes_the_will(connect: Connect, garbage: bytes) -> None:
     watcher = await connect("watcher")
