@@ -9,23 +9,13 @@ from contextlib import AsyncExitStack
 
 import pytest
 import pytest_asyncio
+from broker_help import need
 from raw_mqtt import RawClient, field, packet
 
 from broker._process import BrokerHandle
-from broker.errors import BrokerError
-from broker.mosquitto import find_mosquitto
 from broker.server import EMBEDDED, MOSQUITTO, open_broker, probe
 
 Connect = Callable[..., Awaitable[RawClient]]
-
-
-def need(name: str) -> None:
-    """Skip unless the broker can be started here."""
-    if name == MOSQUITTO:
-        try:
-            find_mosquitto()
-        except BrokerError as error:
-            pytest.skip(f"missing server: mosquitto ({error})")
 
 
 @pytest_asyncio.fixture(params=[EMBEDDED, MOSQUITTO])
