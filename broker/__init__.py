@@ -1,0 +1,1 @@
+"""The wire: topics and payloads, connections, and the brokers passfleet starts itself."""

@@ -13,7 +13,6 @@ A message is one sentence for the user; `hint` is what to do about it.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar
 
 __all__ = ["BrokerError", "FileError", "PassfleetError", "PeerError", "UsageError"]
 
@@ -24,7 +23,7 @@ class PassfleetError(Exception):
     `hint` says what to do about it and is printed on a line of its own.
     """
 
-    exit_code: ClassVar[int] = 1
+    exit_code: int = 1
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)

@@ -165,6 +165,15 @@ class Host:
         if self._store:
             self._store.close()
 
+    async def abandon(self) -> None:
+        """End without a word to the broker, which ends as well."""
+        if self._mover is not None:
+            self._mover.cancel()
+        self.timers.close()
+        await self.pool.close()
+        if self._store:
+            self._store.close()
+
     # -- the host's own connection (broker.connection.Listener) --------------------------------
 
     def presence(self, number: int) -> None:

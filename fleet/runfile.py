@@ -16,9 +16,9 @@ from broker.address import BrokerAddress
 from broker.contract import DEFAULT_ROOT
 from broker.errors import BrokerError
 
-__all__ = ["RunningFleet", "find_running", "locate", "remove", "write"]
+__all__ = ["FOLDER", "RunningFleet", "find_running", "is_alive", "locate", "remove", "write"]
 
-_FOLDER = ".passfleet"
+FOLDER = ".passfleet"
 _NAME = "up.json"
 
 
@@ -44,13 +44,7 @@ class RunningFleet:
     @property
     def alive(self) -> bool:
         """Whether the process that wrote this still runs."""
-        try:
-            os.kill(self.pid, 0)
-        except ProcessLookupError:
-            return False
-        except PermissionError:
-            return True
-        return True
+        return is_alive(self.pid)
 
     def address(self) -> BrokerAddress:
         """The broker it runs on, with what is needed to log in."""
@@ -60,9 +54,29 @@ class RunningFleet:
         )
 
 
+def is_alive(pid: int) -> bool:
+    """Whether a process runs; one that has ended and was not waited for does not."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return not _is_zombie(pid)
+
+
+def _is_zombie(pid: int) -> bool:
+    """Whether a process has ended and only waits for a parent to notice (known on Linux alone)."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
+    except OSError:
+        return False
+    return stat.rpartition(")")[2].split()[0] == "Z"
+
+
 def write(folder: Path, running: RunningFleet) -> Path:
     """Write `.passfleet/up.json` into `folder`, readable by its owner alone."""
-    target = folder / _FOLDER
+    target = folder / FOLDER
     target.mkdir(exist_ok=True)
     path = target / _NAME
     scratch = path.with_suffix(f".{running.pid}.tmp")
@@ -84,7 +98,7 @@ def remove(path: Path, pid: int) -> None:
 def find_running(start: Path) -> tuple[Path, RunningFleet] | None:
     """The nearest `.passfleet/up.json` from `start` upwards, None where there is none."""
     for folder in (start, *start.parents):
-        path = folder / _FOLDER / _NAME
+        path = folder / FOLDER / _NAME
         running = _read(path)
         if running is not None:
             return path, running

@@ -1,0 +1,1 @@
+"""The play: actors, engine and the library of scenarios."""

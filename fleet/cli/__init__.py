@@ -7,9 +7,9 @@ traceback for what he did: whatever derives from `PassfleetError` is printed as 
 
 from __future__ import annotations
 
+import os
 import sys
 
-import click
 import typer
 
 from broker.errors import PassfleetError
@@ -38,25 +38,16 @@ def _register() -> None:
 def main() -> None:
     """Run the command line and exit with its code."""
     _register()
-    sys.exit(_run())
-
-
-def _run() -> int:
     try:
-        code = app(standalone_mode=False)
+        app()
     except PassfleetError as error:
         print_error(error)
-        return error.exit_code
-    except click.exceptions.Exit as error:
-        return error.exit_code
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
-    except (KeyboardInterrupt, click.Abort):
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
         err.print("interrupted")
-        return 130
+        sys.exit(130)
     except BrokenPipeError:
-        # The reader of our output went away (`| head`); nobody is left to tell.
-        sys.stderr.close()
-        return 0
-    return code if isinstance(code, int) else 0
+        # The reader of our output went away (`| head`); nobody is left to tell. Without this, the
+        # interpreter would complain when it flushes stdout at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)

@@ -1,0 +1,41 @@
+"""`passfleet check`: what `up` would trip over, found without starting a fleet."""
+
+from __future__ import annotations
+
+from broker.mosquitto import find_mosquitto
+from broker.server import EMBEDDED, MOSQUITTO, open_broker, probe
+from fleet.config import FleetConfig
+from fleet.preflight import check_room
+
+__all__ = ["check_fleet"]
+
+
+async def check_fleet(config: FleetConfig, broker: str | None) -> dict[str, str]:
+    """What was looked at and what was found, in order; `broker` overrides the file's.
+
+    Raises what `up` would raise: UsageError where there is no room, BrokerError where the broker is
+    not there or lets nobody in.
+    """
+    devices = config.devices()
+    found = {
+        "fleet": f"{config.path}: {len(devices)} devices in {len(config.groups)} groups",
+    }
+    check_room(len(devices), None)
+    found["room"] = "file descriptors and ports suffice"
+    url = broker or config.broker.url
+    if url == EMBEDDED:
+        found["broker"] = "embedded: comes with passfleet"
+    elif url == MOSQUITTO:
+        found["broker"] = f"mosquitto: {find_mosquitto()}"
+    else:
+        login = {
+            "username": config.broker.username,
+            "password": config.password(),
+            "ca": config.ca,
+            "cert": config.cert,
+            "key": config.key,
+        }
+        async with open_broker(url, **login) as handle:  # type: ignore[arg-type]
+            await probe(handle.address)
+            found["broker"] = f"{handle.address.url} answers and lets us in"
+    return found

@@ -1,0 +1,101 @@
+"""`passfleet up --detach` and `passfleet down`: a fleet without a terminal."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Final
+
+from rich.console import Console
+
+from broker.errors import PassfleetError, PeerError
+from fleet import runfile
+
+__all__ = ["start_detached", "stop_running"]
+
+_READY_WITHIN: Final = 120.0
+_DOWN_WITHIN: Final = 60.0
+_POLL: Final = 0.05
+
+
+class _FleetEndedError(PassfleetError):
+    """The fleet in the background ended; its exit code becomes ours."""
+
+    def __init__(self, exit_code: int, last_words: str) -> None:
+        super().__init__(last_words)
+        self.exit_code = exit_code or 1
+
+
+def start_detached(folder: Path) -> None:
+    """Start the same command line again without `--detach`, and wait until it says it is ready.
+
+    Its output goes to `.passfleet/up.log`. Raises PassfleetError, with its exit code, where it ends
+    before that; what it said is repeated.
+    """
+    target = folder / runfile.FOLDER
+    target.mkdir(exist_ok=True)
+    log = target / "up.log"
+    arguments = [argument for argument in sys.argv[1:] if argument != "--detach"]
+    with log.open("wb") as output:
+        child = subprocess.Popen(  # noqa: S603  # our own command line
+            [sys.executable, "-m", "fleet.cli", *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    until = time.monotonic() + _READY_WITHIN
+    while time.monotonic() < until:
+        ready = _ready_line(log)
+        if ready is not None:
+            sys.stdout.write(ready + "\n")
+            return
+        code = child.poll()
+        if code is not None:
+            raise _FleetEndedError(code, _last_words(log))
+        time.sleep(_POLL)
+    child.terminate()
+    raise PeerError(f"the fleet was not ready within {_READY_WITHIN:.0f} s", hint=f"see {log}")
+
+
+def _ready_line(log: Path) -> str | None:
+    for line in log.read_text(encoding="utf-8", errors="replace").splitlines():
+        if line.startswith(("ready ", '{"event": "ready"')):
+            return line
+    return None
+
+
+def _last_words(log: Path) -> str:
+    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    return "\n".join(lines[-5:]).removeprefix("error: ") or "the fleet ended without a word"
+
+
+def stop_running(start: Path, err: Console) -> int | None:
+    """Stop the fleet whose run file is found from `start` upwards, and wait until it has gone.
+
+    Returns its process id, None where none runs. Raises PeerError where it does not end.
+    """
+    found = runfile.find_running(start)
+    if found is None:
+        return None
+    path, running = found
+    if not running.alive:
+        path.unlink(missing_ok=True)
+        return None
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(running.pid, signal.SIGTERM)
+    until = time.monotonic() + _DOWN_WITHIN
+    with err.status(f"stopping {running.devices} devices"):
+        while runfile.is_alive(running.pid):
+            if time.monotonic() > until:
+                raise PeerError(
+                    f"process {running.pid} did not end within {_DOWN_WITHIN:.0f} s",
+                    hint=f"end it with `kill -9 {running.pid}`, then run `passfleet clean`",
+                )
+            time.sleep(_POLL)
+    return running.pid

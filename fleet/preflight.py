@@ -1,0 +1,71 @@
+"""Whether this machine has room for a fleet, asked before it starts.
+
+Every device is one connection: a file descriptor here, and on the way to one broker a local port.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from pathlib import Path
+from typing import Final
+
+from broker.address import BrokerAddress
+from broker.errors import UsageError
+
+if sys.platform != "win32":
+    import resource
+
+__all__ = ["check_room"]
+
+_OTHER_DESCRIPTORS: Final = 128
+"""Pipes, the state file, libraries, the host's own connections."""
+_PORT_RANGE: Final = Path("/proc/sys/net/ipv4/ip_local_port_range")
+_PORTS_ELSEWHERE: Final = 16_384
+"""Where the range cannot be read: the one that IANA suggests."""
+
+
+def check_room(devices: int, address: BrokerAddress | None) -> None:
+    """Raise the soft limit of file descriptors where needed; `address` is None before it is known.
+
+    Raises UsageError, with the remedy, where descriptors or local ports do not suffice for so many
+    devices.
+    """
+    _check_descriptors(devices)
+    _check_ports(devices, address)
+
+
+def _check_descriptors(devices: int) -> None:
+    if sys.platform == "win32":
+        return
+    needed = devices + _OTHER_DESCRIPTORS
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return
+    if hard != resource.RLIM_INFINITY and hard < needed:
+        raise UsageError(
+            f"{devices} devices need {needed} file descriptors; this process may have {hard}",
+            hint=f"raise the limit first: `ulimit -Hn {needed}` as root, or LimitNOFILE= in a"
+            " systemd unit, or start fewer devices (--devices)",
+        )
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+
+
+def _check_ports(devices: int, address: BrokerAddress | None) -> None:
+    ports = _local_ports()
+    if devices > ports:
+        where = address.url if address else "one broker"
+        raise UsageError(
+            f"{devices} devices need as many local ports to reach {where}; this machine has"
+            f" {ports} of them",
+            hint="widen the range: `sysctl -w net.ipv4.ip_local_port_range='1024 65535'`, or start"
+            " fewer devices (--devices)",
+        )
+
+
+def _local_ports() -> int:
+    with contextlib.suppress(OSError, ValueError):
+        low, high = _PORT_RANGE.read_text(encoding="ascii").split()
+        return int(high) - int(low) + 1
+    return _PORTS_ELSEWHERE
