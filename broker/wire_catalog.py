@@ -13,7 +13,7 @@ __all__ = ["CHANNELS", "PAYLOADS", "PAYLOADS_BY_NAME", "Channel", "InspectionReq
 
 
 class InspectionRequest(contract.Wire):
-    """The question to a device's host; `requestId` keeps two questions apart."""
+    """The question to a device's host; the answer is told apart by its topic."""
 
     request_id: contract.Id
 

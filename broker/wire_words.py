@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-__all__ = ["ERROR_CODES", "INPUT_ERROR_CODES", "KEYS", "RULES"]
+__all__ = ["COMMAND_ERROR_CODES", "ERROR_CODES", "INPUT_ERROR_CODES", "KEYS", "RULES"]
 
 ERROR_CODES: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -28,7 +28,7 @@ ERROR_CODES: Final[Mapping[str, str]] = MappingProxyType(
         "payloadTooLarge": "The payload is above 64 KiB; it was not read.",
         "wrongPasscode": "The passcode is wrong.",
         "deviceLocked": "The device is locked.",
-        "passcodeRequired": "The 60 minutes are over: nothing opens until a passcode is set.",
+        "passcodeRequired": "The time to set a passcode is over: nothing opens until one is set.",
         "tooManyAttempts": "Too many wrong passcodes: the lock screen takes none for a while.",
         "biometricNotEnrolled": "No biometric is set up.",
         "biometricBlocked": "The passcode must be entered before a biometric is taken again.",
@@ -52,7 +52,10 @@ INPUT_ERROR_CODES: Final = frozenset(
 )
 """Those that answer inputs alone."""
 
-_ID = "1 to 256 characters, yours to choose; the same id again counts once."
+COMMAND_ERROR_CODES: Final = frozenset({"expired", "commandIdReused", "wrongUser"})
+"""Those that answer commands alone."""
+
+_ID = "Yours to choose; the same id again counts once."
 _INSTANT = "ISO 8601 in UTC, whole seconds or three decimals."
 
 KEYS: Final[Mapping[str, str]] = MappingProxyType(
@@ -117,7 +120,7 @@ KEYS: Final[Mapping[str, str]] = MappingProxyType(
         "now": f"The fleet's time. {_INSTANT}",
         "clock": "`virtual`, or a speed such as `60x`.",
         "realDateTime": "When `now` was true, by the time of day.",
-        "requestId": f"Names the question. {_ID}",
+        "requestId": "Names the question. Yours to choose; the answer does not repeat it.",
         "results": "The last results, without passcodes.",
         "notifications": "The last notifications.",
         # A key that means something else in one payload.

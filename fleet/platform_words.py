@@ -1,0 +1,198 @@
+"""What a platform does, in sentences read off its frozen `PlatformProfile`.
+
+No platform's name is asked for: a platform that a user added reads as well as one of ours.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from platforms.profile import (
+    Biometric,
+    BiometricConsequence,
+    Bound,
+    ComplexCharacters,
+    Management,
+    PasscodeRules,
+    PlatformProfile,
+    ResetOutcome,
+    ResetRule,
+    ScreenMessage,
+    WipeRule,
+    WithoutPasscode,
+)
+
+__all__ = [
+    "BOUNDS",
+    "bounds",
+    "device_after_lock",
+    "device_after_policy",
+    "device_after_reset",
+    "device_after_sync",
+    "enrolled_in_intune",
+    "lock_in_short",
+    "passcode_rules",
+    "portal_in_short",
+    "reset_in_short",
+    "screen_in_short",
+    "success_lines",
+]
+
+BOUNDS: Final = {
+    "minLength": "min_length",
+    "minComplexCharacters": "min_complex",
+    "history": "history",
+    "maxFailedAttempts": "max_failed_attempts",
+    "maxInactivityMinutes": "max_inactivity",
+    "maxAgeDays": "max_age_days",
+}
+"""The policy settings that a platform bounds: the wire's key, and the profile's field."""
+
+_BIOMETRIC_NAMES: Final = {Biometric.TOUCH_ID: "Touch ID", Biometric.FACE: "Windows Hello face"}
+_NEW_PASSCODE: Final = "New Passcode: <passcode>"
+
+
+def bounds(rules: PasscodeRules) -> dict[str, Bound]:
+    """The bounds of each policy setting, by its key on the wire."""
+    return {key: getattr(rules, field) for key, field in BOUNDS.items()}
+
+
+# ---------------------------------------------------------------------------------------------
+# In short: the columns of the table
+
+
+def reset_in_short(rule: ResetRule) -> str:
+    """What a reset does, in one line."""
+    if rule.outcome is ResetOutcome.NOT_SUPPORTED:
+        return "not supported (notSupported)"
+    if rule.alphabet is None:
+        return "removes the passcode, makes no temporary one"
+    return f"removes it, sets a temporary one of {_alphabet(rule)}"
+
+
+def portal_in_short(rule: ResetRule) -> list[str]:
+    """What the end user's portal says on success; one line where all managements agree."""
+    if rule.outcome is ResetOutcome.NOT_SUPPORTED:
+        return ["no Reset Passcode button: contact your IT admin"]
+    lines = {m: success_lines(rule, m) for m in Management if enrolled_in_intune(m)}
+    if len(set(lines.values())) == 1:
+        return list(next(iter(lines.values())))
+    return [f"{management}: {'; '.join(said)}" for management, said in lines.items()]
+
+
+def screen_in_short(profile: PlatformProfile) -> str:
+    """What the device does after a reset, in one line."""
+    return "; ".join(device_after_reset(profile))
+
+
+def lock_in_short(profile: PlatformProfile) -> str:
+    """Whether a remote lock works, in one line."""
+    if profile.lock.enrolling_user_only:
+        return "only if the current user is the user who enrolled the device"
+    return "supported"
+
+
+def enrolled_in_intune(management: Management) -> bool:
+    """Whether the end user's portal can do something for the device."""
+    return management is not Management.EXCHANGE_ACTIVESYNC
+
+
+def success_lines(rule: ResetRule, management: Management) -> tuple[str, ...]:
+    """What is said once a reset is done, with the new passcode where this management shows it."""
+    if rule.alphabet is not None and management in rule.shown_to_user:
+        return rule.message, _NEW_PASSCODE
+    return (rule.message,)
+
+
+# ---------------------------------------------------------------------------------------------
+# The device
+
+
+def device_after_reset(profile: PlatformProfile) -> Iterator[str]:
+    """What a user sees of a reset on the device."""
+    rule = profile.reset
+    if rule.outcome is ResetOutcome.NOT_SUPPORTED:
+        yield "nothing changes"
+        return
+    if rule.screen:
+        yield f"shows {_screen(rule.screen)}"
+    yield "locks" if rule.locks else "the lock screen stays as it was"
+    if rule.grace is not None:
+        minutes = rule.grace // 60
+        yield f"opens without a passcode; one must be set within {minutes} minutes"
+        yield "after that it is noncompliant and opens nothing but the passcode screen"
+    yield from _biometrics(profile, rule.biometrics)
+
+
+def device_after_lock(profile: PlatformProfile) -> Iterator[str]:
+    """What a user sees of a remote lock."""
+    rule = profile.lock
+    if rule.enrolling_user_only:
+        yield "shows the lock screen, if the current user is the user who enrolled the device"
+    else:
+        yield "shows the lock screen"
+    if rule.without_passcode is WithoutPasscode.LOCKS:
+        yield "without a passcode it locks as well"
+    else:
+        yield "without a passcode the command is ignored"
+    yield from _biometrics(profile, rule.biometrics)
+
+
+def device_after_sync(_: PlatformProfile) -> Iterator[str]:
+    """What a user sees of a check-in."""
+    yield "nothing changes; the state is published again"
+
+
+def device_after_policy(profile: PlatformProfile) -> Iterator[str]:
+    """What a new passcode policy asks of the user, and the platform's rules."""
+    rules = profile.passcode
+    yield f"where the passcode is not enough, shows {_screen(rules.requirement_screen)}"
+    if rules.policy_grace is not None:
+        yield f"one that is enough must be set within {rules.policy_grace // 60} minutes"
+        yield f"after that it is noncompliant and shows {_screen(rules.deadline_screen)}"
+    else:
+        yield "it is noncompliant at once, until one that is enough is set"
+    yield from passcode_rules(rules)
+
+
+def passcode_rules(rules: PasscodeRules) -> Iterator[str]:
+    """How the platform treats passcodes and wrong attempts, line by line."""
+    for key, bound in bounds(rules).items():
+        yield f"{key}: {bound.low} to {bound.high}"
+    yield f"a passcode has at most {rules.max_length} characters"
+    if rules.complex_characters is ComplexCharacters.SYMBOLS:
+        yield "minComplexCharacters counts characters that are neither letters nor digits"
+    else:
+        yield "minComplexCharacters counts kinds: digits, small letters, capitals, symbols"
+    counts = "among" if rules.history_counts_current else "besides"
+    yield f"history counts the current passcode {counts} the remembered ones"
+    if rules.cleared_enters_history:
+        yield "a passcode that a reset removed is remembered as well"
+    when = "reaching" if rules.wipe is WipeRule.REACHED else "exceeding"
+    yield f"the device wipes itself on {when} maxFailedAttempts"
+    for attempts, seconds in rules.attempt_delays:
+        yield f"from {attempts} wrong passcodes on it takes none for {seconds // 60} min after each"
+    yield f"an expired passcode shows {_screen(rules.expired_screen)}"
+
+
+def _biometrics(profile: PlatformProfile, consequence: BiometricConsequence) -> Iterator[str]:
+    for biometric in sorted(profile.biometrics):
+        yield f"{_BIOMETRIC_NAMES[biometric]} {_CONSEQUENCES[consequence]}"
+
+
+def _screen(screen: ScreenMessage) -> str:
+    buttons = f" [{', '.join(screen.buttons)}]" if screen.buttons else ""
+    return f'"{screen.title}: {screen.body}"{buttons}'
+
+
+def _alphabet(rule: ResetRule) -> str:
+    return re.sub(r"([A-Z])", r" \1", rule.alphabet or "").lower()
+
+
+_CONSEQUENCES: Final = {
+    BiometricConsequence.KEPT: "keeps working",
+    BiometricConsequence.MUST_ENROLL: "must be set up again",
+    BiometricConsequence.BLOCKED: "is refused until the passcode was entered",
+}
