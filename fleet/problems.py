@@ -1,0 +1,201 @@
+"""What is wrong with a file, found all at once and told as one `FileError`.
+
+pydantic checks the shapes; this module turns what it has to say into sentences with the file's own
+keys and lines. What is accepted stands in each field's `description`. The value of a field with
+`repr=False` is never repeated: it is a secret.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeVar, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+from broker.contract import DEVICE_ID
+from broker.errors import FileError
+from fleet.toml_lines import KeyPath, line_of
+
+__all__ = ["Problem", "Problems", "keys_of", "nearest", "shown", "trouble", "validated"]
+
+_SHOWN: Final = 40
+_BARE: Final = re.compile(r"[A-Za-z0-9_-]+")
+_NAME: Final = re.compile(DEVICE_ID)
+_LINES_LISTED: Final = 5
+
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong: where, what, what would be right, what to do."""
+
+    path: KeyPath
+    message: str
+    expected: str | None = None
+    hint: str | None = None
+
+
+class Problems:
+    """All that is wrong with one file. `document` is the file as `tomllib` read it."""
+
+    def __init__(self, path: Path | str, document: object, lines: dict[KeyPath, int]) -> None:
+        self._path = path
+        self._document = document
+        self._lines = lines
+        self._found: list[Problem] = []
+
+    def extend(self, problems: Iterable[Problem]) -> None:
+        """Take down more of them."""
+        self._found.extend(problems)
+
+    def refuse(self) -> None:
+        """Raise FileError with the first problem in the order of the file, if there is any."""
+        if not self._found:
+            return
+        found = sorted(self._found, key=lambda p: self._line(p) or 0)
+        first = found[0]
+        others = self._others(found[1:])
+        hint = f"{first.hint} ({others})" if first.hint and others else first.hint or others
+        raise FileError(
+            first.message,
+            path=self._path,
+            line=self._line(first),
+            key=_dotted(first.path, self._document) or None,
+            expected=first.expected,
+            hint=hint,
+        )
+
+    def _line(self, problem: Problem) -> int | None:
+        return line_of(problem.path, self._lines)
+
+    def _others(self, others: list[Problem]) -> str | None:
+        if not others:
+            return None
+        lines = sorted({line for p in others if (line := self._line(p))})
+        listed = ", ".join(map(str, lines[:_LINES_LISTED]))
+        rest = ", ..." if len(lines) > _LINES_LISTED else ""
+        place = f", line{'s' if len(lines) > 1 else ''} {listed}{rest}" if lines else ""
+        return f"and {len(others)} more problem{'s' if len(others) > 1 else ''}{place}"
+
+
+def nearest(word: str, names: Iterable[str]) -> str | None:
+    """`did you mean 'platform'?`, where one of `names` is close to `word`."""
+    by_lower = {name.lower(): name for name in names}
+    close = difflib.get_close_matches(word.lower(), by_lower, n=1)
+    return f"did you mean '{by_lower[close[0]]}'?" if close else None
+
+
+def shown(value: object) -> str:
+    """A TOML value as a message may repeat it: scalars as they are written, the rest by kind."""
+    if isinstance(value, dict):
+        return "a table"
+    if isinstance(value, list):
+        return "a list"
+    if isinstance(value, str):
+        whole = json.dumps(value, ensure_ascii=False)
+        return whole if len(whole) <= _SHOWN else f'{whole[:_SHOWN]}..."'
+    return (
+        str(value).lower()[:_SHOWN] if isinstance(value, bool | int | float) else "a date or time"
+    )
+
+
+def trouble(
+    message: str, *, hint: str | None = None, choices: Iterable[str] = ()
+) -> PydanticCustomError:
+    """What a field's validator raises to say more than that the value is not the expected one.
+
+    `choices` are the values among which the nearest is proposed.
+    """
+    context = {"text": message, "hint": hint, "choices": tuple(choices)}
+    return PydanticCustomError("trouble", "{text}", context)
+
+
+def keys_of(model: type[BaseModel]) -> tuple[str, ...]:
+    """The keys of a table, as they are written in the file."""
+    return tuple(field.alias or name for name, field in model.model_fields.items())
+
+
+def validated(
+    model: type[_Model], table: object, path: KeyPath, problems: list[Problem]
+) -> _Model | None:
+    """`table` as a `model`; or None, with what is wrong added to `problems`."""
+    try:
+        return model.model_validate(table)
+    except ValidationError as error:
+        # Without the input's `url` and so on: a sentence is made from type, place and value.
+        problems.extend(_problem(model, e, path) for e in error.errors(include_url=False))
+        return None
+
+
+def _problem(model: type[BaseModel], error: ErrorDetails, path: KeyPath) -> Problem:
+    loc = error["loc"]
+    where = (*path, *loc)
+    table, field = _field_at(model, loc)
+    expected = field.description if field else "a table"
+    if error["type"] == "extra_forbidden":
+        names = keys_of(table)
+        hint = nearest(str(loc[-1]), names)
+        return Problem(where, "unknown key", f"one of {', '.join(names)}", hint)
+    if error["type"] == "missing":
+        return Problem(where, "this key is missing", expected)
+    context: dict[str, Any] = error.get("ctx", {})
+    value: object = error["input"]
+    hint = context.get("hint")
+    if not hint and isinstance(value, str):
+        hint = nearest(value, context.get("choices", ()))
+    return Problem(where, _message(field, context, value), expected, hint)
+
+
+def _message(field: FieldInfo | None, context: dict[str, Any], value: object) -> str:
+    if context.get("text"):
+        return str(context["text"])
+    if field is not None and field.repr is False:
+        return "the value cannot be taken" if isinstance(value, str) else "got no string"
+    return f"got {shown(value)}"
+
+
+def _field_at(
+    model: type[BaseModel], loc: tuple[str | int, ...]
+) -> tuple[type[BaseModel], FieldInfo | None]:
+    """The table and the field that an error's place means; no field for an unknown key."""
+    field: FieldInfo | None = None
+    for part in loc:
+        if isinstance(part, int):
+            continue
+        if field is not None:
+            model = next(_models_in(field.annotation), model)
+        fields = model.model_fields.items()
+        field = next((f for name, f in fields if (f.alias or name) == part), None)
+    return model, field
+
+
+def _models_in(annotation: object) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _models_in(part)
+
+
+def _dotted(path: KeyPath, document: object) -> str:
+    """`group[phones].policy.minLength`: elements by their name, else by number from 1."""
+    text = ""
+    node = document
+    for part in path:
+        if isinstance(part, int):
+            node = node[part] if isinstance(node, list) and part < len(node) else None
+            name = node.get("name") if isinstance(node, dict) else None
+            named = isinstance(name, str) and _NAME.fullmatch(name)
+            text += f"[{name}]" if named else f"[{part + 1}]"
+        else:
+            node = node.get(part) if isinstance(node, dict) else None
+            key = part if _BARE.fullmatch(part) else shown(part)
+            text += f".{key}" if text else key
+    return text

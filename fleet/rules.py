@@ -1,0 +1,244 @@
+"""What the values of a fleet file must be together, and on their platform.
+
+Each function looks at tables that are right in themselves (`fleet.sections`) and yields what is
+wrong, with the path of the key at fault. Nothing here raises.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from pydantic.alias_generators import to_camel
+
+from agent.draws import DeviceDraws
+from agent.passcode import (
+    Draws,
+    PasscodePolicy,
+    PasscodeRef,
+    PasscodeSpec,
+    out_of_bounds,
+    reveal,
+    temporary_spec,
+    traits_of,
+    violations,
+)
+from broker.address import BrokerAddress
+from broker.contract import DEVICE_ID
+from broker.errors import UsageError
+from broker.server import EMBEDDED, MOSQUITTO
+from fleet.problems import Problem, nearest, shown
+from fleet.sections import MAX_DEVICES, BrokerSection, FleetSection, GroupSection
+from fleet.toml_lines import KeyPath
+from platforms.profile import Alphabet, ComplexCharacters, PasscodeRules, PlatformProfile
+
+__all__ = [
+    "MANAGED",
+    "broker_problems",
+    "fleet_problems",
+    "fleet_wide_problems",
+    "group_problems",
+    "id_problem",
+    "ids_of",
+    "starting_passcode",
+]
+
+MANAGED: Final = frozenset({EMBEDDED, MOSQUITTO})
+"""The brokers that passfleet starts itself: they need no login."""
+
+# What most people choose: the middle column of the keypad. It is in every walkthrough of ours.
+_USUAL_PASSCODE: Final = "2580"
+_USUAL_LENGTH: Final = 4
+# A drawn passcode may count up by chance where `allowSimple` is false; a hundred never all do.
+_TRIES: Final = 100
+_DEVICE_ID: Final = re.compile(DEVICE_ID)
+
+
+def fleet_problems(fleet: FleetSection) -> Iterator[Problem]:
+    """What is wrong with `[fleet]`."""
+    if fleet.speed is not None and "clock" in fleet.model_fields_set:
+        yield Problem(
+            ("fleet", "speed"),
+            "speed is a clock of its own and cannot stand beside another",
+            "clock or speed, not both",
+        )
+
+
+def broker_problems(broker: BrokerSection, folder: Path) -> Iterator[Problem]:
+    """What is wrong with `[broker]`. `folder` is where its paths start."""
+    password = broker.password
+    if password is not None and (password.env is None) == (password.file is None):
+        expected = '{ env = "PF_PW" } or { file = "pw" }'
+        yield Problem(("broker", "password"), "a password is fetched from one place", expected)
+    if broker.url in MANAGED:
+        return
+    # One look for each kind of trouble, so that the key at fault can be named.
+    word = None if password is None else "unread"
+    yield from _refused(broker, ("password",), username=broker.username, password=word)
+    files = {name: getattr(broker, name) for name in ("key", "cert", "ca")}
+    yield from _refused(broker, tuple(files), **files)
+    for name, file in files.items():
+        if file is not None and not (folder / file).is_file():
+            yield Problem(("broker", name), f"there is no file {shown(file)}", "a PEM file")
+
+
+def _refused(
+    broker: BrokerSection, names: tuple[str, ...], **options: str | None
+) -> Iterator[Problem]:
+    try:
+        BrokerAddress.parse(broker.url, **options)
+    except UsageError as error:
+        given = next((n for n in names if getattr(broker, n) is not None), "url")
+        yield Problem(("broker", given), error.message, hint=error.hint)
+
+
+def group_problems(
+    group: GroupSection, path: KeyPath, platforms: Mapping[str, PlatformProfile]
+) -> Iterator[Problem]:
+    """What is wrong with one `[[group]]`."""
+    if (problem := id_problem(group, path)) is not None:
+        yield problem
+    profile = platforms.get(group.platform)
+    if profile is None:
+        yield Problem(
+            (*path, "platform"),
+            f"got {shown(group.platform)}",
+            f"one of {', '.join(platforms)}",
+            nearest(group.platform, platforms),
+        )
+        return
+    yield from _policy_problems(group, path, profile)
+    for index, biometric in enumerate(group.biometrics or ()):
+        if biometric not in profile.biometrics:
+            has = ", ".join(sorted(profile.biometrics)) or "none at all: []"
+            where = (*path, "biometrics", index)
+            yield Problem(where, f"{profile.title} has no {biometric}", has)
+    longest = profile.passcode.max_length
+    if len(group.passcode or "") > longest:
+        yield Problem(
+            (*path, "passcode"),
+            f"{profile.title} cannot have so long a passcode",
+            f"{longest} characters at most",
+        )
+
+
+def id_problem(group: GroupSection, path: KeyPath) -> Problem | None:
+    """What is wrong with the ids that the devices of `group` would get, if anything."""
+    template = group.id_template
+    first, last = template.format(n=1), template.format(n=group.count)
+    where = _id_path(group, path)
+    if group.count > 1 and first == last:
+        return Problem(
+            where,
+            f"{group.count} devices cannot share the id {shown(first)}",
+            "a template with {n}, such as " + shown(f"{group.name}-{{n:03}}"),
+        )
+    for device_id in (first, last):
+        if not _DEVICE_ID.fullmatch(device_id):
+            return Problem(
+                where,
+                f"{shown(device_id)} cannot be a device id",
+                "1 to 64 letters, digits, dots, dashes or underscores",
+            )
+    return None
+
+
+def fleet_wide_problems(groups: Sequence[tuple[KeyPath, GroupSection]]) -> Iterator[Problem]:
+    """Too many devices; group names and device ids that occur twice.
+
+    Of the ids that two groups share, the first one is named.
+    """
+    if sum(group.count for _, group in groups) > MAX_DEVICES:
+        where = (*groups[-1][0], "count")
+        yield Problem(where, "the groups together are too many", f"{MAX_DEVICES} devices at most")
+        return
+    names: set[str] = set()
+    taken_by: dict[str, GroupSection] = {}
+    for path, group in groups:
+        if group.name in names:
+            message = f"another group is named {shown(group.name)}"
+            yield Problem((*path, "name"), message, "a name of its own for each group")
+            if group.id is None:
+                continue  # its ids are the other group's for the same reason
+        names.add(group.name)
+        for device_id in ids_of(group):
+            other = taken_by.setdefault(device_id, group)
+            if other is not group:
+                message = f"group {shown(other.name)} has a device {shown(device_id)} as well"
+                yield Problem(_id_path(group, path), message, "an id of its own for each device")
+                break
+
+
+def ids_of(group: GroupSection) -> Iterator[str]:
+    """The ids of the devices of `group`, in order."""
+    write = group.id_template.format
+    return (write(n=n) for n in range(1, group.count + 1))
+
+
+def _id_path(group: GroupSection, path: KeyPath) -> KeyPath:
+    return (*path, "name" if group.id is None else "id")
+
+
+def starting_passcode(
+    group: GroupSection, policy: PasscodePolicy | None, rules: PasscodeRules, draws: Draws
+) -> str | None:
+    """The passcode with which a device of `group` starts; None without one.
+
+    Raises ValueError where no passcode satisfies the policy.
+    """
+    if group.passcode is not None:
+        return group.passcode or None
+    if not violations(traits_of(_USUAL_PASSCODE), policy, rules):
+        return _USUAL_PASSCODE
+    spec = _spec(policy or PasscodePolicy(), rules)
+    # The device's own draws count from 1 upwards.
+    for draw in range(0, -_TRIES, -1):
+        passcode = reveal(PasscodeRef(draw, spec), draws)
+        if not violations(traits_of(passcode), policy, rules):
+            return passcode
+    raise ValueError("no passcode satisfies the policy")
+
+
+def _spec(policy: PasscodePolicy, rules: PasscodeRules) -> PasscodeSpec:
+    """What a passcode must be to obey `policy`: as short and plain as a user would have it."""
+    if rules.complex_characters is not ComplexCharacters.SYMBOLS:
+        return temporary_spec(Alphabet.DIGITS, _USUAL_LENGTH, policy)
+    classes = "dl" if policy.require_alphanumeric else "d"
+    classes += "y" * (policy.min_complex_characters or 0)
+    return PasscodeSpec(max(_USUAL_LENGTH, policy.min_length or 0, len(classes)), classes)
+
+
+def _policy_problems(
+    group: GroupSection, path: KeyPath, profile: PlatformProfile
+) -> Iterator[Problem]:
+    if group.policy is None:
+        return
+    policy, rules, path = group.policy.policy(), profile.passcode, (*path, "policy")
+    outside = list(out_of_bounds(policy, rules))
+    for name, value, bound in outside:
+        yield Problem(
+            (*path, to_camel(name)),
+            f"{profile.title} does not take {value}",
+            f"{bound.low} to {bound.high}",
+        )
+    if outside:
+        return
+    length, complex_characters = policy.min_length or 0, policy.min_complex_characters or 0
+    if complex_characters > length > 0:
+        yield Problem(
+            (*path, "minComplexCharacters"),
+            f"{complex_characters} complex characters do not fit into {length}",
+            "minLength at most",
+        )
+        return
+    unset = group.model_copy(update={"passcode": None})
+    try:
+        starting_passcode(unset, policy, rules, DeviceDraws(0, group.name))
+    except ValueError:
+        yield Problem(
+            path,
+            f"no passcode of {profile.title} satisfies this policy",
+            f"a policy for passcodes of at most {rules.max_length} characters",
+        )

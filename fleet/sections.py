@@ -1,0 +1,311 @@
+"""The tables of a fleet file as pydantic models: keys, types, and what one value alone must be.
+
+What hangs on two values, or on the platform, stands in `fleet.rules`. A field's `description` says
+what it accepts and is printed as such; `repr=False` marks a secret, which is never printed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import timedelta
+from enum import StrEnum
+from typing import Annotated, Final, Literal, TypeVar
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from agent.clock import parse_duration
+from agent.passcode import PasscodePolicy
+from broker.address import BrokerAddress
+from broker.contract import DEFAULT_ROOT, DEVICE_ID
+from broker.errors import UsageError
+from broker.server import EMBEDDED, MOSQUITTO
+from fleet.problems import nearest, shown, trouble
+from platforms.profile import Biometric, Management
+
+__all__ = [
+    "ALL_DEVICES",
+    "MAX_DEVICES",
+    "BrokerSection",
+    "FleetSection",
+    "GroupSection",
+    "PasswordSource",
+    "PolicySection",
+    "parse_speed",
+]
+
+MAX_DEVICES: Final = 1_000_000
+"""The most devices of a group and of a fleet: beyond it, a number was mistyped."""
+ALL_DEVICES: Final = "all"
+"""The group name that means every device, and that no group may have."""
+
+_MAX_SPEED: Final = 1_000_000
+_MAX_WORKERS: Final = 1024
+_SPEED: Final = re.compile(r"(\d{1,12}(?:\.\d{1,12})?)x")
+_NAME: Final = re.compile(DEVICE_ID)
+_NUMBER_FORMAT: Final = re.compile(r"(0[1-9]\d?)?[dxX]?")
+_TEMPLATE_PART: Final = re.compile(r"[^{}]|\{\{|\}\}|\{n(?::(?P<format>[^{}]*))?\}")
+_CLOCKS: Final = ("real", "virtual")
+
+_Member = TypeVar("_Member", bound=StrEnum)
+
+
+def parse_speed(clock: str) -> float | None:
+    """How many times as fast as the time of day `clock` runs: 1.0 for `real`, None for `virtual`.
+
+    `60x` is 60.0. Raises ValueError for anything else.
+    """
+    if clock in _CLOCKS:
+        return 1.0 if clock == "real" else None
+    match = _SPEED.fullmatch(clock)
+    if match is None or not 0 < float(match[1]) <= _MAX_SPEED:
+        raise ValueError(f"{clock!r} is not a clock; write real, virtual or a speed such as 60x")
+    return float(match[1])
+
+
+def _clock(clock: str) -> str:
+    try:
+        parse_speed(clock)
+    except ValueError:
+        raise trouble(f"got {shown(clock)}", hint=nearest(clock, _CLOCKS)) from None
+    return clock
+
+
+def _workers(workers: object) -> object:
+    # Before pydantic looks: it reports a problem for each member of a union.
+    whole = isinstance(workers, int) and not isinstance(workers, bool)
+    if workers == "auto" or (whole and workers in range(1, _MAX_WORKERS + 1)):
+        return workers
+    raise ValueError
+
+
+def _root(root: str) -> str:
+    levels = root.split("/")
+    if not all(levels) or root.startswith("$") or set("+#") & set(root) or not root.isprintable():
+        raise ValueError
+    return root
+
+
+def _broker_url(url: str) -> str:
+    if url in (EMBEDDED, MOSQUITTO):
+        return url
+    if "://" not in url:
+        raise trouble("this is neither a broker's name nor a URL", choices=(EMBEDDED, MOSQUITTO))
+    try:
+        address = BrokerAddress.parse(url)
+    except UsageError as error:
+        raise trouble(error.message, hint=error.hint) from None
+    if address.password:
+        raise trouble(
+            "a password never stands in the fleet file, which is copied and committed",
+            hint='write username = "..." and password = { env = "PF_PW" } instead',
+        )
+    return url
+
+
+def _password(password: object) -> object:
+    if isinstance(password, str):
+        raise trouble(
+            "a password never stands in the fleet file, which is copied and committed",
+            hint="put it into an environment variable or a file of its own",
+        )
+    return password
+
+
+def _group_name(name: str) -> str:
+    if name == ALL_DEVICES:
+        raise trouble(f'the name "{ALL_DEVICES}" means every device and cannot be a group\'s')
+    if not _NAME.fullmatch(name):
+        raise ValueError
+    return name
+
+
+def _template(template: str) -> str:
+    """A template that `str.format` may be trusted with: `n` and nothing else, plainly formatted."""
+    at = 0
+    while at < len(template):
+        part = _TEMPLATE_PART.match(template, at)
+        if part is None or not _NUMBER_FORMAT.fullmatch(part["format"] or ""):
+            raise ValueError
+        at = part.end()
+    return template
+
+
+def _choice(kind: type[_Member]) -> Callable[[object], _Member]:
+    """A validator that reads a member of `kind` by its value."""
+
+    def read(value: object) -> _Member:
+        for member in kind:
+            if value == member.value:
+                return member
+        raise trouble(f"got {shown(value)}", choices=[m.value for m in kind])
+
+    return read
+
+
+def _listed(value: object) -> object:
+    # Strict pydantic takes no list, the one kind of sequence that TOML has, for a tuple.
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _reaction(reaction: object) -> tuple[int, int]:
+    if not isinstance(reaction, str):
+        raise ValueError  # noqa: TRY004  # pydantic's way
+    low, dots, high = reaction.partition("..")
+    try:
+        shortest = _milliseconds(low)
+        longest = _milliseconds(high) if dots else shortest
+    except (ValueError, OverflowError):
+        raise trouble(f"got {shown(reaction)}") from None
+    if shortest > longest:
+        raise trouble(f"the shortest comes first, unlike in {shown(reaction)}")
+    return shortest, longest
+
+
+def _milliseconds(text: str) -> int:
+    """Whole milliseconds, rounded up: a reaction is a timer, and timers have no finer grain."""
+    return -(-parse_duration(text) // timedelta(milliseconds=1))
+
+
+class _Section(BaseModel):
+    """What all tables have in common: nothing unknown, nothing converted, nothing changed."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class FleetSection(_Section):
+    """`[fleet]`: what concerns all devices.
+
+    `speed` is how many times as fast as the time of day the clock runs, where `clock` is unsaid.
+    """
+
+    seed: int = Field(default=0, ge=-(2**63), le=2**63 - 1, description="a whole number of 64 bits")
+    clock: Annotated[str, AfterValidator(_clock)] = Field(
+        default="real", description='"real", "virtual" or a speed such as "60x"'
+    )
+    speed: float | None = Field(
+        default=None,
+        gt=0,
+        le=_MAX_SPEED,
+        allow_inf_nan=False,
+        description=f"a number above 0, at most {_MAX_SPEED}, such as 60",
+    )
+    workers: Annotated[int | Literal["auto"], BeforeValidator(_workers)] = Field(
+        default=1, description=f'a whole number from 1 to {_MAX_WORKERS}, or "auto": one a core'
+    )
+    state: str | None = Field(default=None, min_length=1, description='a file, such as "fleet.db"')
+    root: Annotated[str, AfterValidator(_root)] = Field(
+        default=DEFAULT_ROOT,
+        max_length=1024,
+        description=f'topic levels such as "{DEFAULT_ROOT}": none of them empty, no slash at either'
+        " end, no + or #, no $ in front",
+    )
+
+
+class PasswordSource(_Section):
+    """Where a password is to be found: an environment variable, or a file that holds it alone."""
+
+    env: str | None = Field(
+        default=None, min_length=1, description="the name of an environment variable"
+    )
+    file: str | None = Field(default=None, min_length=1, description="the path of a file")
+
+
+class BrokerSection(_Section):
+    """`[broker]`: where the broker is, and how to be let in. Paths are as written in the file."""
+
+    url: Annotated[str, AfterValidator(_broker_url)] = Field(
+        default=EMBEDDED,
+        repr=False,
+        description=f'"{EMBEDDED}", "{MOSQUITTO}", or mqtt://, mqtts://, ws:// or wss:// with'
+        " host:port",
+    )
+    username: str | None = Field(default=None, min_length=1, description="a string")
+    password: Annotated[PasswordSource | None, BeforeValidator(_password)] = Field(
+        default=None, repr=False, description='{ env = "PF_PW" } or { file = "pw" }'
+    )
+    ca: str | None = Field(default=None, min_length=1, description="the path of a PEM file")
+    cert: str | None = Field(default=None, min_length=1, description="the path of a PEM file")
+    key: str | None = Field(default=None, min_length=1, description="the path of a PEM file")
+
+
+class PolicySection(_Section):
+    """A group's `policy`. Counts, minutes and days are bounded by the platform: `fleet.rules`."""
+
+    model_config = ConfigDict(alias_generator=to_camel)
+
+    min_length: int | None = Field(default=None, ge=0, description="a whole number of characters")
+    require_alphanumeric: bool | None = Field(default=None, description="true or false")
+    min_complex_characters: int | None = Field(
+        default=None, ge=0, description="a whole number of characters"
+    )
+    allow_simple: bool | None = Field(default=None, description="true or false")
+    history: int | None = Field(default=None, ge=0, description="a whole number of passcodes")
+    max_failed_attempts: int | None = Field(
+        default=None, ge=0, description="a whole number of attempts"
+    )
+    max_inactivity_minutes: int | None = Field(
+        default=None, ge=0, description="a whole number of minutes"
+    )
+    max_age_days: int | None = Field(default=None, ge=0, description="a whole number of days")
+
+    def policy(self) -> PasscodePolicy:
+        """The policy as a device knows it."""
+        return PasscodePolicy(**self.model_dump())
+
+
+class GroupSection(_Section):
+    """`[[group]]`: devices of one kind.
+
+    `reaction` is (shortest, longest) in milliseconds; `offline` a share of time, from 0 to below 1.
+    None means the default: for `biometrics` all that the platform has, for `passcode` one that the
+    policy accepts; an empty `passcode` is a device that starts without one.
+    """
+
+    name: Annotated[str, AfterValidator(_group_name)] = Field(
+        description="a name of 1 to 64 letters, digits, dots, dashes or underscores"
+    )
+    platform: str = Field(
+        description='a platform id such as "ios" (passfleet platforms lists them)'
+    )
+    count: int = Field(
+        default=1, ge=1, le=MAX_DEVICES, description=f"a whole number from 1 to {MAX_DEVICES}"
+    )
+    management: Annotated[Management, BeforeValidator(_choice(Management))] = Field(
+        default=Management.STANDALONE, description=f"one of {', '.join(Management)}"
+    )
+    id: Annotated[str, AfterValidator(_template)] | None = Field(
+        default=None,
+        description='a template such as "phone-{n:03}"; n is the only thing it can hold',
+    )
+    owner: Annotated[str, AfterValidator(_template)] = Field(
+        default="user{n}",
+        min_length=1,
+        max_length=256,
+        description='a name, or a template such as "user{n}"; n is the only thing it can hold',
+    )
+    passcode: str | None = Field(
+        default=None, repr=False, description='a string such as "2580", or "" for no passcode'
+    )
+    policy: PolicySection | None = Field(
+        default=None, description="a table such as { minLength = 4, maxFailedAttempts = 10 }"
+    )
+    biometrics: (
+        Annotated[
+            tuple[Annotated[Biometric, BeforeValidator(_choice(Biometric))], ...],
+            BeforeValidator(_listed),
+        ]
+        | None
+    ) = Field(default=None, description=f"a list with any of {', '.join(Biometric)}")
+    reaction: Annotated[tuple[int, int], BeforeValidator(_reaction)] = Field(
+        default=(0, 0), description='a duration such as "2s", or two such as "200ms..2s"'
+    )
+    offline: float = Field(
+        default=0.0, ge=0, lt=1, allow_inf_nan=False, description="a number from 0 to below 1"
+    )
+
+    @property
+    def id_template(self) -> str:
+        """The device ids' template: `id`, or what stands for it where it is not given."""
+        return self.id if self.id is not None else f"{self.name}-{{n:03}}"
