@@ -1,0 +1,237 @@
+"""What an operator reads off the wire: messages, who is there, what became of a request.
+
+Reading is lenient where sending is strict: a key that we do not know is passed over, and a payload
+that is not the contract's is no payload at all. A foreign message never stops a reader.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import from_json
+
+from broker.contract import (
+    MAX_PAYLOAD,
+    ActionResult,
+    ClockNow,
+    DeviceState,
+    InputResult,
+    Inspection,
+    Presence,
+)
+
+__all__ = [
+    "FINAL_STATES",
+    "Effect",
+    "Heard",
+    "Outcome",
+    "Roster",
+    "Seen",
+    "read_clock_now",
+    "read_input_result",
+    "read_inspection",
+    "read_json",
+    "read_presence",
+    "read_result",
+    "read_state",
+]
+
+M = TypeVar("M", bound=BaseModel)
+
+FINAL_STATES: Final = frozenset({"done", "failed", "notSupported", "canceled"})
+"""The `actionState`s after which nothing more comes."""
+
+
+class _ActionResult(ActionResult):
+    model_config = ConfigDict(extra="ignore")
+
+
+class _InputResult(InputResult):
+    model_config = ConfigDict(extra="ignore")
+
+
+class _DeviceState(DeviceState):
+    model_config = ConfigDict(extra="ignore")
+
+
+class _Presence(Presence):
+    model_config = ConfigDict(extra="ignore")
+
+
+class _ClockNow(ClockNow):
+    model_config = ConfigDict(extra="ignore")
+
+
+class _Inspection(Inspection):
+    model_config = ConfigDict(extra="ignore")
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """One message. `device_id` and `leaf` are set where the topic is a device's.
+
+    `retained` means that the broker had kept it: it tells of before the subscription.
+    """
+
+    topic: str
+    device_id: str | None
+    leaf: str | None
+    payload: bytes = field(repr=False)
+    retained: bool
+
+    def document(self) -> object:
+        """The payload read as JSON, None where it is none."""
+        return read_json(self.payload)
+
+
+@dataclass(slots=True)
+class Seen:
+    """What the broker knows of a device; a part that nobody published is None."""
+
+    device_id: str
+    state: DeviceState | None = None
+    presence: Presence | None = None
+
+    @property
+    def online(self) -> bool:
+        """Whether the device is connected, as far as the broker knows."""
+        return self.presence is not None and self.presence.status == "online"
+
+    @property
+    def platform(self) -> str:
+        """The platform's id, `?` where the device has published no state."""
+        return self.state.platform if self.state else "?"
+
+    @property
+    def group(self) -> str | None:
+        """The name of the device's group, None where it has published no state."""
+        return self.state.group if self.state else None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a command or an input on one device.
+
+    `result` is None where no final answer came in time. `document` is the answer as it arrived,
+    with every key, its passcode included, and so stays out of the repr. `seconds` are real ones,
+    from sending to answer.
+    """
+
+    device_id: str
+    request_id: str
+    result: ActionResult | InputResult | None
+    document: Mapping[str, Any] | None = field(repr=False)
+    seconds: float
+
+    @property
+    def done(self) -> bool:
+        """Whether the device ended `done`."""
+        return self.result is not None and self.result.action_state == "done"
+
+    @property
+    def word(self) -> str:
+        """The final `actionState`, or `no answer`."""
+        return self.result.action_state if self.result else "no answer"
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What could be seen of a simulation on one device.
+
+    `seen`: what was to happen has happened. `sent`: nothing can be seen of it now, since the device
+    is offline. `unseen`: it should have been seen and was not, within the time it had.
+    """
+
+    device_id: str
+    effect: Literal["seen", "sent", "unseen"]
+    seconds: float
+
+
+class Roster:
+    """Who is there, kept up to date message by message."""
+
+    def __init__(self) -> None:
+        self.devices: dict[str, Seen] = {}
+
+    def hear(self, heard: Heard) -> None:
+        """Take a message in; what is neither a state nor a presence changes nothing."""
+        if heard.device_id is None or heard.leaf not in ("state", "presence"):
+            return
+        seen = self.devices.get(heard.device_id) or Seen(heard.device_id)
+        if heard.leaf == "state":
+            self._hear_state(seen, heard)
+        else:
+            self._hear_presence(seen, heard)
+        if seen.state is None and seen.presence is None:
+            self.devices.pop(seen.device_id, None)
+        else:
+            self.devices[seen.device_id] = seen
+
+    def _hear_state(self, seen: Seen, heard: Heard) -> None:
+        if not heard.payload:
+            seen.state = None
+        elif (state := read_state(heard.payload)) is not None:
+            seen.state = state
+
+    def _hear_presence(self, seen: Seen, heard: Heard) -> None:
+        if not heard.payload:
+            seen.presence = None
+            return
+        presence = read_presence(heard.payload)
+        if presence is None:
+            return
+        # The Last Will of a connection that died late comes after the next one's `online`.
+        if seen.presence is None or presence.session >= seen.presence.session:
+            seen.presence = presence
+
+
+def read_json(payload: bytes) -> object:
+    """The payload as plain values, None where it is not JSON or too large to be ours."""
+    if len(payload) > MAX_PAYLOAD:
+        return None
+    try:
+        return from_json(payload)
+    except ValueError:
+        return None
+
+
+def _read(model: type[M], payload: bytes) -> M | None:
+    if len(payload) > MAX_PAYLOAD:
+        return None
+    try:
+        return model.model_validate_json(payload, by_alias=True, by_name=False)
+    except ValidationError:
+        return None
+
+
+def read_result(payload: bytes) -> ActionResult | None:
+    """A command's result, None where the payload is none."""
+    return _read(_ActionResult, payload)
+
+
+def read_input_result(payload: bytes) -> InputResult | None:
+    """An input's answer, None where the payload is none."""
+    return _read(_InputResult, payload)
+
+
+def read_state(payload: bytes) -> DeviceState | None:
+    """A device's state, None where the payload is none."""
+    return _read(_DeviceState, payload)
+
+
+def read_presence(payload: bytes) -> Presence | None:
+    """A device's presence, None where the payload is none."""
+    return _read(_Presence, payload)
+
+
+def read_clock_now(payload: bytes) -> ClockNow | None:
+    """The fleet's time, None where the payload does not tell it."""
+    return _read(_ClockNow, payload)
+
+
+def read_inspection(payload: bytes) -> Inspection | None:
+    """What a host knows of a device, None where the payload does not tell it."""
+    return _read(_Inspection, payload)

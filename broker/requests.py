@@ -1,0 +1,64 @@
+"""What an operator asks for, in the contract's words; what is wrong with it is a UsageError."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from typing import Any, Final, Literal, cast, get_args
+
+from pydantic import TypeAdapter, ValidationError
+
+from broker.contract import DeviceCommand, Input, Policy, PolicyCommand, Simulate
+from broker.errors import UsageError
+
+__all__ = ["ACTIONS", "SIMULATIONS", "build_command", "build_input", "build_simulation", "fresh_id"]
+
+ActionName = Literal["resetPasscode", "remoteLock", "syncDevice", "applyPasscodePolicy"]
+SimulationName = Literal["offline", "online", "dropConnection", "crash", "restart", "restore"]
+ACTIONS: Final[tuple[str, ...]] = get_args(ActionName)
+SIMULATIONS: Final[tuple[str, ...]] = get_args(SimulationName)
+_INPUT: Final[TypeAdapter[Any]] = TypeAdapter(Input)
+
+
+def fresh_id() -> str:
+    """An id that nobody has used, for a command, an input or a request."""
+    return f"cli-{uuid.uuid4().hex}"
+
+
+def build_command(
+    action: str, policy: Policy | None, issued_by: str, expires: int
+) -> DeviceCommand | PolicyCommand:
+    """A command with an id of its own that expires at the instant `expires`."""
+    named = {"command_id": fresh_id(), "expires_date_time": expires, "issued_by": issued_by}
+    try:
+        if action == "applyPasscodePolicy":
+            return PolicyCommand.model_validate({**named, "action_name": action, "policy": policy})
+        return DeviceCommand.model_validate({**named, "action_name": action})
+    except ValidationError as invalid:
+        wrong = ".".join(str(part) for part in invalid.errors()[0]["loc"])
+        raise UsageError(
+            f"not a command: {wrong} is wrong or missing", hint=f"actions: {', '.join(ACTIONS)}"
+        ) from None
+
+
+def build_input(press: Mapping[str, str]) -> bytes:
+    """The input as it goes on the wire. An error never repeats a value: it may be a passcode."""
+    try:
+        model = _INPUT.validate_python(dict(press), by_alias=True, by_name=False)
+    except ValidationError as invalid:
+        problem = invalid.errors(include_input=False, include_context=False, include_url=False)[0]
+        key = str(problem["loc"][-1]) if problem["loc"] else ""
+        if problem["type"] == "missing":
+            raise UsageError(f"{press['action']} needs a {key}", hint=f"--{key}") from None
+        if problem["type"] == "extra_forbidden":
+            raise UsageError(f"{press['action']} takes no {key}") from None
+        what = f"the {key} of {press['action']}" if key in press else f"{press['action']!r}"
+        raise UsageError(f"{what} is not one that a device knows") from None
+    return cast("bytes", model.to_bytes())
+
+
+def build_simulation(action: str) -> bytes:
+    """The simulation as it goes on the wire; `action` is one of SIMULATIONS."""
+    if action not in SIMULATIONS:
+        raise UsageError(f"{action!r} is no simulation", hint=", ".join(SIMULATIONS))
+    return Simulate(action=cast("SimulationName", action)).to_bytes()

@@ -1,0 +1,247 @@
+"""`passfleet devices`, `show` and `watch`: who is there, one device, and the live stream."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fnmatch
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
+
+from broker.answers import Heard, Seen, read_state
+from broker.contract import Inspection
+from broker.errors import PeerError
+from broker.instants import format_instant
+from broker.operator import Operator
+from fleet.cli.common import err, out, print_json, print_json_line
+from fleet.cli.selection import Selection, Where
+from fleet.cli.tables import clean_text, count_devices, device_table, print_table
+from fleet.cli.targets import find_device, matching, operator_at, read_duration
+
+__all__ = ["list_devices", "masked", "show", "watch"]
+
+MASK: Final = "***"
+"""What stands in the stream in place of a passcode."""
+_INSPECT_LIMIT: Final = 3.0
+_ROWS_AT_ONCE: Final = 500
+"""A table lays out all its rows before it prints one; columns of large fleets come in parts."""
+
+
+async def list_devices(where: Where, selection: Selection, *, as_json: bool) -> int:
+    """Print who is there and in what state."""
+    async with operator_at(where) as operator:
+        devices = list(matching(await operator.devices(), selection).values())
+    if as_json:
+        print_json({"devices": [_device_document(seen) for seen in devices]})
+        return 0
+    for start in range(0, len(devices), _ROWS_AT_ONCE):
+        print_table(device_table(devices[start : start + _ROWS_AT_ONCE]))
+    online = sum(seen.online for seen in devices)
+    platforms = Counter(seen.platform for seen in devices)
+    counts = ", ".join(f"{count} {platform}" for platform, count in sorted(platforms.items()))
+    err.print(f"{count_devices(len(devices))}, {online} online{f': {counts}' if counts else ''}")
+    return 0
+
+
+async def show(where: Where, device_id: str, *, as_json: bool) -> int:
+    """Print one device: state, deadline, policy, last results and notifications."""
+    async with operator_at(where) as operator:
+        seen = await find_device(operator, device_id)
+        now = await operator.now()
+        inspection: Inspection | None = None
+        missing: str | None = None
+        try:
+            inspection = await operator.inspect(device_id, limit=_INSPECT_LIMIT)
+        except PeerError as error:
+            missing = str(error)
+    told = masked(inspection.model_dump(mode="json", by_alias=True)) if inspection else None
+    if as_json:
+        document = {**_device_document(seen), "now": format_instant(now), "inspection": told}
+        print_json(document)
+    else:
+        _print_device(seen, now)
+        if isinstance(told, dict):
+            _print_inspection(told)
+    if missing is not None:
+        err.print(f"warning: {missing}: its policy, results and notifications are not known")
+    return 0
+
+
+async def watch(
+    where: Where,
+    patterns: Iterable[str],
+    *,
+    duration: str | None,
+    show_passcodes: bool,
+    as_json: bool,
+) -> int:
+    """Print what devices publish as it comes, until `duration` is over or Ctrl-C."""
+    limit = None if duration is None else read_duration(duration, "--for")
+    wanted = tuple(patterns)
+    async with operator_at(where) as operator:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(limit), contextlib.aclosing(operator.watch()) as stream:
+                async for heard in stream:
+                    if not wanted or _is_wanted(heard.device_id, wanted):
+                        _print_heard(operator, heard, show=show_passcodes, as_json=as_json)
+    return 0
+
+
+def masked(value: object) -> object:
+    """The same, with every `newPasscode` masked that is not null."""
+    if isinstance(value, Mapping):
+        return {
+            key: MASK if key == "newPasscode" and inner is not None else masked(inner)
+            for key, inner in value.items()
+        }
+    if isinstance(value, list):
+        return [masked(inner) for inner in value]
+    return value
+
+
+def _is_wanted(device_id: str | None, patterns: tuple[str, ...]) -> bool:
+    return device_id is not None and any(fnmatch.fnmatchcase(device_id, p) for p in patterns)
+
+
+def _device_document(seen: Seen) -> dict[str, Any]:
+    parts = {"presence": seen.presence, "state": seen.state}
+    return {
+        "deviceId": seen.device_id,
+        **{
+            name: part.model_dump(mode="json", by_alias=True) if part else None
+            for name, part in parts.items()
+        },
+    }
+
+
+# -- one device -------------------------------------------------------------------------------
+
+
+def _print_device(seen: Seen, now: int) -> None:
+    _line("device", seen.device_id)
+    presence = seen.presence
+    _line("presence", f"{presence.status}, session {presence.session}" if presence else "unknown")
+    state = seen.state
+    if state is None:
+        _line("state", "unknown")
+        return
+    _line("platform", f"{state.platform}, {state.management}")
+    _line("group", state.group)
+    same = state.owner == state.current_user
+    _line("owner", state.owner if same else f"{state.owner}, now {state.current_user} is signed in")
+    _line("screen", "locked" if state.locked else "open")
+    _line("passcode", "wiped" if state.wiped else state.passcode)
+    _line("compliance", state.compliance)
+    if state.passcode_deadline is not None:
+        left = max(0, state.passcode_deadline - now) // 1000
+        minutes, seconds = divmod(left, 60)
+        when = format_instant(state.passcode_deadline)
+        _line("deadline", f"{when}, in {minutes} min {seconds} s of the fleet's time")
+    if state.failed_attempts:
+        _line("attempts", f"{state.failed_attempts} failed")
+    _line("biometrics", f"Touch ID {state.biometrics.touch_id}, face {state.biometrics.face}")
+    _line("version", str(state.version))
+
+
+def _print_inspection(told: Mapping[str, Any]) -> None:
+    policy = told.get("policy") or {}
+    rules = [f"{name} {_value(value)}" for name, value in policy.items() if value is not None]
+    _line("policy", ", ".join(rules) or "none")
+    for title, key, describe in (
+        ("results", "results", _describe_result),
+        ("screen told", "notifications", _describe_notification),
+    ):
+        entries = told.get(key) or []
+        _line(title, "none" if not entries else "")
+        for entry in entries:
+            if isinstance(entry, Mapping):
+                when = entry.get("lastUpdatedDateTime") or entry.get("dateTime") or ""
+                _line("", f"{when}  {describe(entry)}")
+
+
+def _line(name: str, text: str) -> None:
+    out.print(clean_text(f"{name:<12}", "bold"), clean_text(text), sep="")
+
+
+# -- the stream -------------------------------------------------------------------------------
+
+
+def _print_heard(operator: Operator, heard: Heard, *, show: bool, as_json: bool) -> None:
+    document = heard.document()
+    if not show:
+        document = masked(document)
+    if as_json:
+        line = {"topic": heard.topic, "retained": heard.retained, "payload": document}
+        print_json_line(line)
+        return
+    if heard.retained or heard.leaf is None:
+        # What was before is for `devices`; the clock is told by each line.
+        return
+    when = format_instant(operator.last_now() // 1000 * 1000)
+    what = _describe(heard, document)
+    out.print(clean_text(f"{when}  {heard.device_id:<16}  {what}"))
+
+
+def _describe(heard: Heard, document: object) -> str:
+    """What a message says in words."""
+    if not heard.payload:
+        return f"{heard.leaf} removed"
+    if heard.leaf == "state":
+        return _describe_state(heard.payload)
+    if not isinstance(document, Mapping):
+        return f"{heard.leaf}: not JSON"
+    return _DESCRIBED[heard.leaf or ""](document)
+
+
+def _describe_result(document: Mapping[Any, Any]) -> str:
+    text = f"{document.get('actionName')} {document.get('actionState')}: {document.get('message')}"
+    if document.get("newPasscode") is not None:
+        text += f" {_passcode_words(document)}"
+    if document.get("errorCode"):
+        text += f" ({document['errorCode']})"
+    return f"{text} (duplicate)" if document.get("duplicate") else text
+
+
+def _describe_notification(document: Mapping[Any, Any]) -> str:
+    title, body, buttons = (document.get(key) for key in ("title", "body", "buttons"))
+    pressed = ", ".join(str(b) for b in buttons) if isinstance(buttons, list) else ""
+    return f"{title}: {body}{f' [{pressed}]' if pressed else ''}"
+
+
+def _describe_state(payload: bytes) -> str:
+    state = read_state(payload)
+    if state is None:
+        return "state: not the contract's"
+    words = [
+        "wiped" if state.wiped else "locked" if state.locked else "open",
+        f"passcode {state.passcode}",
+        state.compliance,
+    ]
+    if state.passcode_deadline is not None:
+        words.append(f"until {format_instant(state.passcode_deadline)}")
+    return f"state {state.version}: {', '.join(words)}"
+
+
+def _describe_presence(document: Mapping[Any, Any]) -> str:
+    return f"{document.get('status')}, session {document.get('session')}"
+
+
+def _describe_escrow(document: Mapping[Any, Any]) -> str:
+    return f"escrow, reset {document.get('resetNumber')}: {_passcode_words(document)}"
+
+
+def _passcode_words(document: Mapping[Any, Any]) -> str:
+    return f"New Passcode: {document.get('newPasscode')}"
+
+
+_DESCRIBED: Final[Mapping[str, Callable[[Mapping[Any, Any]], str]]] = {
+    "results": _describe_result,
+    "notifications": lambda document: f"on its screen: {_describe_notification(document)}",
+    "presence": _describe_presence,
+    "escrow": _describe_escrow,
+}
+
+
+def _value(value: object) -> str:
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)

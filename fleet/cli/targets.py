@@ -1,0 +1,163 @@
+"""From what the command line said to an operator's connection and the devices meant."""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from agent.clock import parse_duration
+from broker.answers import Seen
+from broker.contract import DEVICE_ID, Topics
+from broker.errors import UsageError
+from broker.operator import EVERYONE, Group, Operator
+from fleet.cli.selection import Selection, Where
+from fleet.problems import nearest
+from fleet.runfile import locate
+
+__all__ = [
+    "Chosen",
+    "choose",
+    "find_device",
+    "matching",
+    "operator_at",
+    "read_duration",
+    "topics_of",
+]
+
+_STARTED_FOR_ITSELF = ("embedded", "mosquitto")
+_WILDCARDS = frozenset("*?[")
+_LOOK = "`passfleet devices` lists who is there"
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The devices meant, in order, and what to send to: one group's topic, or each device's."""
+
+    devices: Mapping[str, Seen]
+    group: str | None
+
+    @property
+    def target(self) -> Group | list[str]:
+        """What `Operator.send` takes."""
+        ids = list(self.devices)
+        return ids if self.group is None else Group(self.group, tuple(ids))
+
+
+def operator_at(where: Where) -> Operator:
+    """The operator of the fleet meant; not yet connected."""
+    if where.broker in _STARTED_FOR_ITSELF:
+        raise UsageError(
+            f"--broker {where.broker} starts a broker of its own, on which no fleet runs",
+            hint="give the URL that `passfleet up` printed, or nothing at all",
+        )
+    address, root = locate(where.broker, where.root)
+    return Operator(address, topics_of(root))
+
+
+def topics_of(root: str) -> Topics:
+    """The topics below `root`, if it can be a root."""
+    if not root or set("+#\0") & set(root) or root.startswith("/") or root.endswith("/"):
+        raise UsageError(
+            "--root is no topic: it has no + or #, and no / at its ends",
+            hint="the default is passfleet/v1",
+        )
+    return Topics(root)
+
+
+def read_duration(text: str, option: str) -> float:
+    """Seconds, more than none. Raises UsageError that names the option."""
+    try:
+        seconds = parse_duration(text).total_seconds()
+    except ValueError as error:
+        raise UsageError(f"{option}: {error}") from None
+    if seconds <= 0:
+        raise UsageError(f"{option} must be more than {text}")
+    return seconds
+
+
+async def choose(operator: Operator, selection: Selection) -> Chosen:
+    """Find the devices that a selection means. Raises UsageError where it means none."""
+    narrowed = bool(selection.targets or selection.group or selection.platform)
+    if not narrowed and not selection.everyone:
+        raise UsageError(
+            "no target is given", hint="name devices, or use --group, --platform or --all"
+        )
+    if narrowed and selection.everyone:
+        raise UsageError("--all goes without targets, --group and --platform")
+    if selection.targets and all(_is_id(target) for target in selection.targets):
+        known = await operator.devices(selection.targets)
+        if len(known) == len(set(selection.targets)):
+            return _narrowed(known, selection)
+    known = await operator.devices()
+    if not known:
+        raise _nobody(operator)
+    return _narrowed(known, selection)
+
+
+async def find_device(operator: Operator, device_id: str) -> Seen:
+    """The one device of this id. Raises UsageError, with the nearest name, where there is none."""
+    found = (await operator.devices([device_id])).get(device_id) if _is_id(device_id) else None
+    if found is None:
+        known = await operator.devices()
+        raise _unknown(device_id, known) if known else _nobody(operator)
+    return found
+
+
+def matching(known: Mapping[str, Seen], selection: Selection) -> dict[str, Seen]:
+    """The devices that fit a selection; none is no error."""
+    patterns = selection.targets
+    return {
+        device_id: seen
+        for device_id, seen in known.items()
+        if selection.group in (None, EVERYONE, seen.group)
+        and selection.platform in (None, seen.platform)
+        and (not patterns or any(fnmatch.fnmatchcase(device_id, p) for p in patterns))
+    }
+
+
+def _narrowed(known: Mapping[str, Seen], selection: Selection) -> Chosen:
+    for target in selection.targets:
+        if _WILDCARDS & set(target):
+            if not fnmatch.filter(known, target):
+                raise UsageError(f"no device matches {target!r}", hint=_LOOK)
+        elif target not in known:
+            raise _unknown(target, known)
+    _check_name("group", selection.group, {s.group for s in known.values()} | {EVERYONE})
+    _check_name("platform", selection.platform, {s.platform for s in known.values()})
+    devices = matching(known, selection)
+    if not devices:
+        raise UsageError("no device is all of that", hint=_LOOK)
+    return Chosen(devices, _group_topic(selection))
+
+
+def _group_topic(selection: Selection) -> str | None:
+    """The group that takes one message for all, where the selection is exactly a group."""
+    if selection.everyone:
+        return EVERYONE
+    return None if selection.targets or selection.platform else selection.group
+
+
+def _check_name(what: str, name: str | None, known: Iterable[str | None]) -> None:
+    names = sorted({n for n in known if n})
+    if name is not None and name not in names:
+        raise UsageError(
+            f"no device of {what} {name!r} is there",
+            hint=nearest(name, names) or f"there is: {', '.join(names)}",
+        )
+
+
+def _is_id(text: str) -> bool:
+    return re.fullmatch(DEVICE_ID, text) is not None
+
+
+def _unknown(device_id: str, known: Mapping[str, Seen]) -> UsageError:
+    return UsageError(f"no device {device_id!r} is there", hint=nearest(device_id, known) or _LOOK)
+
+
+def _nobody(operator: Operator) -> UsageError:
+    return UsageError(
+        f"no device is there below {operator.topics.root}",
+        hint="is the fleet on another broker (--broker) or another root (--root)?",
+    )
