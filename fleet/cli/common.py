@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 from collections.abc import Coroutine
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Final, TextIO, TypeVar
 
 import typer
 from rich.console import Console
@@ -31,9 +32,18 @@ __all__ = [
 
 T = TypeVar("T")
 
-out = Console(highlight=False, soft_wrap=True)
+_OFF_TERMINAL_WIDTH: Final = 200
+"""Columns of a table that goes to a file or a pipe, where nothing says how wide it may be."""
+
+
+def _width(stream: TextIO) -> int | None:
+    """None leaves the width to the terminal, or to COLUMNS."""
+    return None if stream.isatty() or "COLUMNS" in os.environ else _OFF_TERMINAL_WIDTH
+
+
+out = Console(highlight=False, soft_wrap=True, width=_width(sys.stdout))
 """Stdout: data."""
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True, width=_width(sys.stderr))
 """Stderr: progress, warnings, errors."""
 
 JsonOption = Annotated[
