@@ -1,8 +1,8 @@
 """What an actor of the play is: a state machine without I/O, like the device it deals with.
 
-An actor takes steps (`do`), hears what devices publish (`hear`), and can be looked at (`view`). What
-it wants done in the world comes back as requests, which the engine carries out over real MQTT. It
-knows no wire, no clock and no file: the instant is handed in, ids are drawn by the engine. So an
+An actor takes steps (`do`), hears what devices publish (`hear`), and can be looked at (`view`).
+What it wants done in the world comes back as requests, which the engine carries out over real MQTT.
+It knows no wire, no clock and no file: the instant is handed in, ids are drawn by the engine. So an
 actor's rules can be tested by properties, and a run is the same every time.
 
 Instants are milliseconds since the Unix epoch, UTC.
