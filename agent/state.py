@@ -13,7 +13,7 @@ from typing import Final
 
 from agent.events import Command
 from agent.passcode import PasscodePolicy, PasscodeRef, Traits
-from platforms.profile import Action, Biometric, Management, NativeCase, PlatformProfile
+from platforms.profile import Action, Attributes, Biometric, Management, NativeCase, PlatformProfile
 
 __all__ = [
     "RESULTS_KEPT",
@@ -124,12 +124,16 @@ class Secret:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupSetup:
-    """What the devices of a group share. `reaction` is (shortest, longest) in milliseconds."""
+    """What the devices of a group share.
+
+    `reaction` is (shortest, longest) in milliseconds; `attributes` None means the platform's own.
+    """
 
     name: str
     profile: PlatformProfile
     management: Management = Management.STANDALONE
     policy: PasscodePolicy | None = None
+    attributes: Attributes | None = None
     biometrics: frozenset[Biometric] = frozenset()
     reaction: tuple[int, int] = (0, 0)
 

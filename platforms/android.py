@@ -5,7 +5,11 @@ from types import MappingProxyType
 from platforms.profile import (
     Action,
     Alphabet,
+    Attributes,
     Bound,
+    Fidelity,
+    LedgerEntry,
+    Limit,
     LockRule,
     Management,
     NativeCase,
@@ -46,6 +50,19 @@ ANDROID = PlatformProfile(
             assumption="the temporary passcode has six characters, and the reset leaves the lock"
             " screen as it was",
         ),
+        limits=(
+            Limit(
+                message="From Android 7 on, an administrator cannot change a passcode that exists.",
+                source=Source(
+                    "AOSP CTS DeviceAdminTest: from API level 24 on the first passcode is set,"
+                    " changing one fails",
+                    assumption="the portal is told notSupported",
+                ),
+                from_api_level=24,
+                with_passcode=True,
+                native=NativeCase.REFUSED,
+            ),
+        ),
     ),
     lock=LockRule(
         rule="Locks, with or without a passcode.",
@@ -74,6 +91,7 @@ ANDROID = PlatformProfile(
     native=MappingProxyType(
         {
             (Action.RESET_PASSCODE, NativeCase.DONE): _answer("resetPassword", "true"),
+            (Action.RESET_PASSCODE, NativeCase.REFUSED): _answer("resetPassword", "false"),
             (Action.REMOTE_LOCK, NativeCase.DONE): _answer("lockNow", "true"),
             (Action.REMOTE_LOCK, NativeCase.NO_PASSCODE): _answer("lockNow", "true"),
             (Action.SYNC_DEVICE, NativeCase.DONE): _answer("isAdminActive", "true"),
@@ -82,6 +100,20 @@ ANDROID = PlatformProfile(
                 "setPasswordQuality", "false"
             ),
         }
+    ),
+    attributes=Attributes(os_version=(6,), api_level=23),
+    ledger=(
+        LedgerEntry("passcode reset sets a temporary passcode", Fidelity.DONE),
+        LedgerEntry("refusal from API level 24 on where a passcode exists", Fidelity.DONE),
+        LedgerEntry("length of the temporary passcode", Fidelity.ASSUMED, "six characters"),
+        LedgerEntry("remote lock", Fidelity.DONE),
+        LedgerEntry("remote lock without a passcode", Fidelity.ASSUMED, "the screen locks"),
+        LedgerEntry("bounds and history of the passcode policy", Fidelity.ASSUMED),
+        LedgerEntry("delays after wrong passcodes", Fidelity.NOT_MODELLED),
+        LedgerEntry("fingerprint and other biometrics", Fidelity.NOT_MODELLED),
+        LedgerEntry(
+            "secure start-up, Android for Work, resetPasswordWithToken", Fidelity.NOT_MODELLED
+        ),
     ),
     sources=MappingProxyType(
         {

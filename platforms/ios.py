@@ -4,10 +4,13 @@ from types import MappingProxyType
 
 from platforms.profile import (
     Action,
+    Attributes,
     Biometric,
     BiometricConsequence,
     Bound,
     ComplexCharacters,
+    Fidelity,
+    LedgerEntry,
     LockRule,
     NativeCase,
     PasscodeRules,
@@ -76,6 +79,7 @@ IOS = PlatformProfile(
         max_length=64,
         complex_characters=ComplexCharacters.SYMBOLS,
         cleared_enters_history=True,
+        cleared_kept_out_from=(16,),
         wipe=WipeRule.EXCEEDED,
         attempt_delays=((5, 60), (6, 5 * 60), (7, 15 * 60), (9, 60 * 60)),
         policy_grace=60 * 60,
@@ -126,6 +130,27 @@ IOS = PlatformProfile(
     biometrics=frozenset({Biometric.TOUCH_ID}),
     biometrics_blocked_by_restart=True,
     sets_passcode_without_unlock=True,
+    attributes=Attributes(os_version=(9, 2)),
+    ledger=(
+        LedgerEntry("passcode reset clears the passcode", Fidelity.DONE),
+        LedgerEntry(
+            "60 minutes of grace, prompt, deadline",
+            Fidelity.ASSUMED,
+            "that a reset starts the clock that a tightened policy starts is inferred",
+        ),
+        LedgerEntry("remote lock, NoPasscodeSet", Fidelity.DONE),
+        LedgerEntry("Touch ID after a reset, a remote lock and a restart", Fidelity.DONE),
+        LedgerEntry(
+            "passcode policy, history by OS version, wipe on exceeding the limit", Fidelity.DONE
+        ),
+        LedgerEntry("delays after wrong passcodes", Fidelity.ASSUMED, "their lengths"),
+        LedgerEntry(
+            "unlock token, Lost Mode, supervision",
+            Fidelity.NOT_MODELLED,
+            "`supervised` can be set and changes nothing",
+        ),
+        LedgerEntry("Data Protection while no passcode is set", Fidelity.NOT_MODELLED),
+    ),
     sources=MappingProxyType(
         {
             "biometrics": Source(

@@ -15,10 +15,14 @@ from types import MappingProxyType
 __all__ = [
     "Action",
     "Alphabet",
+    "Attributes",
     "Biometric",
     "BiometricConsequence",
     "Bound",
     "ComplexCharacters",
+    "Fidelity",
+    "LedgerEntry",
+    "Limit",
     "LockRule",
     "Management",
     "NativeCase",
@@ -109,6 +113,7 @@ class NativeCase(StrEnum):
     DONE = "done"
     NO_PASSCODE = "noPasscode"
     WRONG_USER = "wrongUser"
+    REFUSED = "refused"
     NOT_SUPPORTED = "notSupported"
     POLICY_VIOLATION = "policyViolation"
 
@@ -119,6 +124,66 @@ class Source:
 
     cite: str
     assumption: str | None = None
+
+
+class Fidelity(StrEnum):
+    """How far a behaviour is true to the real platform."""
+
+    DONE = "done"
+    ASSUMED = "assumed"
+    NOT_MODELLED = "notModelled"
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerEntry:
+    """One line of a platform's ledger: what, how true, and a note where there is one."""
+
+    what: str
+    fidelity: Fidelity
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attributes:
+    """What of a device its behaviour may depend on.
+
+    `os_version` is compared number by number, `(10, 0, 15063)`; empty where it does not matter.
+    `api_level` is Android's, None elsewhere.
+    """
+
+    os_version: tuple[int, ...] = ()
+    api_level: int | None = None
+    supervised: bool = False
+    azure_ad_joined: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limit:
+    """Where an action is not done although the platform supports it: all that is set must hold.
+
+    `from_api_level` and `below_os` bound the versions concerned, `azure_ad_joined` and
+    `with_passcode` ask for that state of the device. `native` is what its protocol answers.
+    """
+
+    message: str
+    source: Source
+    from_api_level: int | None = None
+    below_os: tuple[int, ...] | None = None
+    azure_ad_joined: bool | None = None
+    with_passcode: bool | None = None
+    native: NativeCase = NativeCase.NOT_SUPPORTED
+
+    def applies(self, attributes: Attributes, *, has_passcode: bool) -> bool:
+        """Whether the action is refused on such a device."""
+        level = attributes.api_level
+        if self.from_api_level is not None and (level is None or level < self.from_api_level):
+            return False
+        if self.below_os is not None and attributes.os_version >= self.below_os:
+            return False
+        joined = self.azure_ad_joined
+        if joined is not None and attributes.azure_ad_joined is not joined:
+            return False
+        return self.with_passcode is None or self.with_passcode is has_passcode
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,14 +218,17 @@ class ResetRule:
     grace: int | None = None
     screen: ScreenMessage | None = None
     biometrics: BiometricConsequence = BiometricConsequence.KEPT
+    limits: tuple[Limit, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LockRule:
-    """What `remoteLock` does."""
+    """What `remoteLock` does. `refusal` is what is said where it is not supported."""
 
     rule: str
     source: Source
+    supported: bool = True
+    refusal: str = "Remote lock is not supported on this device."
     message: str = "Device successfully locked"
     enrolling_user_only: bool = False
     without_passcode: WithoutPasscode = WithoutPasscode.LOCKS
@@ -186,6 +254,8 @@ class PasscodeRules:
     `attempt_delays` are (failed attempts, seconds): from that many failures on, the lock screen
     takes no passcode for so long. `policy_grace` is the time, in seconds, a user has to satisfy a
     policy that the present passcode does not; None makes the device noncompliant at once.
+    A passcode that a reset cleared enters the history, where `cleared_enters_history`, on versions
+    below `cleared_kept_out_from`.
     """
 
     min_length: Bound
@@ -199,6 +269,7 @@ class PasscodeRules:
     complex_characters: ComplexCharacters = ComplexCharacters.CLASSES
     history_counts_current: bool = False
     cleared_enters_history: bool = True
+    cleared_kept_out_from: tuple[int, ...] | None = None
     wipe: WipeRule = WipeRule.REACHED
     attempt_delays: tuple[tuple[int, int], ...] = ()
     policy_grace: int | None = None
@@ -220,8 +291,9 @@ class PlatformProfile:
     `sign_in` is true where the lock screen opens by signing a user in (Windows RT family);
     `sets_passcode_without_unlock` where the screen to set one is reachable on a locked device that
     has none (iOS). `biometrics_blocked_by_restart` is true where a restart asks for the passcode
-    before a biometric is taken again. `native` gives, by action and case, the JSON object that the
-    platform's protocol would have answered; None where its protocol is never reached.
+    before a biometric is taken again. `attributes` are those of a device of which nothing else is
+    said; `ledger` tells how true the model is. `native` gives, by action and case, the JSON object
+    that the platform's protocol would have answered; None where it is never reached.
     """
 
     id: str
@@ -234,6 +306,8 @@ class PlatformProfile:
     biometrics_blocked_by_restart: bool = False
     sign_in: bool = False
     sets_passcode_without_unlock: bool = False
+    attributes: Attributes = Attributes()
+    ledger: tuple[LedgerEntry, ...] = ()
     sources: Mapping[str, Source] = field(default_factory=lambda: MappingProxyType({}))
 
     def native_answer(self, action: Action, case: NativeCase) -> Mapping[str, object] | None:

@@ -5,8 +5,11 @@ from types import MappingProxyType
 
 from platforms.profile import (
     Alphabet,
+    Attributes,
     Biometric,
     Bound,
+    Fidelity,
+    LedgerEntry,
     LockRule,
     Management,
     PlatformProfile,
@@ -60,6 +63,17 @@ WINDOWS_10_MOBILE = PlatformProfile(
     ),
     native=REMOTE_LOCK_CSP,
     biometrics=frozenset({Biometric.FACE}),
+    attributes=Attributes(os_version=(10, 0, 14393)),
+    ledger=(
+        LedgerEntry("passcode reset sets a temporary passcode", Fidelity.DONE),
+        LedgerEntry("Azure AD join and OS version, where a dated table asks", Fidelity.DONE),
+        LedgerEntry("length of the temporary passcode", Fidelity.ASSUMED, "six characters"),
+        LedgerEntry("remote lock, 405 without a passcode", Fidelity.DONE),
+        LedgerEntry("passcode policy, wipe on reaching the limit", Fidelity.DONE),
+        LedgerEntry("Windows Hello face survives a reset", Fidelity.DONE),
+        LedgerEntry("Windows Hello face after a remote lock or restart", Fidelity.ASSUMED, "works"),
+        LedgerEntry("LockAndRecoverPIN, NewPINValue readable once", Fidelity.NOT_MODELLED),
+    ),
     sources=MappingProxyType(
         {
             "biometrics": Source(

@@ -4,6 +4,9 @@ from types import MappingProxyType
 
 from platforms.profile import (
     Alphabet,
+    Attributes,
+    Fidelity,
+    LedgerEntry,
     LockRule,
     Management,
     PlatformProfile,
@@ -49,6 +52,21 @@ WINDOWS_PHONE_8_1 = PlatformProfile(
     ),
     passcode=DEVICE_LOCK_CSP,
     native=REMOTE_LOCK_CSP,
+    attributes=Attributes(os_version=(8, 10)),
+    ledger=(
+        LedgerEntry("passcode reset sets a temporary passcode of digits", Fidelity.DONE),
+        LedgerEntry(
+            "hybrid: the passcode goes to the console, from the second reset on", Fidelity.DONE
+        ),
+        LedgerEntry("length of the temporary passcode", Fidelity.ASSUMED, "six digits"),
+        LedgerEntry("remote lock", Fidelity.DONE),
+        LedgerEntry(
+            "remote lock without a passcode", Fidelity.ASSUMED, "405, as Windows 10 Mobile"
+        ),
+        LedgerEntry("passcode policy, wipe on reaching the limit", Fidelity.DONE),
+        LedgerEntry("history and age bounds", Fidelity.ASSUMED),
+        LedgerEntry("NewPINValue, readable once", Fidelity.NOT_MODELLED),
+    ),
     sources=MappingProxyType(
         {
             "native": Source(

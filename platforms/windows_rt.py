@@ -5,6 +5,8 @@ from types import MappingProxyType
 from platforms.profile import (
     Action,
     Bound,
+    Fidelity,
+    LedgerEntry,
     LockRule,
     NativeCase,
     PasscodeRules,
@@ -75,6 +77,14 @@ WINDOWS_RT = PlatformProfile(
         }
     ),
     sign_in=True,
+    ledger=(
+        LedgerEntry("passcode reset is not supported", Fidelity.DONE),
+        LedgerEntry("remote lock for the enrolling user only", Fidelity.DONE),
+        LedgerEntry("remote lock without a passcode", Fidelity.ASSUMED, "it locks"),
+        LedgerEntry("passcode policy bounds, wipe", Fidelity.ASSUMED),
+        LedgerEntry("sign-in", Fidelity.ASSUMED, "any named user signs in, without a password"),
+        LedgerEntry("BitLocker recovery", Fidelity.NOT_MODELLED),
+    ),
     sources=MappingProxyType(
         {
             "native": Source(
