@@ -31,6 +31,7 @@ bench: $(READY)
 
 docs: $(READY)
 	$(BIN)/python -m fleet.docs_pages
+	$(BIN)/passfleet demo --picture docs/demo.svg >/dev/null
 
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -8,8 +8,11 @@ profile, as the device does.
 from __future__ import annotations
 
 import asyncio
+import os
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 from rich.console import Console
@@ -25,7 +28,7 @@ from fleet.host import Host
 from platforms import PLATFORMS
 from platforms.profile import Alphabet, Management, PlatformProfile, ResetOutcome
 
-__all__ = ["Row", "as_table", "run_demo"]
+__all__ = ["Row", "as_table", "run_demo", "save_picture"]
 
 _SEED: Final = 7
 _PASSCODE: Final = "2580"
@@ -252,3 +255,13 @@ def as_table(rows: Iterable[Row]) -> Table:
             row.lock,
         )
     return table
+
+
+def save_picture(rows: Iterable[Row], path: Path) -> None:
+    """Save the table as an SVG picture."""
+    with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
+        console = Console(record=True, width=150, file=nowhere)
+        console.print(as_table(rows))
+        svg = console.export_svg(title="passfleet demo")
+    # rich's template fetches its font from the web; a picture should need nothing but itself.
+    path.write_text(re.sub(r"@font-face \{.*?\}", "", svg, flags=re.DOTALL), encoding="utf-8")

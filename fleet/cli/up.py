@@ -155,11 +155,18 @@ def check(
         out.print(f"[green]ok[/]  {what}: {said}")
 
 
-def demo(as_json: JsonOption = False) -> None:  # noqa: FBT002
+def demo(
+    picture: Annotated[
+        Path | None, typer.Option("--picture", metavar="SVG", help="Save the table as a picture.")
+    ] = None,
+    as_json: JsonOption = False,  # noqa: FBT002
+) -> None:
     """The tour: every platform on the embedded broker, the seed flows in virtual time."""
-    from fleet.demo import as_table, run_demo  # noqa: PLC0415
+    from fleet.demo import as_table, run_demo, save_picture  # noqa: PLC0415
 
     rows = run_async(run_demo(err))
+    if picture is not None:
+        save_picture(rows, picture)
     if as_json:
         print_json([row.as_json() for row in rows])
     else:
