@@ -1,0 +1,157 @@
+"""A process that hosts devices and says what they cost it; `run.py` starts it and asks.
+
+    python bench/hosted.py KIND URL DEVICES PLATFORM
+
+Reads a word a line from stdin, answers each with a line of JSON, and ends when stdin does. Nothing
+but the devices runs here: the CPU time and memory of this process are theirs.
+
+    start   connect all: seconds it took, its CPU seconds, and the KiB of memory that came with it
+    usage   CPU seconds and KiB so far; the worst lag of the loop since the last `usage`, in ms
+    storm   lose every connection at once (passfleet alone): seconds until all are back, the most
+            that came back within a tenth of a second, and the worst lag of the loop
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import os
+import sys
+import time
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from bare import BareFleet
+
+from agent.clock import RealClock
+from agent.draws import DeviceDraws
+from agent.events import Command
+from agent.machine import enroll, first_state, step
+from agent.state import GroupSetup
+from agent.wire import publication
+from broker.address import BrokerAddress
+from broker.contract import Topics
+from fleet.config import DeviceSpec
+from fleet.host import Host
+from fleet.preflight import check_room
+from platforms import PLATFORMS_BY_ID
+from platforms.profile import Action
+
+GROUP = "phones"
+TICK = 0.005
+
+
+def memory_kib() -> float:
+    """Proportional set size of this process."""
+    gc.collect()
+    rollup = Path("/proc/self/smaps_rollup").read_text(encoding="ascii").splitlines()
+    return next(float(line.split()[1]) for line in rollup if line.startswith("Pss:"))
+
+
+def sample_answers(setup: GroupSetup) -> list[tuple[str, bytes, bool]]:
+    """What a device of this kind publishes for a reset: (leaf, payload, retained)."""
+    draws = DeviceDraws(7, "d-00000")
+    state = first_state(enroll("d-00000", "user0", setup, "2580", draws), 0)
+    command = Command("c-100000", Action.RESET_PASSCODE, None, None, None)
+    state, effects = step(state, command, RealClock().now(), draws)
+    return [publication(e, state, draws) for e in effects if type(e).__name__.startswith("Publish")]
+
+
+class Passfleet:
+    """passfleet's own devices."""
+
+    def __init__(self, names: list[str], setup: GroupSetup, address: BrokerAddress) -> None:
+        self.address = address
+        specs = [DeviceSpec(name, f"user-{name}", setup, "2580", 0.0) for name in names]
+        self.host = Host(specs, Topics("passfleet/v1"), seed=7, clock=RealClock())
+
+    async def start(self) -> None:
+        """Connect all."""
+        await self.host.start(self.address, fresh=True)
+
+    async def storm(self) -> dict[str, float]:
+        """Lose all connections at once and see them come back."""
+        pool, started = self.host.pool, time.perf_counter()
+        for device in self.host.devices.values():
+            device.connection.drop()
+        dropped, wanted = time.perf_counter() - started, pool.up + len(self.host.devices)
+        counts = [pool.up]
+        while pool.up < wanted and time.perf_counter() - started < 60:
+            await asyncio.sleep(0.1)
+            counts.append(pool.up)
+        most = max(after - before for before, after in pairwise(counts))
+        return {
+            "drop_seconds": dropped,
+            "back_seconds": time.perf_counter() - started,
+            "back_most_in_100ms": most,
+            "missing": wanted - pool.up,
+        }
+
+
+class LoopLag:
+    """How late the event loop is."""
+
+    def __init__(self) -> None:
+        self.worst = 0.0
+
+    def begin(self) -> None:
+        """Measure from now on."""
+        self.due = time.perf_counter() + TICK
+        asyncio.get_running_loop().call_later(TICK, self.tick)
+
+    def tick(self) -> None:
+        """Note how late it is."""
+        self.worst = max(self.worst, time.perf_counter() - self.due)
+        self.begin()
+
+    def take(self) -> float:
+        """The worst since the last time, in milliseconds."""
+        worst, self.worst = self.worst, 0.0
+        return worst * 1000
+
+
+async def serve(kind: str, url: str, devices: int, platform: str) -> None:
+    """Do what is asked on stdin."""
+    loop = asyncio.get_running_loop()
+    asked = asyncio.StreamReader()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(asked), sys.stdin)
+    address = BrokerAddress.parse(url)
+    check_room(devices, address)
+    setup = GroupSetup(name=GROUP, profile=PLATFORMS_BY_ID[platform])
+    names = [f"d-{n:05}" for n in range(devices)]
+    answers = sample_answers(setup)
+    fleet: Any = None
+    lag = LoopLag()
+    while line := await asked.readline():
+        word = line.decode().strip()
+        if word == "start":
+            before, cpu, started = memory_kib(), time.process_time(), time.perf_counter()
+            if kind == "passfleet":
+                fleet = Passfleet(names, setup, address)
+            else:
+                fleet = BareFleet(names, GROUP, "bare/v1", address, answers)
+            await fleet.start()
+            answer = {
+                "seconds": time.perf_counter() - started,
+                "cpu": time.process_time() - cpu,
+            }
+            await asyncio.sleep(0.5)
+            answer["kib"] = memory_kib() - before
+        elif word == "lag":
+            lag.begin()
+            answer = {}
+        elif word == "storm":
+            answer = await fleet.storm()
+        else:
+            cpu = time.process_time()
+            answer = {"cpu": cpu, "at": time.perf_counter(), "lag_ms": lag.take()}
+            if word == "memory":
+                answer["kib"] = memory_kib()
+        print(json.dumps(answer), flush=True)
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    asyncio.run(serve(sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]))

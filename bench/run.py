@@ -1,0 +1,229 @@
+"""What a device costs, beside a bare MQTT client: what `make bench` prints.
+
+    python bench/run.py [--quick] [--devices 1000] [--broker mosquitto] [--json]
+
+For each broker, on loopback: a fresh broker, a process of passfleet's devices and a process of bare
+paho-mqtt clients (bench/bare.py), up at the same time and loaded in turn, several times over, by an
+operator in this process. Every figure is the median of the turns, so that a busy machine disturbs
+both alike; the ratios are what to compare between machines. Nothing waits without a limit.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import platform
+import resource
+import sys
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+from load import Operator
+
+from broker.errors import PassfleetError
+from broker.server import EMBEDDED, MOSQUITTO, open_broker
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+ROOTS = {"passfleet": "passfleet/v1", "bare": "bare/v1"}
+START_LIMIT = 180.0
+LOAD_LIMIT = 120.0
+WARM_UP = 500
+
+ROWS = [
+    ("connected a second", "connected", "{:.0f}"),
+    ("CPU to connect one, us", "connect_us", "{:.0f}"),
+    ("memory a device, KiB", "kib", "{:.1f}"),
+    ("CPU a reset, us", "reset_us", "{:.0f}"),
+    ("resets a second", "resets", "{:.0f}"),
+    ("reset p50, ms", "p50_ms", "{:.1f}"),
+    ("reset p99, ms", "p99_ms", "{:.1f}"),
+    ("worst loop lag under load, ms", "lag_ms", "{:.0f}"),
+    ("idle CPU, % of a core", "idle", "{:.2f}"),
+    ("lost or not done", "bad", "{:.0f}"),
+]
+
+
+@dataclass
+class Fleet:
+    """A process of devices, and what was measured of it."""
+
+    kind: str
+    process: asyncio.subprocess.Process
+    names: list[str]
+    measured: dict[str, list[float]] = field(default_factory=dict)
+    operator: Any = None
+
+    async def ask(self, word: str, limit: float = 30.0) -> dict[str, float]:
+        """Say a word and return the answer."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(f"{word}\n".encode())
+        async with asyncio.timeout(limit):
+            line = await self.process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"the {self.kind} devices' process ended")
+        return dict(json.loads(line))
+
+    def note(self, **figures: float) -> None:
+        """Add to what was measured."""
+        for name, value in figures.items():
+            self.measured.setdefault(name, []).append(value)
+
+    async def load(self, commands: int, in_flight: int) -> None:
+        """Send resets and note what they cost."""
+        before = await self.ask("usage")
+        load = await self.operator.send(commands, in_flight, LOAD_LIMIT)
+        after = await self.ask("usage")
+        self.note(
+            reset_us=(after["cpu"] - before["cpu"]) / max(1, len(load.times)) * 1e6,
+            resets=len(load.times) / load.took,
+            p50_ms=load.percentile(0.5) * 1000,
+            p99_ms=load.percentile(0.99) * 1000,
+            lag_ms=after["lag_ms"],
+            bad=load.lost + load.not_done,
+        )
+
+    def summary(self) -> dict[str, float]:
+        """The median of each figure; of what went wrong, the sum."""
+        return {
+            name: sum(values) if name == "bad" else median(values)
+            for name, values in self.measured.items()
+        }
+
+
+@asynccontextmanager
+async def hosted(kind: str, url: str, devices: int, phone: str) -> AsyncIterator[Fleet]:
+    """A process of devices, not connected yet."""
+    script = Path(__file__).with_name("hosted.py")
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        str(script),
+        kind,
+        url,
+        str(devices),
+        phone,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    try:
+        yield Fleet(kind, process, [f"d-{n:05}" for n in range(devices)])
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+async def measure(broker: str, args: argparse.Namespace) -> dict[str, dict[str, float]]:
+    """Measure the kinds of devices on one fresh broker."""
+    loop = asyncio.get_running_loop()
+    async with AsyncExitStack() as stack:
+        address = (await stack.enter_async_context(open_broker(broker))).address
+        fleets = []
+        for kind in args.kind:
+            hosting = hosted(kind, address.url, args.devices, args.platform)
+            fleets.append(await stack.enter_async_context(hosting))
+        for fleet in fleets:
+            born = await fleet.ask("start", START_LIMIT)
+            fleet.note(
+                connected=args.devices / born["seconds"],
+                connect_us=born["cpu"] / args.devices * 1e6,
+                kib=born["kib"] / args.devices,
+            )
+            operator = Operator(ROOTS[fleet.kind], fleet.names)
+            await loop.create_connection(lambda made=operator: made, address.host, address.port)  # type: ignore[misc]
+            await asyncio.wait_for(operator.ready, 10)
+            fleet.operator = operator
+            await operator.send(min(WARM_UP, args.devices), args.in_flight, LOAD_LIMIT)
+        before = [await fleet.ask("usage") for fleet in fleets]
+        await asyncio.sleep(args.idle)
+        for fleet, begun in zip(fleets, before, strict=True):
+            ended = await fleet.ask("usage")
+            fleet.note(idle=(ended["cpu"] - begun["cpu"]) / (ended["at"] - begun["at"]) * 100)
+            await fleet.ask("lag")
+        for _ in range(args.turns):
+            for fleet in fleets:
+                await fleet.load(args.commands, args.in_flight)
+        if args.storm:
+            storms = [await fleet.ask("storm", 90) for fleet in fleets if fleet.kind == "passfleet"]
+            fleets[0].measured.update({name: [value] for name, value in storms[0].items()})
+        for fleet in fleets:
+            fleet.operator.transport.abort()
+        return {fleet.kind: fleet.summary() for fleet in fleets}
+
+
+def table(broker: str, found: dict[str, dict[str, float]]) -> str:
+    """One broker's figures, a row each."""
+    kinds = list(found)
+    lines = [f"{broker:32}" + "".join(f"{kind:>12}" for kind in kinds) + f"{'ratio':>9}"]
+    for title, name, form in ROWS:
+        values = [found[kind][name] for kind in kinds]
+        line = f"  {title:30}" + "".join(f"{form.format(value):>12}" for value in values)
+        if len(values) == 2 and values[1] and name != "bad":
+            line += f"{values[0] / values[1]:>9.2f}"
+        lines.append(line)
+    lines += [
+        f"  {name.replace('_', ' '):30}{found['passfleet'][name]:>12.2f}"
+        for name in ("drop_seconds", "back_seconds", "back_most_in_100ms", "missing")
+        if name in found.get("passfleet", {})
+    ]
+    return "\n".join(lines)
+
+
+def arguments() -> argparse.Namespace:
+    """What the command line asks for."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--devices", type=int, default=1000)
+    parser.add_argument("--platform", default="android")
+    parser.add_argument("--broker", choices=[EMBEDDED, MOSQUITTO], action="append")
+    parser.add_argument("--kind", choices=list(ROOTS), action="append")
+    parser.add_argument("--commands", type=int, default=4000, help="resets a turn")
+    parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--in-flight", type=int, default=200)
+    parser.add_argument("--idle", type=float, default=20.0, help="seconds of doing nothing")
+    parser.add_argument("--storm", action="store_true", help="lose all connections at once")
+    parser.add_argument("--quick", action="store_true", help="a short, rough run")
+    parser.add_argument("--json", action="store_true")
+    args = parser.parse_args()
+    args.broker = args.broker or [MOSQUITTO, EMBEDDED]
+    args.kind = args.kind or list(ROOTS)
+    if args.quick:
+        args.commands, args.turns, args.idle = min(args.commands, 1000), 2, min(args.idle, 3)
+    return args
+
+
+def main() -> int:
+    """Measure and print; 1 where a broker could not be measured."""
+    args = arguments()
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    machine = f"{platform.machine()}, {os.cpu_count()} cores"
+    found: dict[str, dict[str, dict[str, float]]] = {}
+    failed = False
+    if not args.json:
+        print(
+            f"{args.devices} devices ({args.platform}), {args.in_flight} resets in flight;"
+            f" Python {platform.python_version()}, {machine}"
+        )
+    for broker in args.broker:
+        try:
+            found[broker] = asyncio.run(measure(broker, args))
+        except (PassfleetError, TimeoutError, RuntimeError) as error:
+            print(f"{broker}: not measured: {error or 'over its limit'}", file=sys.stderr)
+            failed = True
+            continue
+        if not args.json:
+            print("\n" + table(broker, found[broker]), flush=True)
+    if args.json:
+        print(json.dumps({"devices": args.devices, "machine": machine, "brokers": found}))
+    return int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
