@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fnmatch
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
@@ -16,7 +17,7 @@ from broker.instants import format_instant
 from broker.operator import Operator
 from fleet.cli.common import err, out, print_json, print_json_line
 from fleet.cli.selection import Selection, Where
-from fleet.cli.tables import clean_text, count_devices, device_table, print_table
+from fleet.cli.tables import clean_text, count_devices, device_lines, device_table, print_table
 from fleet.cli.targets import find_device, matching, operator_at, read_duration
 
 __all__ = ["list_devices", "masked", "show", "watch"]
@@ -24,8 +25,8 @@ __all__ = ["list_devices", "masked", "show", "watch"]
 MASK: Final = "***"
 """What stands in the stream in place of a passcode."""
 _INSPECT_LIMIT: Final = 3.0
-_ROWS_AT_ONCE: Final = 500
-"""A table lays out all its rows before it prints one; columns of large fleets come in parts."""
+_TABLE_ROWS: Final = 500
+"""More devices are listed plainly."""
 
 
 async def list_devices(where: Where, selection: Selection, *, as_json: bool) -> int:
@@ -35,8 +36,10 @@ async def list_devices(where: Where, selection: Selection, *, as_json: bool) -> 
     if as_json:
         print_json({"devices": [_device_document(seen) for seen in devices]})
         return 0
-    for start in range(0, len(devices), _ROWS_AT_ONCE):
-        print_table(device_table(devices[start : start + _ROWS_AT_ONCE]))
+    if len(devices) > _TABLE_ROWS:
+        sys.stdout.writelines(f"{line}\n" for line in device_lines(devices))
+    elif devices:
+        print_table(device_table(devices))
     online = sum(seen.online for seen in devices)
     platforms = Counter(seen.platform for seen in devices)
     counts = ", ".join(f"{count} {platform}" for platform, count in sorted(platforms.items()))

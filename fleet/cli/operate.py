@@ -320,8 +320,12 @@ def simulate(
     platform: PlatformOption = None,
     everyone: AllOption = False,
     timeout: Annotated[
-        str, typer.Option(metavar="DURATION", help="How long to wait until it can be seen.")
-    ] = "15s",
+        str | None,
+        typer.Option(
+            metavar="DURATION",
+            help="How long to wait until it can be seen, [default: 15s, and 5ms a device].",
+        ),
+    ] = None,
     broker: BrokerOption = None,
     root: RootOption = None,
     as_json: JsonOption = False,

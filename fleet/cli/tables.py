@@ -7,7 +7,7 @@ read as rich's markup.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from rich.console import Console
 from rich.table import Table
@@ -20,6 +20,7 @@ from fleet.cli.common import out
 __all__ = [
     "clean_text",
     "count_devices",
+    "device_lines",
     "device_table",
     "effect_table",
     "outcome_table",
@@ -30,6 +31,16 @@ __all__ = [
 
 _PIPED_WIDTH = 250
 """Columns where no terminal says how wide it is: lines are for grep, not for eyes."""
+_DEVICE_HEADERS = (
+    "Device",
+    "Platform",
+    "Group",
+    "Presence",
+    "Screen",
+    "Passcode",
+    "Compliance",
+    "Deadline",
+)
 _GIVES_WAY = frozenset({"Message", "What", "Group", "Deadline"})
 """The columns that are wrapped where a terminal is too narrow."""
 _CONTROLS = dict.fromkeys([*range(0x20), *range(0x7F, 0xA0)], "\N{REPLACEMENT CHARACTER}")
@@ -111,22 +122,39 @@ def device_table(devices: Iterable[Seen]) -> Table:
     """Who is there, in what state."""
     rows = list(devices)
     limited = any(seen.state and seen.state.passcode_deadline is not None for seen in rows)
-    headers = ("Device", "Platform", "Group", "Presence", "Screen", "Passcode", "Compliance")
-    table = _table(*headers, *(["Deadline"] if limited else []))
+    table = _table(*(_DEVICE_HEADERS if limited else _DEVICE_HEADERS[:-1]))
     for seen in rows:
-        state = seen.state
-        deadline = state.passcode_deadline if state else None
-        table.add_row(
-            clean_text(seen.device_id),
-            clean_text(seen.platform),
-            clean_text(seen.group or "?"),
-            _word(seen.presence.status if seen.presence else "?"),
-            ("locked" if state.locked else "open") if state else "?",
-            ("wiped" if state.wiped else state.passcode) if state else "?",
-            _word(state.compliance if state else "?"),
-            *([format_instant(deadline) if deadline is not None else ""] if limited else []),
-        )
+        cells = device_row(seen)
+        table.add_row(*(_word(cell) for cell in (cells if limited else cells[:-1])))
     return table
+
+
+def device_row(seen: Seen) -> tuple[str, ...]:
+    """One device's cells, the passcode's deadline last."""
+    state, presence = seen.state, seen.presence
+    status = presence.status if presence else "?"
+    if state is None:
+        return (seen.device_id, "?", "?", status, "?", "?", "?", "")
+    deadline = state.passcode_deadline
+    return (
+        seen.device_id,
+        state.platform,
+        state.group,
+        status,
+        "locked" if state.locked else "open",
+        "wiped" if state.wiped else state.passcode,
+        state.compliance,
+        "" if deadline is None else format_instant(deadline),
+    )
+
+
+def device_lines(devices: Sequence[Seen]) -> Iterator[str]:
+    """The same without a table's looks: rich takes seconds for thousands of rows."""
+    rows = [_DEVICE_HEADERS, *map(device_row, devices)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(_DEVICE_HEADERS))]
+    for row in rows:
+        line = " ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        yield line.translate(_CONTROLS).rstrip()
 
 
 def effect_table(effects: Iterable[Effect], action: str) -> Table:

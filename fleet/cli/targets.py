@@ -79,14 +79,15 @@ def read_duration(text: str, option: str) -> float:
 
 async def choose(operator: Operator, selection: Selection) -> Chosen:
     """Find the devices that a selection means. Raises UsageError where it means none."""
-    narrowed = bool(selection.targets or selection.group or selection.platform)
-    if not narrowed and not selection.everyone:
+    narrowed = selection not in (Selection(), Selection(everyone=True))
+    if selection == Selection():
         raise UsageError(
             "no target is given", hint="name devices, or use --group, --platform or --all"
         )
     if narrowed and selection.everyone:
         raise UsageError("--all goes without targets, --group and --platform")
-    if selection.targets and all(_is_id(target) for target in selection.targets):
+    if selection == Selection(selection.targets) and all(map(_is_id, selection.targets)):
+        # The usual case needs no look at the rest of the fleet.
         known = await operator.devices(selection.targets)
         if len(known) == len(set(selection.targets)):
             return _narrowed(known, selection)
@@ -120,7 +121,7 @@ def matching(known: Mapping[str, Seen], selection: Selection) -> dict[str, Seen]
 def _narrowed(known: Mapping[str, Seen], selection: Selection) -> Chosen:
     for target in selection.targets:
         if _WILDCARDS & set(target):
-            if not fnmatch.filter(known, target):
+            if not any(fnmatch.fnmatchcase(device_id, target) for device_id in known):
                 raise UsageError(f"no device matches {target!r}", hint=_LOOK)
         elif target not in known:
             raise _unknown(target, known)

@@ -32,6 +32,9 @@ __all__ = ["clean", "clock_advance", "clock_now", "simulate", "tap"]
 
 _INPUTS: Final = tuple(action.value for action in InputAction)
 _LISTED: Final = 50
+_EFFECT_LIMIT: Final = 15.0
+_EFFECT_PACE: Final = 0.005
+"""Seconds to wait for a simulation to be seen: for any, and for each device besides."""
 
 
 async def tap(
@@ -65,13 +68,15 @@ async def tap(
 
 
 async def simulate(
-    where: Where, name: str, selection: Selection, *, limit: str, as_json: bool
+    where: Where, name: str, selection: Selection, *, limit: str | None, as_json: bool
 ) -> int:
     """Let the world do something to devices and print what could be seen of it."""
     action = _named(name, SIMULATIONS, "simulation")
-    seconds = read_duration(limit, "--timeout")
+    asked = None if limit is None else read_duration(limit, "--timeout")
     async with operator_at(where) as operator:
         chosen = await choose(operator, selection)
+        # A whole fleet does not reconnect at once: its host paces it.
+        seconds = asked or _EFFECT_LIMIT + _EFFECT_PACE * len(chosen.devices)
         shown = 0
         with progress_bar(action, len(chosen.devices)) as step:
 
