@@ -131,7 +131,15 @@ def validated(
         return model.model_validate(table)
     except ValidationError as error:
         # Without the input's `url` and so on: a sentence is made from type, place and value.
-        problems.extend(_problem(model, e, path) for e in error.errors(include_url=False))
+        found = [(e["type"], _problem(model, e, path)) for e in error.errors(include_url=False)]
+        misspelt = {(p.path[:-1], p.hint) for kind, p in found if kind == "extra_forbidden"}
+        # A misspelt key is one mistake: not an unknown key, and another one missing.
+        problems.extend(
+            problem
+            for kind, problem in found
+            if kind != "missing"
+            or (problem.path[:-1], f"did you mean '{problem.path[-1]}'?") not in misspelt
+        )
         return None
 
 

@@ -338,3 +338,11 @@ def test_a_damaged_file_is_read_or_refused_with_a_place(cuts: list[tuple[int, in
     except FileError as refusal:
         error = refusal
     assert error is None or error.line is None or 1 <= error.line <= text.count("\n") + 1
+
+
+def test_a_misspelt_key_that_is_required_is_one_mistake() -> None:
+    with pytest.raises(FileError) as refused:
+        parse_fleet('[[group]]\nname = "phones"\nplatfrom = "ios"\n')
+    error = refused.value
+    assert (error.line, error.key) == (3, "group[phones].platfrom")
+    assert error.hint == "did you mean 'platform'?"
