@@ -40,8 +40,8 @@ class UsageError(PassfleetError):
 class FileError(UsageError):
     """A file is not as it must be.
 
-    `line` counts from 1; `key` is the dotted path of the key at fault; `expected` is what would
-    have been right.
+    `line` and `column` count from 1; `key` is the dotted path of the key at fault; `expected` is
+    what would have been right.
     """
 
     def __init__(
@@ -50,6 +50,7 @@ class FileError(UsageError):
         *,
         path: Path | str,
         line: int | None = None,
+        column: int | None = None,
         key: str | None = None,
         expected: str | None = None,
         hint: str | None = None,
@@ -57,12 +58,14 @@ class FileError(UsageError):
         super().__init__(message, hint=hint)
         self.path = str(path)
         self.line = line
+        self.column = column
         self.key = key
         self.expected = expected
 
     def __str__(self) -> str:
         """`fleet.toml:12: phones.platform: …; expected …` on one line."""
-        place = self.path if self.line is None else f"{self.path}:{self.line}"
+        where = (self.line, self.column)
+        place = ":".join([self.path, *(str(number) for number in where if number is not None)])
         parts = [place, *([self.key] if self.key else []), self.message]
         text = ": ".join(parts)
         return f"{text}; expected {self.expected}" if self.expected else text

@@ -18,7 +18,7 @@ from agent.draws import DeviceDraws
 from agent.passcode import PasscodePolicy
 from agent.state import GroupSetup
 from broker.errors import FileError, UsageError
-from fleet.problems import Problem, Problems, nearest, shown, validated
+from broker.problems import KeyPath, Problem, Problems, nearest, shown, validated
 from fleet.rules import (
     broker_problems,
     fleet_problems,
@@ -36,7 +36,7 @@ from fleet.sections import (
     PasswordSource,
     parse_speed,
 )
-from fleet.toml_lines import KeyPath, key_lines
+from fleet.toml_lines import key_lines
 from platforms import PLATFORMS_BY_ID
 from platforms.profile import PlatformProfile
 

@@ -28,10 +28,9 @@ from agent.passcode import (
 from broker.address import BrokerAddress
 from broker.contract import DEVICE_ID
 from broker.errors import UsageError
+from broker.problems import KeyPath, Problem, nearest, shown
 from broker.server import EMBEDDED, MOSQUITTO
-from fleet.problems import Problem, nearest, shown
 from fleet.sections import MAX_DEVICES, BrokerSection, FleetSection, GroupSection
-from fleet.toml_lines import KeyPath
 from platforms.profile import Alphabet, ComplexCharacters, PasscodeRules, PlatformProfile
 
 __all__ = [

@@ -20,8 +20,8 @@ from agent.passcode import PasscodePolicy
 from broker.address import BrokerAddress
 from broker.contract import DEFAULT_ROOT, DEVICE_ID
 from broker.errors import UsageError
+from broker.problems import nearest, shown, trouble
 from broker.server import EMBEDDED, MOSQUITTO
-from fleet.problems import nearest, shown, trouble
 from platforms.profile import Biometric, Management
 
 __all__ = [

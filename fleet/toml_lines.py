@@ -12,10 +12,9 @@ import re
 import tomllib
 from typing import Final
 
-__all__ = ["KeyPath", "key_lines", "line_of"]
+from broker.problems import KeyPath
 
-KeyPath = tuple[str | int, ...]
-"""Keys from the outside in; an array's element, of either kind of array, is its index from 0."""
+__all__ = ["key_lines"]
 
 _BLANK: Final = re.compile(r"(?:[ \t\r\n]|#[^\n]*)*")
 _SPACES: Final = re.compile(r"[ \t]*")
@@ -41,13 +40,6 @@ def key_lines(text: str) -> dict[KeyPath, int]:
     scanner = _Scanner(text)
     scanner.document()
     return scanner.lines
-
-
-def line_of(path: KeyPath, lines: dict[KeyPath, int]) -> int | None:
-    """The line of `path`, or of the nearest thing around it that is written down."""
-    while path and path not in lines:
-        path = path[:-1]
-    return lines.get(path)
 
 
 class _Scanner:

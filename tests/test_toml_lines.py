@@ -9,7 +9,8 @@ from fleet_text import PHONES
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleet.toml_lines import KeyPath, key_lines, line_of
+from broker.problems import KeyPath, line_of
+from fleet.toml_lines import key_lines
 
 DOCUMENT = '''\
 # [not.a.table]

@@ -142,7 +142,7 @@ def _fold(name: str) -> str:
 
 def _unknown(what: str, name: str, known: Iterable[str]) -> UsageError:
     """An error that names the nearest name where one is near, and all of them."""
-    from fleet.problems import nearest  # noqa: PLC0415
+    from broker.problems import nearest  # noqa: PLC0415
 
     names = [str(n) for n in known]
     guess = nearest(_fold(name), names)

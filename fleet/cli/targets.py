@@ -12,8 +12,8 @@ from broker.answers import Seen
 from broker.contract import DEVICE_ID, Topics
 from broker.errors import UsageError
 from broker.operator import EVERYONE, Group, Operator
+from broker.problems import nearest
 from fleet.cli.selection import Selection, Where
-from fleet.problems import nearest
 from fleet.runfile import locate
 
 __all__ = [

@@ -13,6 +13,7 @@ from broker.answers import Effect
 from broker.errors import BrokerError, UsageError
 from broker.instants import format_instant, parse_instant
 from broker.operator import SIMULATIONS, Operator
+from broker.problems import nearest
 from fleet.cli.common import err, out, print_json
 from fleet.cli.selection import Selection, Where
 from fleet.cli.sending import progress_bar
@@ -25,7 +26,6 @@ from fleet.cli.targets import (
     topics_of,
 )
 from fleet.config import load_fleet
-from fleet.problems import nearest
 from fleet.runfile import find_running
 
 __all__ = ["clean", "clock_advance", "clock_now", "simulate", "tap"]

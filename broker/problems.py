@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar, get_args
@@ -21,9 +21,21 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from broker.contract import DEVICE_ID
 from broker.errors import FileError
-from fleet.toml_lines import KeyPath, line_of
 
-__all__ = ["Problem", "Problems", "keys_of", "nearest", "shown", "trouble", "validated"]
+__all__ = [
+    "KeyPath",
+    "Problem",
+    "Problems",
+    "keys_of",
+    "line_of",
+    "nearest",
+    "shown",
+    "trouble",
+    "validated",
+]
+
+KeyPath = tuple[str | int, ...]
+"""Keys from the outside in; a list's element is its index from 0."""
 
 _SHOWN: Final = 40
 _BARE: Final = re.compile(r"[A-Za-z0-9_-]+")
@@ -44,12 +56,23 @@ class Problem:
 
 
 class Problems:
-    """All that is wrong with one file. `document` is the file as `tomllib` read it."""
+    """All that is wrong with one file.
 
-    def __init__(self, path: Path | str, document: object, lines: dict[KeyPath, int]) -> None:
+    `document` is the file in plain values; `lines`, and `columns` where the format tells them, say
+    where its keys stand, from 1.
+    """
+
+    def __init__(
+        self,
+        path: Path | str,
+        document: object,
+        lines: Mapping[KeyPath, int],
+        columns: Mapping[KeyPath, int] | None = None,
+    ) -> None:
         self._path = path
         self._document = document
         self._lines = lines
+        self._columns = columns or {}
         self._found: list[Problem] = []
 
     def extend(self, problems: Iterable[Problem]) -> None:
@@ -60,7 +83,7 @@ class Problems:
         """Raise FileError with the first problem in the order of the file, if there is any."""
         if not self._found:
             return
-        found = sorted(self._found, key=lambda p: self._line(p) or 0)
+        found = sorted(self._found, key=lambda p: (self._line(p) or 0, self._column(p) or 0))
         first = found[0]
         others = self._others(found[1:])
         hint = f"{first.hint} ({others})" if first.hint and others else first.hint or others
@@ -68,6 +91,7 @@ class Problems:
             first.message,
             path=self._path,
             line=self._line(first),
+            column=self._column(first),
             key=_dotted(first.path, self._document) or None,
             expected=first.expected,
             hint=hint,
@@ -75,6 +99,9 @@ class Problems:
 
     def _line(self, problem: Problem) -> int | None:
         return line_of(problem.path, self._lines)
+
+    def _column(self, problem: Problem) -> int | None:
+        return line_of(problem.path, self._columns)
 
     def _others(self, others: list[Problem]) -> str | None:
         if not others:
@@ -84,6 +111,13 @@ class Problems:
         rest = ", ..." if len(lines) > _LINES_LISTED else ""
         place = f", line{'s' if len(lines) > 1 else ''} {listed}{rest}" if lines else ""
         return f"and {len(others)} more problem{'s' if len(others) > 1 else ''}{place}"
+
+
+def line_of(path: KeyPath, lines: Mapping[KeyPath, int]) -> int | None:
+    """The line of `path`, or of the nearest thing around it that is written down."""
+    while path and path not in lines:
+        path = path[:-1]
+    return lines.get(path)
 
 
 def nearest(word: str, names: Iterable[str]) -> str | None:
