@@ -1,0 +1,166 @@
+"""Secrets out of payloads, and back in: what a trace holds in place of passcodes and passwords.
+
+A passcode becomes `{"$passcode": 1, "like": "9999"}`: a number, the same for equal passcodes of
+one trace, and what its characters are (`9` a digit, `a` a small letter, `A` a capital, `!` another
+character). That is enough to make up one that a device and its policy treat alike, and not enough
+to open anything. Passwords become `{"$password": 1, ...}`, counted by themselves.
+
+What is not JSON could hide a secret anywhere: of it a trace keeps the size alone (`$bytes`), for a
+device answers any such payload alike. A key of the payload's own that begins with `$` gets another.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from hashlib import blake2b
+from typing import Any, Final
+
+from pydantic_core import from_json
+
+from agent.passcode import Traits, traits_of
+from broker.contract import MAX_PAYLOAD
+
+__all__ = ["BYTES", "PASSCODE", "PASSWORD", "Redactor", "is_placeholder", "made_up", "restored"]
+
+PASSCODE: Final = "$passcode"
+PASSWORD: Final = "$password"  # noqa: S105  # the name of a placeholder
+BYTES: Final = "$bytes"
+_LIKE: Final = "like"
+_SIMPLE: Final = "simple"
+_TYPE: Final = "type"
+
+_SECRET_KEYS: Final[Mapping[str, str]] = {
+    "passcode": PASSCODE,
+    "newPasscode": PASSCODE,
+    "password": PASSWORD,
+    "confirm": PASSWORD,
+}
+_CHARACTERS: Final[Mapping[str, str]] = {
+    "9": "0123456789",
+    "a": "abcdefghijklmnopqrstuvwxyz",
+    "A": "ABCDEFGHIJKLMNOPQRSTUVWXYZ",
+    "!": "!#$%&*+-=?@",
+}
+_KINDS: Final = ("none", "user", "temporary")
+_TRIES: Final = 2_000
+
+
+class Redactor:
+    """Takes the secrets of one trace out of its payloads; equal ones get equal placeholders."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[str, dict[str, int]] = {PASSCODE: {}, PASSWORD: {}}
+
+    def payload(self, leaf: str, payload: bytes) -> Any:
+        """A payload as a trace holds it. `leaf` is the last level of its topic."""
+        if len(payload) > MAX_PAYLOAD:
+            return {BYTES: len(payload)}
+        try:
+            document = from_json(payload)
+        except ValueError:
+            return {BYTES: len(payload)}
+        return self._value(document, top=leaf)
+
+    def secret(self, kind: str, value: object) -> dict[str, Any]:
+        """The placeholder of one secret; `kind` is PASSCODE or PASSWORD."""
+        text = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+        numbers = self._numbers[kind]
+        number = numbers.setdefault(text, len(numbers) + 1)
+        if not isinstance(value, str):
+            # Refused for its type, whatever it says; a replay sends something of that type.
+            return {kind: number, _TYPE: type(value).__name__}
+        placeholder: dict[str, Any] = {kind: number, _LIKE: _pattern(value)}
+        if traits_of(value).simple:
+            placeholder[_SIMPLE] = True
+        return placeholder
+
+    def _value(self, value: Any, *, top: str = "") -> Any:
+        if isinstance(value, list):
+            return [self._value(each) for each in value]
+        if not isinstance(value, dict):
+            return value
+        redacted = {}
+        for key, each in value.items():
+            kind = _SECRET_KEYS.get(key)
+            # A state says which kind of passcode there is, by the same key.
+            told = top == "state" and each in _KINDS
+            secret = kind is not None and each is not None and not told
+            name = f"${key}" if key.startswith("$") else key
+            redacted[name] = self.secret(kind or "", each) if secret else self._value(each)
+        return redacted
+
+
+def is_placeholder(value: object) -> bool:
+    """Whether a value of a trace stands for a secret."""
+    return isinstance(value, dict) and (PASSCODE in value or PASSWORD in value)
+
+
+def restored(document: Any, secret: Callable[[Mapping[str, Any]], str]) -> bytes:
+    """The payload that a trace's document stands for; `secret` gives what a placeholder means."""
+    if isinstance(document, dict) and BYTES in document:
+        return b" " * int(document[BYTES])
+    return json.dumps(_restored(document, secret), ensure_ascii=False).encode()
+
+
+def _restored(value: Any, secret: Callable[[Mapping[str, Any]], str]) -> Any:
+    if isinstance(value, list):
+        return [_restored(each, secret) for each in value]
+    if not isinstance(value, dict):
+        return value
+    if is_placeholder(value):
+        samples: dict[str, Any] = {"int": 1, "float": 1.5, "bool": True, "list": [], "dict": {}}
+        return samples[value[_TYPE]] if value.get(_TYPE) in samples else secret(value)
+    return {key.removeprefix("$"): _restored(each, secret) for key, each in value.items()}
+
+
+def made_up(placeholder: Mapping[str, Any], taken: Callable[[str], bool]) -> str:
+    """A secret that is like the one that a placeholder stands for, and not `taken`."""
+    like = str(placeholder.get(_LIKE) or "9999")
+    simple = bool(placeholder.get(_SIMPLE))
+    number = placeholder.get(PASSCODE) or placeholder.get(PASSWORD)
+    wanted = _traits_of_pattern(like, simple=simple)
+    candidate = like
+    for attempt in range(_TRIES):
+        candidate = _candidate(like, f"{number}/{attempt}", simple=simple, attempt=attempt)
+        if traits_of(candidate) == wanted and not taken(candidate):
+            return candidate
+    return candidate
+
+
+def _pattern(text: str) -> str:
+    return "".join(_class_of(character) for character in text)
+
+
+def _class_of(character: str) -> str:
+    if character.isdigit():
+        return "9"
+    if character.isalpha():
+        return "A" if character.isupper() else "a"
+    return "!"
+
+
+def _traits_of_pattern(like: str, *, simple: bool) -> Traits:
+    return Traits(
+        length=len(like),
+        digits="9" in like,
+        small="a" in like,
+        capitals="A" in like,
+        symbols=sum(c not in "9aA" for c in like),
+        simple=simple,
+    )
+
+
+def _candidate(like: str, salt: str, *, simple: bool, attempt: int) -> str:
+    if simple:
+        characters = _CHARACTERS.get(like[:1], _CHARACTERS["9"])
+        start, step = divmod(attempt, 3)
+        first = ord(characters[start % len(characters)])
+        return "".join(chr(first + (0, 1, -1)[step] * n) for n in range(len(like)))
+    bits = int.from_bytes(blake2b(salt.encode(), digest_size=64).digest())
+    drawn = []
+    for kind in like:
+        characters = _CHARACTERS.get(kind, _CHARACTERS["!"])
+        bits, index = divmod(bits, len(characters))
+        drawn.append(characters[index])
+    return "".join(drawn)
