@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from agent.draws import DeviceDraws
-from agent.passcode import PasscodePolicy
+from agent.section_rules import setup_of, starting_passcode
 from agent.state import GroupSetup
 from broker.errors import FileError, UsageError
 from broker.problems import KeyPath, Problem, Problems, nearest, shown, validated
@@ -26,7 +26,6 @@ from fleet.rules import (
     group_problems,
     id_problem,
     ids_of,
-    starting_passcode,
 )
 from fleet.sections import (
     MAX_DEVICES,
@@ -185,26 +184,12 @@ class FleetConfig:
         return kept or (GroupSection(name=platform, platform=platform, count=_DEVICES_UNSAID),)
 
     def _devices_of(self, group: GroupSection) -> Iterator[DeviceSpec]:
-        setup = self._setup(group)
+        setup = setup_of(group, group.name, self.platforms[group.platform])
         rules, owner = setup.profile.passcode, group.owner.format
         for n, device_id in enumerate(ids_of(group), 1):
             draws = DeviceDraws(self.seed, device_id)
             passcode = starting_passcode(group, setup.policy, rules, draws)
             yield DeviceSpec(device_id, owner(n=n), setup, passcode, group.offline)
-
-    def _setup(self, group: GroupSection) -> GroupSetup:
-        profile = self.platforms[group.platform]
-        policy: PasscodePolicy | None = group.policy.policy() if group.policy else None
-        return GroupSetup(
-            name=group.name,
-            profile=profile,
-            management=group.management,
-            policy=policy if policy is not None and policy.asks_for_something else None,
-            biometrics=profile.biometrics
-            if group.biometrics is None
-            else frozenset(group.biometrics),
-            reaction=group.reaction,
-        )
 
 
 def load_fleet(path: Path) -> FleetConfig:

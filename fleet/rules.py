@@ -11,27 +11,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from pydantic.alias_generators import to_camel
-
-from agent.draws import DeviceDraws
-from agent.passcode import (
-    Draws,
-    PasscodePolicy,
-    PasscodeRef,
-    PasscodeSpec,
-    out_of_bounds,
-    reveal,
-    temporary_spec,
-    traits_of,
-    violations,
-)
+from agent.section_rules import device_problems
 from broker.address import BrokerAddress
 from broker.contract import DEVICE_ID
 from broker.errors import UsageError
 from broker.problems import KeyPath, Problem, nearest, shown
 from broker.server import EMBEDDED, MOSQUITTO
 from fleet.sections import MAX_DEVICES, BrokerSection, FleetSection, GroupSection
-from platforms.profile import Alphabet, ComplexCharacters, PasscodeRules, PlatformProfile
+from platforms.profile import PlatformProfile
 
 __all__ = [
     "MANAGED",
@@ -41,17 +28,11 @@ __all__ = [
     "group_problems",
     "id_problem",
     "ids_of",
-    "starting_passcode",
 ]
 
 MANAGED: Final = frozenset({EMBEDDED, MOSQUITTO})
 """The brokers that passfleet starts itself: they need no login."""
 
-# What most people choose: the middle column of the keypad. It is in every walkthrough of ours.
-_USUAL_PASSCODE: Final = "2580"
-_USUAL_LENGTH: Final = 4
-# A drawn passcode may count up by chance where `allowSimple` is false; a hundred never all do.
-_TRIES: Final = 100
 _DEVICE_ID: Final = re.compile(DEVICE_ID)
 
 
@@ -108,19 +89,7 @@ def group_problems(
             nearest(group.platform, platforms),
         )
         return
-    yield from _policy_problems(group, path, profile)
-    for index, biometric in enumerate(group.biometrics or ()):
-        if biometric not in profile.biometrics:
-            has = ", ".join(sorted(profile.biometrics)) or "none at all: []"
-            where = (*path, "biometrics", index)
-            yield Problem(where, f"{profile.title} has no {biometric}", has)
-    longest = profile.passcode.max_length
-    if len(group.passcode or "") > longest:
-        yield Problem(
-            (*path, "passcode"),
-            f"{profile.title} cannot have so long a passcode",
-            f"{longest} characters at most",
-        )
+    yield from device_problems(group, path, profile)
 
 
 def id_problem(group: GroupSection, path: KeyPath) -> Problem | None:
@@ -178,66 +147,3 @@ def ids_of(group: GroupSection) -> Iterator[str]:
 
 def _id_path(group: GroupSection, path: KeyPath) -> KeyPath:
     return (*path, "name" if group.id is None else "id")
-
-
-def starting_passcode(
-    group: GroupSection, policy: PasscodePolicy | None, rules: PasscodeRules, draws: Draws
-) -> str | None:
-    """The passcode with which a device of `group` starts; None without one.
-
-    Raises ValueError where no passcode satisfies the policy.
-    """
-    if group.passcode is not None:
-        return group.passcode or None
-    if not violations(traits_of(_USUAL_PASSCODE), policy, rules):
-        return _USUAL_PASSCODE
-    spec = _spec(policy or PasscodePolicy(), rules)
-    # The device's own draws count from 1 upwards.
-    for draw in range(0, -_TRIES, -1):
-        passcode = reveal(PasscodeRef(draw, spec), draws)
-        if not violations(traits_of(passcode), policy, rules):
-            return passcode
-    raise ValueError("no passcode satisfies the policy")
-
-
-def _spec(policy: PasscodePolicy, rules: PasscodeRules) -> PasscodeSpec:
-    """What a passcode must be to obey `policy`: as short and plain as a user would have it."""
-    if rules.complex_characters is not ComplexCharacters.SYMBOLS:
-        return temporary_spec(Alphabet.DIGITS, _USUAL_LENGTH, policy)
-    classes = "dl" if policy.require_alphanumeric else "d"
-    classes += "y" * (policy.min_complex_characters or 0)
-    return PasscodeSpec(max(_USUAL_LENGTH, policy.min_length or 0, len(classes)), classes)
-
-
-def _policy_problems(
-    group: GroupSection, path: KeyPath, profile: PlatformProfile
-) -> Iterator[Problem]:
-    if group.policy is None:
-        return
-    policy, rules, path = group.policy.policy(), profile.passcode, (*path, "policy")
-    outside = list(out_of_bounds(policy, rules))
-    for name, value, bound in outside:
-        yield Problem(
-            (*path, to_camel(name)),
-            f"{profile.title} does not take {value}",
-            f"{bound.low} to {bound.high}",
-        )
-    if outside:
-        return
-    length, complex_characters = policy.min_length or 0, policy.min_complex_characters or 0
-    if complex_characters > length > 0:
-        yield Problem(
-            (*path, "minComplexCharacters"),
-            f"{complex_characters} complex characters do not fit into {length}",
-            "minLength at most",
-        )
-        return
-    unset = group.model_copy(update={"passcode": None})
-    try:
-        starting_passcode(unset, policy, rules, DeviceDraws(0, group.name))
-    except ValueError:
-        yield Problem(
-            path,
-            f"no passcode of {profile.title} satisfies this policy",
-            f"a policy for passcodes of at most {rules.max_length} characters",
-        )

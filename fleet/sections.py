@@ -7,22 +7,16 @@ what it accepts and is printed as such; `repr=False` marks a secret, which is ne
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from datetime import timedelta
-from enum import StrEnum
-from typing import Annotated, Final, Literal, TypeVar
+from typing import Annotated, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
-from pydantic.alias_generators import to_camel
+from pydantic import AfterValidator, BeforeValidator, Field
 
-from agent.clock import parse_duration
-from agent.passcode import PasscodePolicy
+from agent.section import DeviceSection, Section
 from broker.address import BrokerAddress
 from broker.contract import DEFAULT_ROOT, DEVICE_ID
 from broker.errors import UsageError
 from broker.problems import nearest, shown, trouble
 from broker.server import EMBEDDED, MOSQUITTO
-from platforms.profile import Biometric, Management
 
 __all__ = [
     "ALL_DEVICES",
@@ -31,7 +25,6 @@ __all__ = [
     "FleetSection",
     "GroupSection",
     "PasswordSource",
-    "PolicySection",
     "parse_speed",
 ]
 
@@ -47,8 +40,6 @@ _NAME: Final = re.compile(DEVICE_ID)
 _NUMBER_FORMAT: Final = re.compile(r"(0[1-9]\d?)?[dxX]?")
 _TEMPLATE_PART: Final = re.compile(r"[^{}]|\{\{|\}\}|\{n(?::(?P<format>[^{}]*))?\}")
 _CLOCKS: Final = ("real", "virtual")
-
-_Member = TypeVar("_Member", bound=StrEnum)
 
 
 def parse_speed(clock: str) -> float | None:
@@ -132,49 +123,7 @@ def _template(template: str) -> str:
     return template
 
 
-def _choice(kind: type[_Member]) -> Callable[[object], _Member]:
-    """A validator that reads a member of `kind` by its value."""
-
-    def read(value: object) -> _Member:
-        for member in kind:
-            if value == member.value:
-                return member
-        raise trouble(f"got {shown(value)}", choices=[m.value for m in kind])
-
-    return read
-
-
-def _listed(value: object) -> object:
-    # Strict pydantic takes no list, the one kind of sequence that TOML has, for a tuple.
-    return tuple(value) if isinstance(value, list) else value
-
-
-def _reaction(reaction: object) -> tuple[int, int]:
-    if not isinstance(reaction, str):
-        raise ValueError  # noqa: TRY004  # pydantic's way
-    low, dots, high = reaction.partition("..")
-    try:
-        shortest = _milliseconds(low)
-        longest = _milliseconds(high) if dots else shortest
-    except (ValueError, OverflowError):
-        raise trouble(f"got {shown(reaction)}") from None
-    if shortest > longest:
-        raise trouble(f"the shortest comes first, unlike in {shown(reaction)}")
-    return shortest, longest
-
-
-def _milliseconds(text: str) -> int:
-    """Whole milliseconds, rounded up: a reaction is a timer, and timers have no finer grain."""
-    return -(-parse_duration(text) // timedelta(milliseconds=1))
-
-
-class _Section(BaseModel):
-    """What all tables have in common: nothing unknown, nothing converted, nothing changed."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-
-class FleetSection(_Section):
+class FleetSection(Section):
     """`[fleet]`: what concerns all devices.
 
     `speed` is how many times as fast as the time of day the clock runs, where `clock` is unsaid.
@@ -203,7 +152,7 @@ class FleetSection(_Section):
     )
 
 
-class PasswordSource(_Section):
+class PasswordSource(Section):
     """Where a password is to be found: an environment variable, or a file that holds it alone."""
 
     env: str | None = Field(
@@ -212,7 +161,7 @@ class PasswordSource(_Section):
     file: str | None = Field(default=None, min_length=1, description="the path of a file")
 
 
-class BrokerSection(_Section):
+class BrokerSection(Section):
     """`[broker]`: where the broker is, and how to be let in. Paths are as written in the file."""
 
     url: Annotated[str, AfterValidator(_broker_url)] = Field(
@@ -230,50 +179,17 @@ class BrokerSection(_Section):
     key: str | None = Field(default=None, min_length=1, description="the path of a PEM file")
 
 
-class PolicySection(_Section):
-    """A group's `policy`. Counts, minutes and days are bounded by the platform: `fleet.rules`."""
-
-    model_config = ConfigDict(alias_generator=to_camel)
-
-    min_length: int | None = Field(default=None, ge=0, description="a whole number of characters")
-    require_alphanumeric: bool | None = Field(default=None, description="true or false")
-    min_complex_characters: int | None = Field(
-        default=None, ge=0, description="a whole number of characters"
-    )
-    allow_simple: bool | None = Field(default=None, description="true or false")
-    history: int | None = Field(default=None, ge=0, description="a whole number of passcodes")
-    max_failed_attempts: int | None = Field(
-        default=None, ge=0, description="a whole number of attempts"
-    )
-    max_inactivity_minutes: int | None = Field(
-        default=None, ge=0, description="a whole number of minutes"
-    )
-    max_age_days: int | None = Field(default=None, ge=0, description="a whole number of days")
-
-    def policy(self) -> PasscodePolicy:
-        """The policy as a device knows it."""
-        return PasscodePolicy(**self.model_dump())
-
-
-class GroupSection(_Section):
+class GroupSection(DeviceSection):
     """`[[group]]`: devices of one kind.
 
-    `reaction` is (shortest, longest) in milliseconds; `offline` a share of time, from 0 to below 1.
-    None means the default: for `biometrics` all that the platform has, for `passcode` one that the
-    policy accepts; an empty `passcode` is a device that starts without one.
+    `offline` is a share of time, from 0 to below 1.
     """
 
     name: Annotated[str, AfterValidator(_group_name)] = Field(
         description="a name of 1 to 64 letters, digits, dots, dashes or underscores"
     )
-    platform: str = Field(
-        description='a platform id such as "ios" (passfleet platforms lists them)'
-    )
     count: int = Field(
         default=1, ge=1, le=MAX_DEVICES, description=f"a whole number from 1 to {MAX_DEVICES}"
-    )
-    management: Annotated[Management, BeforeValidator(_choice(Management))] = Field(
-        default=Management.STANDALONE, description=f"one of {', '.join(Management)}"
     )
     id: Annotated[str, AfterValidator(_template)] | None = Field(
         default=None,
@@ -284,22 +200,6 @@ class GroupSection(_Section):
         min_length=1,
         max_length=256,
         description='a name, or a template such as "user{n}"; n is the only thing it can hold',
-    )
-    passcode: str | None = Field(
-        default=None, repr=False, description='a string such as "2580", or "" for no passcode'
-    )
-    policy: PolicySection | None = Field(
-        default=None, description="a table such as { minLength = 4, maxFailedAttempts = 10 }"
-    )
-    biometrics: (
-        Annotated[
-            tuple[Annotated[Biometric, BeforeValidator(_choice(Biometric))], ...],
-            BeforeValidator(_listed),
-        ]
-        | None
-    ) = Field(default=None, description=f"a list with any of {', '.join(Biometric)}")
-    reaction: Annotated[tuple[int, int], BeforeValidator(_reaction)] = Field(
-        default=(0, 0), description='a duration such as "2s", or two such as "200ms..2s"'
     )
     offline: float = Field(
         default=0.0, ge=0, lt=1, allow_inf_nan=False, description="a number from 0 to below 1"

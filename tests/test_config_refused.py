@@ -10,11 +10,12 @@ from fleet_text import PHONES, group
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.section import PolicySection
 from broker.errors import FileError
 from fleet.config import load_fleet, parse_fleet
 from fleet.rules import group_problems
 from fleet.sample import SAMPLE
-from fleet.sections import GroupSection, PolicySection
+from fleet.sections import GroupSection
 from platforms import PLATFORMS_BY_ID
 
 
