@@ -45,7 +45,10 @@ class Outgoing:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One arrival, to acknowledge: packet ids mean nothing beyond the connection they came on."""
+    """One arrival, to acknowledge: packet ids mean nothing beyond the connection they came on.
+
+    `mid` is 0 for a message at QoS 0, which has no packet id and takes no acknowledgement.
+    """
 
     connection_number: int
     mid: int
@@ -162,6 +165,8 @@ class Connection:
 
     def acknowledge(self, delivery: Delivery) -> None:
         """Tell the broker that a message is done with; ignored after the connection it came on."""
+        if not delivery.mid:
+            return  # a broker ends the connection of whoever acknowledges what has no packet id
         if self._socket is not None and delivery.connection_number == self.number:
             self._client.ack(delivery.mid, 1)
 
@@ -287,9 +292,10 @@ class Connection:
         if presence is not None:
             topic, online, _ = presence
             self._send(Outgoing(topic, online, retain=True))
-        self._guarded(self._listener.connected)
+        # What has waited is older than what the listener says now.
         while self._queued:
             self._send(self._queued.popleft())
+        self._guarded(self._listener.connected)
         self._pool.now_up(self)
         if self._came_up is not None and not self._came_up.done():
             self._came_up.set_result(None)
