@@ -47,6 +47,9 @@ class Store(Protocol):
     def accepted(self, device: Device, mark: int) -> None:
         """The broker has a publication: it need not be sent again."""
 
+    def connected(self, device: Device, number: int) -> None:
+        """The device is in its session `number`: the next one, ever, is a later one."""
+
 
 @dataclass(kw_only=True)
 class Shared:
@@ -102,6 +105,9 @@ class Device:
         """Arm the timers of the state, queue what was never accepted, and connect."""
         for timer, at in timers(self.state).items():
             self._arm(timer, at)
+        if unsent:
+            # Who sees a result can read the state it left, after a restart too.
+            self._send_state()
         for mark, publication in unsent:
             self._publish(publication, mark)
         self.connection.open()
@@ -116,7 +122,9 @@ class Device:
 
     def connected(self) -> None:
         """Say who it is: a broker may have lost what was retained."""
-        self._send("state", wire.state_payload(self.state).to_bytes(), retain=True)
+        self._send_state()
+        if self._shared.store is not None:
+            self._shared.store.connected(self, self.connection.number)
 
     def arrived(self, topic: str, payload: bytes, retained: bool, delivery: Delivery) -> None:  # noqa: FBT001
         """Take a message from the wire."""
@@ -216,6 +224,9 @@ class Device:
         accepted = partial(store.accepted, self, mark) if store and mark is not None else None
         self._send(leaf, payload, retain=retain, accepted=accepted)
 
+    def _send_state(self) -> None:
+        self._send("state", wire.state_payload(self.state).to_bytes(), retain=True)
+
     def _send(
         self,
         leaf: str,
@@ -255,12 +266,13 @@ class Device:
 
     async def stop(self, *, forget: bool) -> None:
         """Go offline in good order; `forget` leaves no retained message behind."""
-        last = [self._offline()]
-        if forget:
-            names = ("state", "presence")
-            topics = [self._shared.topics.device(self.id, name) for name in names]
-            last = [Outgoing(topic, b"", retain=True) for topic in topics]
-        await self.connection.close(last=last)
+        await self.connection.close(last=self.blank() if forget else [self._offline()])
+
+    def blank(self) -> list[Outgoing]:
+        """What removes the device's retained messages."""
+        names = ("state", "presence")
+        topics = [self._shared.topics.device(self.id, name) for name in names]
+        return [Outgoing(topic, b"", retain=True) for topic in topics]
 
     def inspection(self) -> contract.Inspection:
         """What is known of the device beyond its state; its results without their passcodes."""

@@ -37,6 +37,8 @@ _log = logging.getLogger("passfleet.host")
 _OFFLINE_PERIOD: Final = 60_000
 """Milliseconds: how often, on average, a device with an `offline` share loses its network."""
 _SETTLE_WITHIN: Final = 10.0
+_BACK_WITHIN: Final = 1.0
+"""Seconds a broker that has just been lost is given to come back before a fleet leaves it."""
 _CLOSING_AT_ONCE: Final = 200
 
 
@@ -68,6 +70,7 @@ class Host:
         self._control: Connection
         self._moves: asyncio.Queue[int] = asyncio.Queue()
         self._mover: asyncio.Task[None] | None = None
+        self._joined: list[Device] = []
         shared = Shared(topics=topics, clock=clock, timers=self.timers, store=store, heard=heard)
         now = clock.now()
         for spec in specs:
@@ -110,6 +113,7 @@ class Host:
                 number=max(kept, sessions.get(device_id, 0)),
             )
             self.pool.add(device.connection)
+            self._joined.append(device)
             connections.append(device.connection)
             device.start(self._store.unsent(device_id) if self._store else ())
         await self.pool.ready(connections, progress)
@@ -132,8 +136,12 @@ class Host:
         self._control.open()
         await self.pool.ready([self._control])
 
+    @property
+    def _tells_time(self) -> bool:
+        return not isinstance(self.clock, RealClock) or self.clock.speed != 1
+
     def _start_clock(self) -> None:
-        if not isinstance(self.clock, RealClock) or self.clock.speed != 1:
+        if self._tells_time:
             self._publish_now()
         if isinstance(self.clock, VirtualClock):
             self._mover = asyncio.create_task(self._move(self.clock), name="passfleet.clock")
@@ -141,25 +149,34 @@ class Host:
     async def stop(self, *, forget: bool, progress: Callable[[int], None] = lambda _: None) -> None:
         """Take every device off the broker in good order, and the host after them.
 
-        `forget` leaves nothing behind: no retained message and no session.
+        `forget` leaves nothing behind: no retained message and no session. However far `start`
+        came; from a broker that is not there any more nothing is taken.
         """
         if self._mover is not None:
             self._mover.cancel()
         self.timers.close()
+        if not await self._control.until_up(_BACK_WITHIN):
+            await self.abandon()
+            return
         places = asyncio.Semaphore(_CLOSING_AT_ONCE)
         gone = 0
 
         async def leave(device: Device) -> None:
             nonlocal gone
             async with places:
+                said_so = device.connection.up
                 await device.stop(forget=forget)
                 if forget:
                     await self.pool.end_session(device.connection.client_id)
+                if forget and not said_so:
+                    # It had no connection to take its words back; its Will is out by now.
+                    for message in device.blank():
+                        self._control.publish(message)
             gone += 1
             progress(gone)
 
-        await asyncio.gather(*(leave(device) for device in self.devices.values()))
-        last = [Outgoing(self._topics.clock_now, b"", retain=True)] if self._mover else []
+        await asyncio.gather(*(leave(device) for device in self._joined))
+        last = [Outgoing(self._topics.clock_now, b"", retain=True)] if self._tells_time else []
         await self._control.close(last=last if forget else [])
         await self.pool.close()
         if self._store:
