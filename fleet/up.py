@@ -88,17 +88,17 @@ async def run(config: FleetConfig, options: UpOptions, out: Console, err: Consol
                     host.start(broker.address, fresh=fresh, progress=moved)
                 )
                 await _first_of(started, stop.asked, broker.died)
-            if started.done():
-                started.result()
-                path = runfile.write(folder, _running(config, broker.address, len(specs)))
-                try:
-                    _announce(out, err, broker.address, config, specs[0].device_id, options)
-                    await _until_stopped(host, figures, stop, broker.died, options, err)
-                finally:
-                    runfile.remove(path, os.getpid())
-            else:
-                started.cancel()
-            await _take_down(host, err, forget=not fresh and store is None, leave=not fresh)
+            try:
+                if await _came_up(started):
+                    path = runfile.write(folder, _running(config, broker.address, len(specs)))
+                    try:
+                        _announce(out, err, broker.address, config, specs[0].device_id, options)
+                        await _until_stopped(host, figures, stop, broker.died, options, err)
+                    finally:
+                        runfile.remove(path, os.getpid())
+            finally:
+                # Also where only some came up, or somebody lost patience before all did.
+                await _take_down(host, err, forget=not fresh and store is None, leave=not fresh)
             if broker.died.done():
                 raise broker.died.result()
             if stop.by_user:
@@ -203,6 +203,16 @@ async def _until_stopped(
 async def _first_of(*futures: asyncio.Future[Any], limit: float | None = None) -> None:
     """Wait until one of them is done, or `limit` seconds have passed. None is cancelled."""
     await asyncio.wait(futures, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
+
+
+async def _came_up(started: asyncio.Future[None]) -> bool:
+    """Whether the fleet is up; the start is given up where it is not done. Raises what it did."""
+    if started.done():
+        started.result()
+        return True
+    started.cancel()
+    await asyncio.gather(started, return_exceptions=True)
+    return False
 
 
 async def _take_down(host: Host, err: Console, *, forget: bool, leave: bool) -> None:
