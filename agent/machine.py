@@ -71,9 +71,11 @@ from agent.state import (
 )
 from platforms.profile import (
     Action,
+    Attributes,
     Biometric,
     BiometricConsequence,
     NativeCase,
+    PasscodeRules,
     ResetOutcome,
     ScreenMessage,
     WipeRule,
@@ -337,8 +339,12 @@ def _reset_passcode(state: DeviceState, _: Command, now: int, rng: Draws) -> _Ou
     rule = profile.reset
     if rule.outcome is ResetOutcome.NOT_SUPPORTED:
         return _not_supported(state, rule.message, native=NativeCase.NOT_SUPPORTED)
+    attributes = state.enrollment.setup.attributes or profile.attributes
+    for limit in rule.limits:
+        if limit.applies(attributes, has_passcode=state.secret is not None):
+            return _not_supported(state, limit.message, native=limit.native)
     cleared = state.history
-    if state.secret is not None and profile.passcode.cleared_enters_history:
+    if state.secret is not None and _cleared_enters_history(profile.passcode, attributes):
         cleared = (*cleared, state.secret.digest)[-_HISTORY_KEPT:]
     state = replace(
         state,
@@ -346,10 +352,11 @@ def _reset_passcode(state: DeviceState, _: Command, now: int, rng: Draws) -> _Ou
         resets=state.resets + 1,
         failed_attempts=0,
         retry_at=None,
-        locked=state.locked or rule.locks,
         passcode_expires_at=None,
         **_biometrics_after(state, rule.biometrics),
     )
+    if rule.locks:
+        state = _lock(state)
     ref = None
     if rule.outcome is ResetOutcome.TEMPORARY and rule.alphabet is not None:
         state, ref = _set_temporary(state, now, rng)
@@ -360,6 +367,13 @@ def _reset_passcode(state: DeviceState, _: Command, now: int, rng: Draws) -> _Ou
     else:
         state = _end_grace(state)
     return _done(state, rule.message, native=NativeCase.DONE, screen=rule.screen, passcode=ref)
+
+
+def _cleared_enters_history(rules: PasscodeRules, attributes: Attributes) -> bool:
+    """Whether a passcode that a reset clears counts as used, on the device's version."""
+    kept_out_from = rules.cleared_kept_out_from
+    newer = kept_out_from is not None and attributes.os_version >= kept_out_from
+    return rules.cleared_enters_history and not newer
 
 
 def _set_temporary(state: DeviceState, now: int, rng: Draws) -> tuple[DeviceState, PasscodeRef]:
@@ -381,6 +395,8 @@ def _set_temporary(state: DeviceState, now: int, rng: Draws) -> tuple[DeviceStat
 def _remote_lock(state: DeviceState, _: Command, now: int, rng: Draws) -> _Outcome:
     del now, rng
     rule = state.profile.lock
+    if not rule.supported:
+        return _not_supported(state, rule.refusal, native=NativeCase.NOT_SUPPORTED)
     if rule.enrolling_user_only and state.current_user != state.enrollment.owner:
         return _failed(
             state,
@@ -587,14 +603,14 @@ def _on_input(
 
 def _swipe_up(state: DeviceState, _: Input, now: int, rng: Draws) -> _Outcome:
     del rng
-    if not state.locked:
-        return _done(state, "The device is open.")
-    if state.secret is not None:
+    if state.locked and state.secret is not None:
         return _failed(state, ErrorCode.DEVICE_LOCKED, "The device asks for its passcode.")
     if state.prompt is Prompt.SHOWN and state.compliance is Compliance.NONCOMPLIANT:
         return _failed(
             state, ErrorCode.PASSCODE_REQUIRED, "The device opens nothing until a passcode is set."
         )
+    if not state.locked:
+        return _done(state, "The device is open.")
     return _done(_unlock(state, now), "The device opened.")
 
 
