@@ -101,7 +101,7 @@ ANDROID = PlatformProfile(
             ),
         }
     ),
-    attributes=Attributes(os_version=(6,), api_level=23),
+    attributes=Attributes(api_level=23),
     ledger=(
         LedgerEntry("passcode reset sets a temporary passcode", Fidelity.DONE),
         LedgerEntry("refusal from API level 24 on where a passcode exists", Fidelity.DONE),

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
+from typing import Annotated, TypeAlias
 
 __all__ = [
     "Action",
@@ -31,10 +32,17 @@ __all__ = [
     "ResetOutcome",
     "ResetRule",
     "ScreenMessage",
+    "Seconds",
     "Source",
+    "Version",
     "WipeRule",
     "WithoutPasscode",
 ]
+
+Seconds: TypeAlias = Annotated[int, "seconds"]
+"""A whole number of seconds; a fleet file may write it as a duration."""
+Version: TypeAlias = Annotated[tuple[int, ...], "version"]
+"""A version by its numbers; a fleet file writes it with dots."""
 
 
 class Management(StrEnum):
@@ -147,14 +155,14 @@ class LedgerEntry:
 class Attributes:
     """What of a device its behaviour may depend on.
 
-    `os_version` is compared number by number, `(10, 0, 15063)`; empty where it does not matter.
-    `api_level` is Android's, None elsewhere.
+    `os_version` is compared number by number, `(10, 0, 15063)`. An attribute that a platform's
+    devices do not have, or on which nothing hangs there, is empty or None.
     """
 
-    os_version: tuple[int, ...] = ()
+    os_version: Version = ()
     api_level: int | None = None
-    supervised: bool = False
-    azure_ad_joined: bool = False
+    supervised: bool | None = None
+    azure_ad_joined: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,7 +176,7 @@ class Limit:
     message: str
     source: Source
     from_api_level: int | None = None
-    below_os: tuple[int, ...] | None = None
+    below_os: Version | None = None
     azure_ad_joined: bool | None = None
     with_passcode: bool | None = None
     native: NativeCase = NativeCase.NOT_SUPPORTED
@@ -181,7 +189,7 @@ class Limit:
         if self.below_os is not None and attributes.os_version >= self.below_os:
             return False
         joined = self.azure_ad_joined
-        if joined is not None and attributes.azure_ad_joined is not joined:
+        if joined is not None and bool(attributes.azure_ad_joined) is not joined:
             return False
         return self.with_passcode is None or self.with_passcode is has_passcode
 
@@ -215,7 +223,7 @@ class ResetRule:
     shown_to_user: frozenset[Management] = frozenset()
     escrow: frozenset[Management] = frozenset()
     locks: bool = False
-    grace: int | None = None
+    grace: Seconds | None = None
     screen: ScreenMessage | None = None
     biometrics: BiometricConsequence = BiometricConsequence.KEPT
     limits: tuple[Limit, ...] = ()
@@ -269,10 +277,10 @@ class PasscodeRules:
     complex_characters: ComplexCharacters = ComplexCharacters.CLASSES
     history_counts_current: bool = False
     cleared_enters_history: bool = True
-    cleared_kept_out_from: tuple[int, ...] | None = None
+    cleared_kept_out_from: Version | None = None
     wipe: WipeRule = WipeRule.REACHED
-    attempt_delays: tuple[tuple[int, int], ...] = ()
-    policy_grace: int | None = None
+    attempt_delays: tuple[tuple[int, Seconds], ...] = ()
+    policy_grace: Seconds | None = None
     requirement_screen: ScreenMessage = ScreenMessage(
         "Passcode Requirement", "Your organization requires a new passcode."
     )

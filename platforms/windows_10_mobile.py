@@ -63,7 +63,7 @@ WINDOWS_10_MOBILE = PlatformProfile(
     ),
     native=REMOTE_LOCK_CSP,
     biometrics=frozenset({Biometric.FACE}),
-    attributes=Attributes(os_version=(10, 0, 14393)),
+    attributes=Attributes(os_version=(10, 0, 14393), azure_ad_joined=False),
     ledger=(
         LedgerEntry("passcode reset sets a temporary passcode", Fidelity.DONE),
         LedgerEntry("Azure AD join and OS version, where a dated table asks", Fidelity.DONE),

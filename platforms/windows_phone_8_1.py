@@ -4,7 +4,6 @@ from types import MappingProxyType
 
 from platforms.profile import (
     Alphabet,
-    Attributes,
     Fidelity,
     LedgerEntry,
     LockRule,
@@ -52,7 +51,6 @@ WINDOWS_PHONE_8_1 = PlatformProfile(
     ),
     passcode=DEVICE_LOCK_CSP,
     native=REMOTE_LOCK_CSP,
-    attributes=Attributes(os_version=(8, 10)),
     ledger=(
         LedgerEntry("passcode reset sets a temporary passcode of digits", Fidelity.DONE),
         LedgerEntry(

@@ -1,0 +1,76 @@
+"""What a dated table is made of: its rows, each with the table's words and where they stand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from platforms.profile import Action, Limit, Source, WithoutPasscode
+
+__all__ = [
+    "ENROLLING_USER",
+    "LOCK",
+    "PHONES_8",
+    "RESET",
+    "RT",
+    "ConformanceTable",
+    "Row",
+    "Support",
+    "unlisted",
+]
+
+
+class Support(StrEnum):
+    """What a table says of an action on a platform."""
+
+    SUPPORTED = "supported"
+    NOT_SUPPORTED = "notSupported"
+    NOT_LISTED = "notListed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """What one table says of one action on some platforms.
+
+    `says` is the table's own statement in short. `limits` narrow the support it gives;
+    `without_passcode` is set where the table changes what a lock does on a device that has none.
+    `departs` says that devices do otherwise than the words: the source's assumption says why.
+    """
+
+    platforms: tuple[str, ...]
+    action: Action
+    support: Support
+    says: str
+    source: Source
+    limits: tuple[Limit, ...] = ()
+    without_passcode: WithoutPasscode | None = None
+    departs: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConformanceTable:
+    """One behaviour table; `date` is when Microsoft published it, ISO 8601 as far as known."""
+
+    name: str
+    date: str
+    title: str
+    rows: tuple[Row, ...]
+
+    def row(self, platform: str, action: Action) -> Row | None:
+        """What the table says of an action on a platform; None where it is silent."""
+        for row in self.rows:
+            if row.action is action and platform in row.platforms:
+                return row
+        return None
+
+
+PHONES_8 = ("windows_phone_8", "windows_phone_8_1")
+RT = ("windows_rt", "windows_rt_8_1", "windows_8_1")
+RESET, LOCK = Action.RESET_PASSCODE, Action.REMOTE_LOCK
+_UNLISTED = "what a table does not list is read as not supported"
+ENROLLING_USER = "supported if the current user is the user who enrolled the device"
+
+
+def unlisted(source: Source) -> Source:
+    """The source of a row that is not in its table."""
+    return replace(source, assumption=_UNLISTED)
