@@ -25,6 +25,9 @@ __all__ = [
 _UNITS: Final = {"us": 1, "ms": 1_000, "s": 1_000_000, "m": 60_000_000, "h": 3_600_000_000}
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(us|ms|s|m|h)")
 
+_STALE_ALLOWED: Final = 64
+"""How many forgotten timers the heap may hold, besides as many as are armed."""
+
 # The instant at which the screenshots of the source document of 2015-12 were taken.
 VIRTUAL_START: Final = 1_449_778_747_000
 """Where virtual time starts: 2015-12-10T20:19:07Z."""
@@ -33,12 +36,15 @@ VIRTUAL_START: Final = 1_449_778_747_000
 def parse_duration(text: str) -> timedelta:
     """Read `200us`, `5ms`, `2s`, `5m` or `1h`.
 
-    Raises ValueError with the accepted forms where `text` is none of them.
+    Raises ValueError with the accepted forms where `text` is none of them, or longer than time.
     """
     match = _DURATION.fullmatch(text.strip())
     if match is None:
         raise ValueError(f"{text!r} is not a duration; write one as 200us, 5ms, 2s, 5m or 1h")
-    return timedelta(microseconds=float(match[1]) * _UNITS[match[2]])
+    try:
+        return timedelta(microseconds=float(match[1]) * _UNITS[match[2]])
+    except OverflowError:
+        raise ValueError(f"{text!r} is too long a duration") from None
 
 
 class Clock(Protocol):
@@ -107,6 +113,10 @@ class Timers:
         key = (owner, name)
         self._armed[key] = (at, fire)
         heapq.heappush(self._heap, (at, key))
+        if len(self._heap) > _STALE_ALLOWED + 2 * len(self._armed):
+            # Each press arms a device's auto-lock anew: what was forgotten must not pile up.
+            self._heap = [(at, key) for key, (at, _) in self._armed.items()]
+            heapq.heapify(self._heap)
         if self._handle_at is None or at < self._handle_at:
             self._schedule()
 
@@ -154,5 +164,8 @@ class Timers:
 
     def _on_time(self) -> None:
         self._handle = self._handle_at = None
-        self.fire_due()
-        self._schedule()
+        try:
+            self.fire_due()
+        finally:
+            # One that raises must not keep the others from their time.
+            self._schedule()

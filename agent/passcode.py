@@ -70,6 +70,9 @@ class PasscodePolicy:
         return any(getattr(self, f.name) is not None for f in fields(self))
 
 
+_NO_POLICY = PasscodePolicy()
+
+
 @dataclass(frozen=True, slots=True)
 class Traits:
     """What may be known of a passcode without knowing it."""
@@ -144,9 +147,8 @@ def violations(
     found = []
     if traits.length > rules.max_length:
         found.append(Violation.TOO_LONG)
-    if policy is None:
-        return found
-    if traits.length < (policy.min_length or 0):
+    policy = policy or _NO_POLICY
+    if traits.length < max(1, policy.min_length or 0):
         found.append(Violation.TOO_SHORT)
     if policy.require_alphanumeric and not (traits.digits and (traits.small or traits.capitals)):
         found.append(Violation.NOT_ALPHANUMERIC)
@@ -179,7 +181,7 @@ def temporary_spec(
     alphabet: Alphabet, default_length: int, policy: PasscodePolicy | None
 ) -> PasscodeSpec:
     """What a temporary passcode must be to obey `policy` and hold one of each of its kinds."""
-    policy = policy or PasscodePolicy()
+    policy = policy or _NO_POLICY
     complex_characters = policy.min_complex_characters or 0
     with_letters = alphabet is Alphabet.LETTERS_AND_DIGITS or bool(policy.require_alphanumeric)
     classes = "dl" if with_letters else "d"
