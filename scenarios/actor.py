@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel
@@ -81,12 +81,17 @@ class Organization:
 
 @dataclass(slots=True, kw_only=True)
 class World:
-    """What the actors of one scenario share. `accounts` changes when a password is reset."""
+    """What the actors of one scenario share. `accounts` changes when a password is reset.
+
+    `actors` are all of them by name, set by the engine: a user reads a passcode on the portal and
+    types it into the device.
+    """
 
     devices: Mapping[str, Subject]
     accounts: dict[str, Account]
     organization: Organization
     seed: int
+    actors: dict[str, Actor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +107,16 @@ class SendCommand:
 
 @dataclass(frozen=True, slots=True)
 class Press:
-    """Press a button on a device: an input. Its answer must be `done`, or the step fails."""
+    """Press a button on a device: an input.
+
+    The step fails unless the device answers with `answer`: `done`, `notSupported`, or an errorCode;
+    None takes any answer.
+    """
 
     device: Subject
     action: str
-    values: Mapping[str, str]
+    values: Mapping[str, str] = field(repr=False)
+    answer: str | None = "done"
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +144,7 @@ Request = SendCommand | Press | DeliverMessage | SimulateDevice
 class Heard:
     """Something a device published: `leaf` is the topic's last level, `payload` the JSON object.
 
-    `mark` is set on a result whose command an actor sent: that actor's own mark.
+    A text message or call that was sent to it is heard, too, as `messages`. `mark` is set on a result whose command an actor sent: that actor's own mark.
     """
 
     device: Subject
@@ -163,6 +173,8 @@ class Actor(ABC):
     name: ClassVar[str]
     steps: ClassVar[Mapping[str, type[BaseModel]]]
     expects: ClassVar[type[BaseModel] | None] = None
+    selectors: ClassVar[frozenset[str]] = frozenset()
+    """Keys of `expects` that say of what something is expected, and are not judged themselves."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -183,3 +195,15 @@ class Actor(ABC):
         """What can be seen of the actor now, by the keys of `expects`; absent keys are absent."""
         del now
         return {}
+
+    def look(self, asked: Mapping[str, Any], now: int) -> Mapping[str, object]:
+        """What `expect.<name>` is judged against.
+
+        `asked` are the values expected, selectors among them, where they are plain values.
+        """
+        del asked
+        return self.view(now)
+
+    def next_change(self, now: int) -> int | None:
+        """The instant after `now` at which `view` changes by itself, if there is one."""
+        del now
