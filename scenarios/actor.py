@@ -144,7 +144,8 @@ Request = SendCommand | Press | DeliverMessage | SimulateDevice
 class Heard:
     """Something a device published: `leaf` is the topic's last level, `payload` the JSON object.
 
-    A text message or call that was sent to it is heard, too, as `messages`. `mark` is set on a result whose command an actor sent: that actor's own mark.
+    A text message or call that was sent to it is heard, too, as `messages`. `mark` is set on a
+    result whose command an actor sent: that actor's own mark.
     """
 
     device: Subject
@@ -207,3 +208,4 @@ class Actor(ABC):
     def next_change(self, now: int) -> int | None:
         """The instant after `now` at which `view` changes by itself, if there is one."""
         del now
+        return None
