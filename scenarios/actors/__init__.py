@@ -1,0 +1,1 @@
+"""The actors of the play: one state machine each, without I/O."""

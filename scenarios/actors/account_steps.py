@@ -1,0 +1,187 @@
+"""The steps of the `account` actor, as models: what a scenario file may say of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic.alias_generators import to_camel
+
+__all__ = [
+    "METHODS",
+    "AccountExpectation",
+    "ChoosePassword",
+    "EnterCode",
+    "Phone",
+    "Register",
+    "StartReset",
+    "Verify",
+    "digits_of",
+]
+
+Method = Literal["textMobile", "callMobile", "callOffice", "emailAlternate", "securityQuestions"]
+METHODS: Final[tuple[Method, ...]] = (
+    "textMobile",
+    "callMobile",
+    "callOffice",
+    "emailAlternate",
+    "securityQuestions",
+)
+"""The ways to prove who one is, in the order in which the page lists them."""
+
+_PHONE: Final = re.compile(r"\+?[\d\s().-]+")
+_SHORTEST: Final = 7
+
+
+def _text(value: object) -> object:
+    """YAML reads 123456 as a number; what is meant is what stands there."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _six_digits(value: object) -> object:
+    return f"{value:06}" if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _email(value: str) -> str:
+    if not re.fullmatch(r"[^@\s]+@[^@\s]+", value):
+        raise ValueError("must be an e-mail address")
+    return value
+
+
+def digits_of(number: str) -> str:
+    """A phone number without its spaces and signs; the country code comes first."""
+    return re.sub(r"\D", "", number)
+
+
+Text = Annotated[str, BeforeValidator(_text), Field(min_length=1)]
+
+
+class _Arguments(BaseModel):
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, alias_generator=to_camel, hide_input_in_errors=True
+    )
+
+
+class Phone(_Arguments):
+    """A phone number, and the virtual device on which it rings.
+
+    Written `"+1 425 555 0100"`, or with its parts: `{countryCode: "+1", number: "425 555 0100",
+    device: phone, by: text}`. `device` is unsaid for the user's first device; `by` is how the code
+    of the registration arrives, `text` unless it is `call`.
+    """
+
+    country_code: Text | None = None
+    number: Text
+    device: str | None = None
+    by: Literal["text", "call"] = "text"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_text(cls, value: Any) -> Any:
+        if isinstance(value, int) and not isinstance(value, bool):
+            return {"number": f"+{value}"}  # YAML's reading of +14255550100
+        return {"number": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _complete(self) -> Phone:
+        if not _PHONE.fullmatch(self.number.strip()) or len(self.digits) < _SHORTEST:
+            raise ValueError("must be a phone number such as '+1 425 555 0100'")
+        if self.country_code is None and not self.number.strip().startswith("+"):
+            raise ValueError("needs its country code, as in '+1 425 555 0100'")
+        return self
+
+    @property
+    def digits(self) -> str:
+        """The whole number, country code first."""
+        return digits_of((self.country_code or "") + self.number)
+
+
+class Register(_Arguments):
+    """Register for password reset: one way to be reached, or several.
+
+    `user` and `password` are those of the sign-in page; unsaid, the only account's, and no password
+    is checked. A text message or a call goes to `authenticationPhone`: enter its six-digit code, or
+    press # on the call, and the status is `registered`.
+    """
+
+    user: str | None = None
+    password: Text | None = Field(default=None, repr=False)
+    authentication_phone: Phone | None = None
+    alternate_email: Annotated[str, AfterValidator(_email)] | None = None
+    office_phone: Phone | None = None
+    security_questions: Annotated[dict[str, Text], Field(min_length=1)] | None = None
+
+    @model_validator(mode="after")
+    def _something(self) -> Register:
+        given = self.model_fields_set - {"user", "password"}
+        if not any(getattr(self, name) is not None for name in given):
+            raise ValueError(
+                "registers nothing: give authenticationPhone, alternateEmail, officePhone or "
+                "securityQuestions"
+            )
+        return self
+
+
+class StartReset(_Arguments):
+    """Open the password reset page, name the account, and pass the captcha.
+
+    `captcha` is `solved`; `failed` shows what happens to a robot (status `captchaFailed`).
+    """
+
+    user: str | None = None
+    captcha: Literal["solved", "failed"]
+
+
+class Verify(_Arguments):
+    """Choose a way to prove who one is.
+
+    `number` is what the user types where the page asks for the full phone number before it sends a
+    text or calls, and `answers` what he answers to his security questions, by question; unsaid,
+    both are as they were registered.
+    """
+
+    method: Method
+    number: Text | None = None
+    answers: Mapping[str, Text] | None = None
+
+
+class EnterCode(_Arguments):
+    """Enter the six-digit code: a `code` one knows, or the one that is read `from` somewhere.
+
+    `from: phone` reads the text message on the screen of the device that it was sent to (or the
+    device's own name), `from: mailbox` the last e-mail. While a call is ringing, `from: phone`
+    answers it and presses #, and `code` is the key that is pressed.
+    """
+
+    code: Annotated[str, BeforeValidator(_six_digits), Field(min_length=1)] | None = None
+    source: str | None = Field(default=None, alias="from")
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> EnterCode:
+        if (self.code is None) == (self.source is None):
+            raise ValueError("needs either code or from, as in {from: phone}")
+        return self
+
+
+class ChoosePassword(_Arguments):
+    """Choose a new password and type it again; both must be the same (`passwordMismatch`)."""
+
+    password: Text = Field(repr=False)
+    confirm: Text = Field(repr=False)
+
+
+class AccountExpectation(_Arguments):
+    """What can be seen of the password reset.
+
+    `status` is what the page says: `registered`, `captchaFailed`, `notEnabled` (contact your
+    administrator), `notRegistered`, `chooseMethod`, `numberNotVerified`, `codeSent`, `calling`
+    (press #), `codeRejected`, `answersRejected`, `secondMethod`, `choosePassword`,
+    `passwordMismatch`, `done`. `options` are the methods that the page offers, `mailbox` is the
+    text of the last e-mail.
+    """
+
+    status: Any = None
+    mailbox: Any = None
+    options: Any = None
