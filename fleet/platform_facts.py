@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from fleet.platform_words import (
     bounds,
+    condition,
     device_after_lock,
     device_after_policy,
     device_after_reset,
@@ -20,8 +21,11 @@ from fleet.platform_words import (
     enrolled_in_intune,
     success_lines,
 )
+from platforms.conformance import DEFAULT_CONFORMANCE
+from platforms.exchange import EXCHANGE_ACTIVESYNC
 from platforms.profile import (
     Action,
+    Limit,
     Management,
     NativeCase,
     PlatformProfile,
@@ -43,8 +47,8 @@ __all__ = [
     "facts",
 ]
 
-BEHAVIOUR_TABLE: Final = "intune-2015-12"
-"""The name and date of the behaviour table that `platforms` holds."""
+BEHAVIOUR_TABLE: Final = DEFAULT_CONFORMANCE
+"""The name and date of the behaviour table that is told: the one in force unless said."""
 
 _WORDS: Final = {
     Action.RESET_PASSCODE: ("reset",),
@@ -62,10 +66,6 @@ ACTION_WORDS: Final[Mapping[str, Action]] = {
 _CHECK_STATUS: Final = Source(
     "Mobile Device Passcode Self-reset User Guide, step 7: Check status",
     assumption="a check-in always succeeds while the device is enrolled and online",
-)
-_PORTAL_BY_EAS: Final = Source(
-    "Mobile Device Passcode Self-reset User Guide: only devices enrolled in Intune",
-    assumption="the portal shows Exchange ActiveSync devices without Reset Passcode",
 )
 
 
@@ -144,6 +144,8 @@ def facts(profile: PlatformProfile) -> dict[str, Any]:
         "title": profile.title,
         "table": BEHAVIOUR_TABLE,
         **{str(action): _action_facts(profile, action) for action in Action},
+        "attributes": _jsonable(asdict(profile.attributes)),
+        "ledger": [_jsonable(asdict(entry)) for entry in profile.ledger],
         "biometrics": [str(b) for b in sorted(profile.biometrics)],
         "biometricsBlockedByRestart": profile.biometrics_blocked_by_restart,
         "signIn": profile.sign_in,
@@ -154,6 +156,7 @@ def facts(profile: PlatformProfile) -> dict[str, Any]:
             "complexCharacters": str(rules.complex_characters),
             "historyCountsCurrent": rules.history_counts_current,
             "clearedEntersHistory": rules.cleared_enters_history,
+            "clearedKeptOutFrom": _jsonable(rules.cleared_kept_out_from),
             "wipe": str(rules.wipe),
             "attemptDelays": [
                 {"failedAttempts": attempts, "seconds": seconds}
@@ -166,10 +169,10 @@ def facts(profile: PlatformProfile) -> dict[str, Any]:
 
 def _action_facts(profile: PlatformProfile, action: Action) -> dict[str, Any]:
     told = explain(profile, action).as_json()
-    extra: dict[str, Any] = {}
+    extra: dict[str, Any] = {"supported": _supported(profile, action)}
     if action is Action.RESET_PASSCODE:
         rule = profile.reset
-        extra = {
+        extra |= {
             "outcome": str(rule.outcome),
             "portalExplains": rule.portal_explains,
             "alphabet": str(rule.alphabet) if rule.alphabet else None,
@@ -181,7 +184,7 @@ def _action_facts(profile: PlatformProfile, action: Action) -> dict[str, Any]:
         }
     elif action is Action.REMOTE_LOCK:
         lock = profile.lock
-        extra = {
+        extra |= {
             "enrollingUserOnly": lock.enrolling_user_only,
             "withoutPasscode": str(lock.without_passcode),
             "biometrics": str(lock.biometrics),
@@ -198,7 +201,9 @@ def _portal(profile: PlatformProfile, action: Action, management: Management) ->
     if action is Action.RESET_PASSCODE:
         return _reset_view(profile.reset, management)
     message = {
-        Action.REMOTE_LOCK: profile.lock.message,
+        Action.REMOTE_LOCK: profile.lock.message
+        if profile.lock.supported
+        else profile.lock.refusal,
         Action.SYNC_DEVICE: "Device checked in",
         Action.APPLY_PASSCODE_POLICY: "Passcode policy applied",
     }[action]
@@ -268,9 +273,11 @@ def _answers(profile: PlatformProfile, action: Action) -> Iterator[Answer]:
         native = profile.native_answer(action, case)
         return Answer(when, state, error, None if native is None else _jsonable(native))
 
-    if action is Action.RESET_PASSCODE and profile.reset.outcome is ResetOutcome.NOT_SUPPORTED:
+    if not _supported(profile, action):
         yield answer(NativeCase.NOT_SUPPORTED, "always", "notSupported")
         return
+    for limit in _limits(profile, action):
+        yield answer(limit.native, condition(limit), "notSupported")
     if action is Action.REMOTE_LOCK:
         yield from _lock_answers(profile, answer)
         return
@@ -278,6 +285,17 @@ def _answers(profile: PlatformProfile, action: Action) -> Iterator[Answer]:
     if action is Action.APPLY_PASSCODE_POLICY:
         case = NativeCase.POLICY_VIOLATION
         yield answer(case, "a setting out of bounds", "failed", "policyViolation")
+
+
+def _supported(profile: PlatformProfile, action: Action) -> bool:
+    if action is Action.RESET_PASSCODE:
+        return profile.reset.outcome is not ResetOutcome.NOT_SUPPORTED
+    return profile.lock.supported if action is Action.REMOTE_LOCK else True
+
+
+def _limits(profile: PlatformProfile, action: Action) -> tuple[Limit, ...]:
+    """Where the action is not done although the platform supports it."""
+    return profile.reset.limits if action is Action.RESET_PASSCODE else ()
 
 
 def _lock_answers(profile: PlatformProfile, answer: Any) -> Iterator[Answer]:
@@ -299,8 +317,11 @@ def _sources(profile: PlatformProfile, action: Action) -> Iterator[Cited]:
         Action.APPLY_PASSCODE_POLICY: (profile.passcode.source, "passcode rules"),
     }[action]
     yield Cited(about, rule.cite, rule.assumption)
-    if action is Action.RESET_PASSCODE and profile.reset.outcome is not ResetOutcome.NOT_SUPPORTED:
-        yield Cited("Exchange ActiveSync", _PORTAL_BY_EAS.cite, _PORTAL_BY_EAS.assumption)
+    for limit in _limits(profile, action):
+        yield Cited(condition(limit), limit.source.cite, limit.source.assumption)
+    if _supported(profile, action):
+        for source in EXCHANGE_ACTIVESYNC[action]:
+            yield Cited("Exchange ActiveSync", source.cite, source.assumption)
     concerned = {Action.RESET_PASSCODE, Action.REMOTE_LOCK}
     for topic, source in sorted(profile.sources.items()):
         if topic != "biometrics" or action in concerned:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from fleet import platform_words as words
 from fleet.platform_facts import BEHAVIOUR_TABLE, Answer, Explanation, explain
 from platforms import PLATFORMS
-from platforms.profile import Action, PlatformProfile
+from platforms.profile import Action, Fidelity, PlatformProfile
 
 __all__ = ["platforms_page"]
 
@@ -21,6 +21,11 @@ _HEADINGS = {
     Action.REMOTE_LOCK: "remoteLock",
     Action.SYNC_DEVICE: "syncDevice (Check status)",
     Action.APPLY_PASSCODE_POLICY: "applyPasscodePolicy and passcode rules",
+}
+_FIDELITY = {
+    Fidelity.DONE: "as the sources say",
+    Fidelity.ASSUMED: "**assumed**",
+    Fidelity.NOT_MODELLED: "not modelled",
 }
 _INTRO = f"""\
 # How the platforms behave
@@ -73,10 +78,22 @@ def _platform(profile: PlatformProfile) -> Iterator[str]:
     opens = "signing in a user" if profile.sign_in else "a swipe, or the passcode where one is set"
     yield f"{profile.title}. Opened by {opens}. Biometrics: {biometrics}."
     yield ""
+    yield from _ledger(profile)
     for action, heading in _HEADINGS.items():
         yield f"### {profile.title}: {heading}"
         yield ""
         yield from _explanation(profile, explain(profile, action))
+
+
+def _ledger(profile: PlatformProfile) -> Iterator[str]:
+    """How true the model is, line by line."""
+    if not profile.ledger:
+        return
+    yield "| how true is it | | |"
+    yield "|---|---|---|"
+    for entry in profile.ledger:
+        yield _row(_escaped(entry.what), _FIDELITY[entry.fidelity], _escaped(entry.note))
+    yield ""
 
 
 def _explanation(profile: PlatformProfile, told: Explanation) -> Iterator[str]:

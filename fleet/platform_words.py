@@ -14,6 +14,7 @@ from platforms.profile import (
     BiometricConsequence,
     Bound,
     ComplexCharacters,
+    Limit,
     Management,
     PasscodeRules,
     PlatformProfile,
@@ -27,6 +28,7 @@ from platforms.profile import (
 __all__ = [
     "BOUNDS",
     "bounds",
+    "condition",
     "device_after_lock",
     "device_after_policy",
     "device_after_reset",
@@ -89,6 +91,8 @@ def screen_in_short(profile: PlatformProfile) -> str:
 
 def lock_in_short(profile: PlatformProfile) -> str:
     """Whether a remote lock works, in one line."""
+    if not profile.lock.supported:
+        return "not supported (notSupported)"
     if profile.lock.enrolling_user_only:
         return "only if the current user is the user who enrolled the device"
     return "supported"
@@ -129,6 +133,9 @@ def device_after_reset(profile: PlatformProfile) -> Iterator[str]:
 def device_after_lock(profile: PlatformProfile) -> Iterator[str]:
     """What a user sees of a remote lock."""
     rule = profile.lock
+    if not rule.supported:
+        yield "nothing changes"
+        return
     if rule.enrolling_user_only:
         yield "shows the lock screen, if the current user is the user who enrolled the device"
     else:
@@ -169,12 +176,32 @@ def passcode_rules(rules: PasscodeRules) -> Iterator[str]:
     counts = "among" if rules.history_counts_current else "besides"
     yield f"history counts the current passcode {counts} the remembered ones"
     if rules.cleared_enters_history:
-        yield "a passcode that a reset removed is remembered as well"
+        version = rules.cleared_kept_out_from
+        below = f", below version {_version(version)}" if version else ""
+        yield f"a passcode that a reset removed is remembered as well{below}"
     when = "reaching" if rules.wipe is WipeRule.REACHED else "exceeding"
     yield f"the device wipes itself on {when} maxFailedAttempts"
     for attempts, seconds in rules.attempt_delays:
         yield f"from {attempts} wrong passcodes on it takes none for {seconds // 60} min after each"
     yield f"an expired passcode shows {_screen(rules.expired_screen)}"
+
+
+def condition(limit: Limit) -> str:
+    """On which devices a limit holds: `API level 24 or later, a passcode is set`."""
+    said = []
+    if limit.from_api_level is not None:
+        said.append(f"API level {limit.from_api_level} or later")
+    if limit.below_os is not None:
+        said.append(f"below version {_version(limit.below_os)}")
+    if limit.azure_ad_joined is not None:
+        said.append(f"{'' if limit.azure_ad_joined else 'not '}joined to Azure AD")
+    if limit.with_passcode is not None:
+        said.append(f"{'a' if limit.with_passcode else 'no'} passcode is set")
+    return ", ".join(said) or "always"
+
+
+def _version(numbers: tuple[int, ...]) -> str:
+    return ".".join(str(number) for number in numbers)
 
 
 def _biometrics(profile: PlatformProfile, consequence: BiometricConsequence) -> Iterator[str]:

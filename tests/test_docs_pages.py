@@ -1,17 +1,26 @@
-"""The pages that are made from the code are what the code says, and say all of it."""
+"""The pages under docs/: those made from the code say all of it, the others have right examples."""
 
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
+from pydantic import BaseModel
 
+from agent.section import PolicySection
 from agent.state import ErrorCode
 from broker.contract_page import contract_page
 from broker.wire_catalog import CHANNELS, PAYLOADS
+from fleet.cli import facts, operate, up
+from fleet.config import parse_fleet
 from fleet.docs_pages import PAGES, differing, main, write
 from fleet.platform_facts import explain
 from fleet.platform_page import platforms_page
+from fleet.sections import BrokerSection, FleetSection, GroupSection
 from platforms import PLATFORMS, PlatformProfile
 from platforms.profile import Action, Source
 
@@ -74,6 +83,7 @@ def test_platform_page_names_every_source_and_assumption(profile: PlatformProfil
         profile.lock.source,
         profile.passcode.source,
         *profile.sources.values(),
+        *(limit.source for limit in profile.reset.limits),
     ]
 
     for source in sources:
@@ -82,3 +92,81 @@ def test_platform_page_names_every_source_and_assumption(profile: PlatformProfil
             assert f"**Assumption:** {source.assumption}" in page
     for action in Action:
         assert explain(profile, action).rule in page
+    for entry in profile.ledger:
+        assert f"| {entry.what} |" in page
+
+
+# ---------------------------------------------------------------------------------------------
+# The pages written by hand: their examples are right
+
+WRITTEN = sorted(set((ROOT / "docs").glob("*.md")) - {ROOT / "docs" / name for name in PAGES})
+# Keys in examples that start with this comment need files that are not there.
+NOT_RUN = "# not run"
+
+
+def _blocks(page: Path, language: str) -> list[str]:
+    text = page.read_text(encoding="utf-8")
+    return re.findall(rf"^```{language}\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+
+
+def _command_lines() -> list[list[str]]:
+    lines = []
+    for page in WRITTEN:
+        for block in (*_blocks(page, "sh"), *_blocks(page, "yaml")):
+            for line in block.splitlines():
+                found = re.search(r"(?:^|- |run: )(passfleet .*)", line)
+                if found:
+                    command = found[1].partition(" > ")[0]
+                    lines.append(shlex.split(command, comments=True)[1:])
+    return lines
+
+
+def _application() -> Any:
+    app = typer.Typer()
+    for room in (up, operate, facts):
+        room.register(app)
+    return typer.main.get_command(app)
+
+
+@pytest.mark.parametrize("page", WRITTEN, ids=lambda p: p.name)
+def test_fleet_file_examples_are_right(page: Path) -> None:
+    for block in _blocks(page, "toml"):
+        if not block.startswith(NOT_RUN):
+            assert parse_fleet(block).device_count
+
+
+@pytest.mark.parametrize("arguments", _command_lines(), ids=" ".join)
+def test_command_line_examples_are_taken(arguments: list[str]) -> None:
+    command = _application()
+    if arguments == ["--help"]:
+        return
+    while arguments and arguments[0] in getattr(command, "commands", {}):
+        command, arguments = command.commands[arguments[0]], arguments[1:]
+
+    assert not getattr(command, "commands", None), "a command of passfleet"
+    command.make_context("passfleet", list(arguments))
+
+
+@pytest.mark.parametrize("page", WRITTEN, ids=lambda p: p.name)
+def test_links_between_pages_lead_somewhere(page: Path) -> None:
+    for target, anchor in re.findall(r"\]\(([\w-]+\.md)(?:#([\w-]+))?\)", page.read_text("utf-8")):
+        text = (ROOT / "docs" / target).read_text("utf-8")
+        headings = [
+            h.lower().replace(" ", "-") for h in re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+        ]
+        assert not anchor or anchor in headings
+
+
+def test_every_page_is_reached_from_getting_started() -> None:
+    text = (ROOT / "docs" / "getting-started.md").read_text("utf-8")
+
+    for page in (ROOT / "docs").glob("*.md"):
+        assert page.name == "getting-started.md" or f"({page.name})" in text
+
+
+@pytest.mark.parametrize("model", [FleetSection, BrokerSection, GroupSection, PolicySection])
+def test_fleet_file_page_has_every_key(model: type[BaseModel]) -> None:
+    text = (ROOT / "docs" / "fleet-file.md").read_text("utf-8")
+
+    for name, info in model.model_fields.items():
+        assert f"`{info.alias or name}`" in text

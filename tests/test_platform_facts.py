@@ -12,8 +12,8 @@ from agent.events import Command
 from agent.machine import enroll, first_state, step
 from agent.passcode import PasscodePolicy
 from agent.state import DeviceState, GroupSetup, Result
-from fleet.platform_facts import ACTION_WORDS, Answer, explain, facts
-from fleet.platform_words import bounds
+from fleet.platform_facts import ACTION_WORDS, Answer, Explanation, explain, facts
+from fleet.platform_words import bounds, condition
 from platforms import PLATFORMS, PlatformProfile
 from platforms.profile import Action, Management, ResetOutcome
 
@@ -64,7 +64,7 @@ def test_reset_view_is_what_the_device_answers(
     effects = _run(_device(profile, management), Action.RESET_PASSCODE)
     result = _result(effects)
 
-    _same(profile, told.answers[0], result)
+    _same(profile, _unlimited(told), result)
     says_passcode = "New Passcode: <passcode>" in (*view.portal, *view.console)
     assert says_passcode == (result.passcode is not None)
     assert any("the new passcode, if" in line for line in view.console) == any(
@@ -73,6 +73,43 @@ def test_reset_view_is_what_the_device_answers(
     assert result.message in (*view.portal, *view.console)
     if not view.reset_button:
         assert view.portal[0].startswith("no Reset Passcode button")
+
+
+def _unlimited(told: Explanation) -> Answer:
+    return next(a for a in told.answers if a.when in {"success", "always"})
+
+
+@every_platform
+def test_limits_of_a_reset_are_told_with_their_source(profile: PlatformProfile) -> None:
+    told = explain(profile, Action.RESET_PASSCODE)
+
+    for limit in profile.reset.limits:
+        answer = next(a for a in told.answers if a.when == condition(limit))
+        native = profile.native_answer(Action.RESET_PASSCODE, limit.native)
+        assert answer.action_state == "notSupported"
+        assert (answer.native is None) == (native is None)
+        assert (limit.source.cite, limit.source.assumption) in {
+            (source.cite, source.assumption) for source in told.sources
+        }
+
+
+def test_limit_of_android_7_is_what_the_device_answers() -> None:
+    android = next(profile for profile in PLATFORMS if profile.reset.limits)
+    newer = replace(android, attributes=replace(android.attributes, api_level=24))
+    result = _result(_run(_device(newer), Action.RESET_PASSCODE))
+
+    told = _told(newer, Action.RESET_PASSCODE, "API level 24 or later, a passcode is set")
+
+    _same(newer, told, result)
+
+
+def test_lock_that_a_table_takes_away_is_told_so() -> None:
+    refused = replace(PLATFORMS[0], lock=replace(PLATFORMS[0].lock, supported=False))
+    told = explain(refused, Action.REMOTE_LOCK)
+
+    _same(refused, _unlimited(told), _result(_run(_device(refused), Action.REMOTE_LOCK)))
+    assert told.portal[0].console == (refused.lock.refusal,)
+    assert told.device == ("nothing changes",)
 
 
 @every_platform
