@@ -22,6 +22,7 @@ import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
 from broker.address import BrokerAddress
+from broker.batch_client import BatchClient
 from broker.connection import Connection, Delivery
 from broker.errors import BrokerError
 
@@ -166,7 +167,7 @@ class Connections:
     def new_client(self, client_id: str, *, clean_session: bool) -> paho.Client:
         """Make a paho client for the broker, not connected yet."""
         address = self.address
-        client = paho.Client(
+        client = (paho.Client if address.websocket else BatchClient)(
             CallbackAPIVersion.VERSION2,
             client_id=client_id,
             clean_session=clean_session,
