@@ -390,6 +390,13 @@ class AnyPath(RuleBasedStateMachine):
         self.verify(method, right=True)
         self.enter("mailbox" if method == "emailAlternate" else "phone")
 
+    @rule(methods=st.lists(st.sampled_from(METHODS), max_size=3))
+    def go_all_the_way(self, methods: list[str]) -> None:
+        self.begin_anew()
+        for method in methods:
+            self.pass_method(method)
+        self.choose(same=True)
+
     @rule(captcha=st.sampled_from(["solved", "failed"]))
     def start(self, captcha: str) -> None:
         self.attempt("start_reset", captcha=captcha)
