@@ -128,7 +128,9 @@ def nearest(word: str, names: Iterable[str]) -> str | None:
 
 
 def shown(value: object) -> str:
-    """A TOML value as a message may repeat it: scalars as they are written, the rest by kind."""
+    """A file's value as a message may repeat it: scalars as they are written, the rest by kind."""
+    if value is None:
+        return "nothing"
     if isinstance(value, dict):
         return "a table"
     if isinstance(value, list):
@@ -191,8 +193,15 @@ def _problem(model: type[BaseModel], error: ErrorDetails, path: KeyPath) -> Prob
     context: dict[str, Any] = error.get("ctx", {})
     value: object = error["input"]
     hint = context.get("hint")
+    choices = context.get("choices", ())
+    if error["type"] == "literal_error" and field is not None:
+        choices = tuple(_choices_in(field.annotation))
+        expected = expected or f"one of {', '.join(choices)}"
+    elif error["type"] == "value_error":
+        # A validator's own sentence, where the key has no description.
+        expected = expected or str(context["error"])
     if not hint and isinstance(value, str):
-        hint = nearest(value, context.get("choices", ()))
+        hint = nearest(value, choices)
     return Problem(where, _message(field, context, value), expected, hint)
 
 
@@ -224,6 +233,14 @@ def _models_in(annotation: object) -> Iterator[type[BaseModel]]:
         yield annotation
     for part in get_args(annotation):
         yield from _models_in(part)
+
+
+def _choices_in(annotation: object) -> Iterator[str]:
+    for part in get_args(annotation):
+        if isinstance(part, str):
+            yield part
+        else:
+            yield from _choices_in(part)
 
 
 def _dotted(path: KeyPath, document: object) -> str:

@@ -93,6 +93,10 @@ class World:
     seed: int
     actors: dict[str, Actor] = field(default_factory=dict)
 
+    def device(self, name: str | None) -> Subject:
+        """The device of that name; unsaid, the only one. The parser has seen to it that it is."""
+        return self.devices[name] if name is not None else next(iter(self.devices.values()))
+
 
 @dataclass(frozen=True, slots=True)
 class SendCommand:

@@ -1,1 +1,23 @@
-"""The actors of the play: one state machine each, without I/O."""
+"""The actors of the play, gathered in an explicit tuple: what is not listed here does not exist."""
+
+from __future__ import annotations
+
+from scenarios.actor import Actor
+from scenarios.actors.account import AccountActor
+from scenarios.actors.console import ConsoleActor
+from scenarios.actors.device import DeviceActor, NetworkActor
+from scenarios.actors.portal import PortalActor
+from scenarios.actors.result import ResultActor
+from scenarios.actors.user import UserActor
+
+__all__ = ["ACTORS"]
+
+ACTORS: tuple[type[Actor], ...] = (
+    PortalActor,
+    ConsoleActor,
+    AccountActor,
+    UserActor,
+    DeviceActor,
+    NetworkActor,
+    ResultActor,
+)

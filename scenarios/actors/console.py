@@ -1,0 +1,206 @@
+"""The `console` actor: the administrator at the Intune administration console.
+
+It follows "Passcode reset and remote lock": All Direct Managed Devices or All Exchange ActiveSync
+Managed Devices, or a user's devices; one or several of them; Remote Tasks, Passcode Reset or Remote
+Lock. The display of a new passcode in hybrid follows "Reset passcode via the Company Portal
+website" (2015-12): only if a reset had been done on that device before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Final, Literal
+
+from pydantic import BaseModel, BeforeValidator, Field
+
+from platforms.profile import Action, Management
+from scenarios.actor import Actor, Heard, Request, SendCommand, StepRefusedError, Subject, World
+from scenarios.language import Arguments
+
+__all__ = ["SHOWN_FROM_RESET", "ConsoleActor"]
+
+SHOWN_FROM_RESET: Final = 2
+"""In hybrid the console shows a new passcode from this reset of the device on."""
+_ONCE_MORE: Final = "No passcode is available yet. Reset the passcode once more to see the new one."
+_GROUPS: Final[Mapping[str, frozenset[Management]]] = {
+    "directManaged": frozenset({Management.STANDALONE, Management.HYBRID}),
+    "exchangeActiveSync": frozenset({Management.EXCHANGE_ACTIVESYNC}),
+}
+# Where the devices that were selected differ, the console says the first of these.
+_WORST_FIRST: Final = ("pending", "active", "failed", "notSupported", "canceled", "done")
+
+
+def _list(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+class Select(Arguments):
+    """Select devices: by their names, all of a user's, or all of a group."""
+
+    devices: Annotated[list[str], BeforeValidator(_list), Field(min_length=1)] | None = Field(
+        default=None, description="a list of device names"
+    )
+    user: str | None = Field(default=None, description="the name of a user")
+    group: Literal["directManaged", "exchangeActiveSync"] | None = None
+
+
+class ResetPasscode(Arguments):
+    """Remote Tasks, Passcode Reset: on every device that is selected."""
+
+
+class RemoteLock(Arguments):
+    """Remote Tasks, Remote Lock: on every device that is selected."""
+
+
+class ShowPasscode(Arguments):
+    """Show the new passcode of the devices that are selected, where the console may."""
+
+
+class ConsoleExpectation(Arguments):
+    """What can be seen in the console of the devices that are selected.
+
+    Where they differ, `actionState` is that of the one still to be waited for, or worst off;
+    `device` asks about one of them.
+    """
+
+    device: str | None = Field(default=None, description="the name of a device")
+    action_state: (
+        Literal["pending", "active", "done", "failed", "notSupported", "canceled"] | None
+    ) = None
+    message: str | None = Field(default=None, description="a string")
+    new_passcode: str | None = Field(default=None, repr=False, description="present or absent")
+    devices: list[str] | None = Field(default=None, description="a list of device names")
+
+
+@dataclass(slots=True)
+class _Row:
+    """What the console knows of one device."""
+
+    mark: str = ""
+    state: str | None = None
+    message: str | None = None
+    told: str | None = None
+    escrow: tuple[int, str] | None = None
+    showing: bool = False
+
+
+class ConsoleActor(Actor):
+    """One administrator."""
+
+    name: ClassVar[str] = "console"
+    steps: ClassVar[Mapping[str, type[BaseModel]]] = {
+        "select": Select,
+        "reset_passcode": ResetPasscode,
+        "remote_lock": RemoteLock,
+        "show_passcode": ShowPasscode,
+    }
+    expects: ClassVar[type[BaseModel] | None] = ConsoleExpectation
+    selectors: ClassVar[frozenset[str]] = frozenset({"device"})
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world)
+        self._selected: tuple[Subject, ...] = ()
+        self._rows = {name: _Row() for name in world.devices}
+        self._asked = 0
+        self._do: Mapping[str, Callable[[Any], Sequence[Request]]] = {
+            "select": self._select,
+            "reset_passcode": lambda _: self._task(Action.RESET_PASSCODE),
+            "remote_lock": lambda _: self._task(Action.REMOTE_LOCK),
+            "show_passcode": self._show_passcode,
+        }
+
+    def do(self, step: str, arguments: BaseModel, now: int) -> Sequence[Request]:
+        """Take a step; raises StepRefusedError where nothing is selected."""
+        del now
+        return self._do[step](arguments)
+
+    def _select(self, arguments: Select) -> Sequence[Request]:
+        ways = [arguments.devices, arguments.user, arguments.group]
+        if sum(way is not None for way in ways) != 1:
+            raise StepRefusedError("devices, a user, or a group to select", "none or several")
+        everybody = self.world.devices.values()
+        if arguments.devices is not None:
+            found = [self.world.devices[name] for name in arguments.devices]
+        elif arguments.user is not None:
+            found = [device for device in everybody if device.owner == arguments.user]
+        else:
+            kinds = _GROUPS[arguments.group or ""]
+            found = [device for device in everybody if device.management in kinds]
+        if not found:
+            raise StepRefusedError("devices in the list", "an empty list")
+        self._selected = tuple(found)
+        return ()
+
+    def _task(self, action: Action) -> Sequence[Request]:
+        requests = []
+        for device in self._chosen():
+            self._asked += 1
+            row = self._rows[device.name]
+            row.mark = f"{action.value}-{self._asked}"
+            row.state, row.message, row.told, row.showing = "pending", None, None, False
+            requests.append(SendCommand(device, action.value, "admin", row.mark))
+        return requests
+
+    def _show_passcode(self, _: ShowPasscode) -> Sequence[Request]:
+        for device in self._chosen():
+            self._rows[device.name].showing = True
+        return ()
+
+    def _chosen(self) -> tuple[Subject, ...]:
+        if not self._selected:
+            raise StepRefusedError("a device that is selected", "none")
+        return self._selected
+
+    def hear(self, heard: Heard, now: int) -> Sequence[Request]:
+        """Learn what became of a task, and keep what is in escrow."""
+        del now
+        row, payload = self._rows[heard.device.name], heard.payload
+        if heard.leaf == "escrow":
+            row.escrow = (payload["resetNumber"], payload["newPasscode"])
+        elif heard.leaf == "results" and heard.mark is not None and heard.mark == row.mark:
+            row.state, row.message = payload["actionState"], payload["message"]
+            row.told = payload.get("newPasscode")
+        return ()
+
+    def view(self, now: int) -> Mapping[str, object]:
+        """What the console shows of the devices that are selected."""
+        del now
+        return self._seen_of(self._selected)
+
+    def look(self, asked: Mapping[str, Any], now: int) -> Mapping[str, object]:
+        """The same of one device, where one is asked for."""
+        del now
+        name = asked.get("device")
+        return self._seen_of((self.world.devices[name],) if name else self._selected)
+
+    def _seen_of(self, devices: Sequence[Subject]) -> Mapping[str, object]:
+        seen: dict[str, object] = {}
+        if self._selected:
+            seen["devices"] = tuple(device.name for device in self._selected)
+        rows = [(device, self._rows[device.name]) for device in devices]
+        states = {row.state for _, row in rows} - {None}
+        if states:
+            seen["actionState"] = min(states, key=lambda state: _WORST_FIRST.index(str(state)))
+        said = [row.message for _, row in rows if row.message and row.state == seen["actionState"]]
+        if said:
+            seen["message"] = said[0]
+        for device, row in rows:
+            passcode = _passcode(device, row)
+            if passcode is not None:
+                seen.setdefault("newPasscode", passcode)
+            elif row.showing:
+                seen["message"] = _ONCE_MORE
+        return seen
+
+
+def _passcode(device: Subject, row: _Row) -> str | None:
+    """The new passcode that the console shows of a device.
+
+    In hybrid it comes from escrow, is shown when asked for, and not after the first reset.
+    """
+    if device.management is not Management.HYBRID:
+        return row.told
+    if not row.showing or row.escrow is None or row.escrow[0] < SHOWN_FROM_RESET:
+        return None
+    return row.escrow[1]

@@ -1,0 +1,100 @@
+"""The `user` actor: the thumb on the device, and the eye on what the portal and the console say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Final, Literal
+
+from pydantic import BaseModel, Field, field_validator
+
+from broker.problems import shown, trouble
+from scenarios.actor import Actor, Press, Request, StepRefusedError
+from scenarios.language import Arguments, DeviceStep
+
+__all__ = ["UserActor"]
+
+_ACTIONS: Final = {
+    "swipe_up": "swipeUp",
+    "enter_passcode": "enterPasscode",
+    "change_now": "changeNow",
+    "later": "later",
+    "set_passcode": "setPasscode",
+    "use_biometric": "useBiometric",
+    "enroll_biometric": "enrollBiometric",
+    "sign_in": "signIn",
+}
+
+
+class PressStep(DeviceStep):
+    """A press on the device.
+
+    `answer` is what the device must answer: `done`, `notSupported`, or an errorCode such as
+    `deviceLocked`. Unsaid, a press that the device refuses is no failure: what follows will show.
+    """
+
+    answer: str | None = Field(default=None, description="done, notSupported, or an errorCode")
+
+
+class SeenPasscode(Arguments):
+    """The new passcode that can be read on the portal's or the console's screen."""
+
+    source: Literal["portal", "console"] = Field(alias="from")
+
+
+class PasscodeStep(PressStep):
+    """A passcode typed: as it stands, or `{from: portal}`, the one that is shown there."""
+
+    passcode: str | SeenPasscode = Field(
+        repr=False, description='a string such as "2580", or {from: portal} or {from: console}'
+    )
+
+    @field_validator("passcode", mode="before")
+    @classmethod
+    def _in_quotes(cls, value: object) -> object:
+        if isinstance(value, int | float):
+            raise trouble("got a number", hint="write it in quotes: a passcode may begin with 0")
+        if not isinstance(value, str | dict) or not value:
+            raise trouble(f"got {shown(value)}")
+        return value
+
+
+class SignInStep(PressStep):
+    """A user signs in on the device: any user, known to the organization or not."""
+
+    user: str = Field(min_length=1, max_length=256, description="the name of a user")
+
+
+class UserActor(Actor):
+    """Whoever holds the device."""
+
+    name: ClassVar[str] = "user"
+    steps: ClassVar[Mapping[str, type[BaseModel]]] = {
+        "swipe_up": PressStep,
+        "enter_passcode": PasscodeStep,
+        "change_now": PressStep,
+        "later": PressStep,
+        "set_passcode": PasscodeStep,
+        "use_biometric": PressStep,
+        "enroll_biometric": PressStep,
+        "sign_in": SignInStep,
+    }
+
+    def do(self, step: str, arguments: BaseModel, now: int) -> Sequence[Request]:
+        """Press it."""
+        assert isinstance(arguments, PressStep)  # noqa: S101  # `steps` says so
+        values: dict[str, str] = {}
+        if isinstance(arguments, PasscodeStep):
+            values["passcode"] = self._typed(arguments.passcode, now)
+        elif isinstance(arguments, SignInStep):
+            values["user"] = arguments.user
+        device = self.world.device(arguments.device)
+        return [Press(device, _ACTIONS[step], values, arguments.answer)]
+
+    def _typed(self, passcode: str | SeenPasscode, now: int) -> str:
+        if isinstance(passcode, str):
+            return passcode
+        screen = self.world.actors[passcode.source].view(now)
+        found = screen.get("newPasscode")
+        if not isinstance(found, str):
+            raise StepRefusedError(f"a new passcode to read on the {passcode.source}", "none")
+        return found
