@@ -6,10 +6,11 @@ which is never printed. What hangs on two values, or on the platform, is `agent.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from enum import StrEnum
-from typing import Annotated, TypeVar
+from typing import Annotated, Final, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_camel
@@ -19,8 +20,12 @@ from agent.passcode import PasscodePolicy
 from broker.problems import shown, trouble
 from platforms.profile import Biometric, Management
 
-__all__ = ["DeviceSection", "PolicySection", "Section", "choice"]
+__all__ = ["ATTRIBUTES", "DeviceSection", "PolicySection", "Section", "choice", "parse_version"]
 
+ATTRIBUTES: Final = ("os_version", "api_level", "supervised", "azure_ad_joined")
+"""The keys that say more of a device than its platform does, as `Attributes` names them."""
+
+_VERSION: Final = re.compile(r"\d{1,9}(?:\.\d{1,9}){0,3}", re.ASCII)
 _Member = TypeVar("_Member", bound=StrEnum)
 
 
@@ -34,6 +39,13 @@ def choice(kind: type[_Member]) -> Callable[[object], _Member]:
         raise trouble(f"got {shown(value)}", choices=[m.value for m in kind])
 
     return read
+
+
+def parse_version(text: object) -> tuple[int, ...]:
+    """Read a version such as `10.0.15063`. Raises ValueError for anything else."""
+    if not isinstance(text, str) or not _VERSION.fullmatch(text):
+        raise ValueError("a version has one to four numbers with dots between them")
+    return tuple(int(number) for number in text.split("."))
 
 
 def _listed(value: object) -> object:
@@ -95,8 +107,8 @@ class DeviceSection(Section):
     """What a device is.
 
     `reaction` is (shortest, longest) in milliseconds. None means the default: for `biometrics` all
-    that the platform has, for `passcode` one that the policy accepts; an empty `passcode` is a
-    device that starts without one.
+    that the platform has, for `passcode` one that the policy accepts, for `ATTRIBUTES` what the
+    platform says; an empty `passcode` is a device that starts without one.
     """
 
     platform: str = Field(
@@ -121,3 +133,11 @@ class DeviceSection(Section):
     reaction: Annotated[tuple[int, int], BeforeValidator(_reaction)] = Field(
         default=(0, 0), description='a duration such as "2s", or two such as "200ms..2s"'
     )
+    os_version: Annotated[tuple[int, ...], BeforeValidator(parse_version)] | None = Field(
+        default=None, description='a version such as "10.0.15063"'
+    )
+    api_level: int | None = Field(
+        default=None, ge=1, le=999, description="a whole number from 1, such as 24"
+    )
+    supervised: bool | None = Field(default=None, description="true or false")
+    azure_ad_joined: bool | None = Field(default=None, description="true or false")

@@ -6,6 +6,7 @@ Nothing here raises for what a user wrote: what is wrong is yielded, with the pa
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Final
 
 from pydantic.alias_generators import to_camel
@@ -22,7 +23,7 @@ from agent.passcode import (
     traits_of,
     violations,
 )
-from agent.section import DeviceSection
+from agent.section import ATTRIBUTES, DeviceSection
 from agent.state import GroupSetup
 from broker.problems import KeyPath, Problem
 from platforms.profile import Alphabet, ComplexCharacters, PasscodeRules, PlatformProfile
@@ -53,11 +54,25 @@ def device_problems(
             f"{profile.title} cannot have so long a passcode",
             f"{longest} characters at most",
         )
+    yield from _attribute_problems(section, path, profile)
+
+
+def _attribute_problems(
+    section: DeviceSection, path: KeyPath, profile: PlatformProfile
+) -> Iterator[Problem]:
+    """A platform has those attributes to which it gives a value: on no other does it depend."""
+    of_platform = profile.attributes
+    has = [name for name in ATTRIBUTES if getattr(of_platform, name) not in (None, ())]
+    for name in ATTRIBUTES:
+        if getattr(section, name) is not None and name not in has:
+            message = f"nothing that {profile.title} does depends on {name}"
+            yield Problem((*path, name), message, " or ".join(has) or "no such attribute here")
 
 
 def setup_of(section: DeviceSection, group: str, profile: PlatformProfile) -> GroupSetup:
     """What the devices of `section` share, as the state machine takes it."""
     policy = section.policy.policy() if section.policy else None
+    said = {name: value for name in ATTRIBUTES if (value := getattr(section, name)) is not None}
     return GroupSetup(
         name=group,
         profile=profile,
@@ -66,6 +81,7 @@ def setup_of(section: DeviceSection, group: str, profile: PlatformProfile) -> Gr
         biometrics=profile.biometrics
         if section.biometrics is None
         else frozenset(section.biometrics),
+        attributes=replace(profile.attributes, **said) if said else None,
         reaction=section.reaction,
     )
 

@@ -20,6 +20,11 @@ async def check_fleet(config: FleetConfig, broker: str | None) -> dict[str, str]
     found = {
         "fleet": f"{config.path}: {len(devices)} devices in {len(config.groups)} groups",
     }
+    table = config.known.table
+    found["conformance"] = f"{table.name}: {table.title}"
+    if config.known.own:
+        own = (f"{name} ({config.known.like(name)})" for name in config.known.own)
+        found["platforms"] = f"of its own: {', '.join(own)}"
     check_room(len(devices), None)
     found["room"] = "file descriptors and ports suffice"
     url = broker or config.broker.url

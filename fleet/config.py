@@ -19,6 +19,7 @@ from agent.section_rules import setup_of, starting_passcode
 from agent.state import GroupSetup
 from broker.errors import FileError, UsageError
 from broker.problems import KeyPath, Problem, Problems, nearest, shown, validated
+from fleet.own_platforms import Platforms, read_platforms
 from fleet.rules import (
     broker_problems,
     fleet_problems,
@@ -36,12 +37,12 @@ from fleet.sections import (
     parse_speed,
 )
 from fleet.toml_lines import key_lines
-from platforms import PLATFORMS_BY_ID
+from platforms.conformance import CONFORMANCE, DEFAULT_CONFORMANCE
 from platforms.profile import PlatformProfile
 
-__all__ = ["DeviceSpec", "FleetConfig", "load_fleet", "parse_fleet"]
+__all__ = ["DeviceSpec", "FleetConfig", "load_fleet", "load_platforms", "parse_fleet"]
 
-_TABLES: Final = ("fleet", "broker", "group")
+_TABLES: Final = ("fleet", "broker", "platforms", "group")
 _LINE_OF_SYNTAX_ERROR: Final = re.compile(r" \(at line (\d+), column \d+\)$")
 _AT_END: Final = " (at end of document)"
 _DEVICES_UNSAID: Final = 10
@@ -69,12 +70,14 @@ class FleetConfig:
 
     `path` is the file, None for a fleet that comes from none; `fleet`, `broker` and `groups` are
     its tables as written. The properties give them resolved: files against the file's folder.
+    `known` are the platforms, the file's own among them, under the dated table it asks for.
     """
 
     path: Path | None
     fleet: FleetSection
     broker: BrokerSection
     groups: tuple[GroupSection, ...]
+    known: Platforms = field(default_factory=Platforms)
 
     @property
     def folder(self) -> Path:
@@ -83,9 +86,8 @@ class FleetConfig:
 
     @property
     def platforms(self) -> Mapping[str, PlatformProfile]:
-        """The platforms that groups may name, by id."""
-        # The fleet file's own [platforms.X] will join them here and in `_Reader.groups`.
-        return PLATFORMS_BY_ID
+        """The platforms that groups may name, by id, as they behave here."""
+        return self.known.profiles
 
     @property
     def seed(self) -> int:
@@ -211,12 +213,30 @@ def parse_fleet(text: str, path: Path | None = None) -> FleetConfig:
     reader = _Reader(document)
     folder = Path.cwd() if path is None else path.resolve().parent
     problems = Problems(place, document, lines)
-    fleet, broker, groups = reader.fleet(), reader.broker(folder), reader.groups(PLATFORMS_BY_ID)
+    fleet, broker = reader.fleet(), reader.broker(folder)
+    known = reader.platforms()
+    groups = reader.groups(known.profiles)
     problems.extend(reader.problems)
     problems.refuse()
     assert fleet is not None  # noqa: S101  # a table that is None left a problem
     assert broker is not None  # noqa: S101
-    return FleetConfig(path=path, fleet=fleet, broker=broker, groups=groups)
+    return FleetConfig(path=path, fleet=fleet, broker=broker, groups=groups, known=known)
+
+
+def load_platforms(path: Path) -> Platforms:
+    """The platforms of a fleet file, of which only these and the dated table are looked at.
+
+    Raises FileError as `load_fleet` does.
+    """
+    document, lines = _toml(_read(path), path)
+    reader = _Reader(document)
+    known = reader.platforms()
+    reader.fleet()
+    problems = Problems(path, document, lines)
+    concerned = ("platforms", "conformance")
+    problems.extend(p for p in reader.problems if set(concerned) & set(p.path[:2]))
+    problems.refuse()
+    return known
 
 
 class _Reader:
@@ -224,7 +244,7 @@ class _Reader:
 
     def __init__(self, document: dict[str, Any]) -> None:
         self._document = document
-        expected = "one of [fleet], [broker], [[group]]"
+        expected = "one of [fleet], [broker], [platforms.NAME], [[group]]"
         self.problems = [
             Problem((key,), "unknown key", expected, _home_of(key))
             for key in document
@@ -245,6 +265,15 @@ class _Reader:
             self.problems.extend(broker_problems(found, folder))
         return found
 
+    def platforms(self) -> Platforms:
+        fleet, tables = self._document.get("fleet"), self._document.get("platforms", {})
+        # Also where something else is wrong in [fleet]; an unknown table is refused there.
+        asked = fleet.get("conformance") if isinstance(fleet, dict) else None
+        known = isinstance(asked, str) and asked in CONFORMANCE
+        found, problems = read_platforms(tables, str(asked) if known else DEFAULT_CONFORMANCE)
+        self.problems.extend(problems)
+        return found
+
     def groups(self, platforms: Mapping[str, PlatformProfile]) -> tuple[GroupSection, ...]:
         tables = self._document.get("group")
         if not isinstance(tables, list) or not tables:
@@ -257,12 +286,18 @@ class _Reader:
             group = validated(GroupSection, table, path, self.problems)
             if group is None:
                 continue
+            if group.platform not in platforms and self._names_platform(group.platform):
+                continue  # what is wrong with that platform is told where it stands
             problems = list(group_problems(group, path, platforms))
             self.problems.extend(problems)
             if not problems:
                 found.append((path, group))
         self.problems.extend(fleet_wide_problems(found))
         return tuple(group for _, group in found)
+
+    def _names_platform(self, name: str) -> bool:
+        tables = self._document.get("platforms")
+        return isinstance(tables, dict) and name in tables
 
     def _table(self, name: str) -> object:
         table = self._document.get(name, {})

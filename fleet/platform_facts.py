@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
+from fleet.dated import Dated, otherwise, statement
 from fleet.platform_words import (
     bounds,
     condition,
@@ -21,7 +22,7 @@ from fleet.platform_words import (
     enrolled_in_intune,
     success_lines,
 )
-from platforms.conformance import DEFAULT_CONFORMANCE
+from platforms.conformance import CONFORMANCE, DEFAULT_CONFORMANCE
 from platforms.exchange import EXCHANGE_ACTIVESYNC
 from platforms.profile import (
     Action,
@@ -62,6 +63,9 @@ ACTION_WORDS: Final[Mapping[str, Action]] = {
     for word in (*short, str(action), re.sub(r"([A-Z])", r"-\1", action).lower())
 }
 """Every way to name an action on the command line."""
+
+_DATED: Final = frozenset({Action.RESET_PASSCODE, Action.REMOTE_LOCK})
+"""The actions that the dated tables deal with."""
 
 _CHECK_STATUS: Final = Source(
     "Mobile Device Passcode Self-reset User Guide, step 7: Check status",
@@ -106,11 +110,13 @@ class Explanation:
     title: str
     action: str
     table: str
+    says: Dated | None
     rule: str
     portal: tuple[PortalView, ...]
     device: tuple[str, ...]
     answers: tuple[Answer, ...]
     sources: tuple[Cited, ...]
+    otherwise: tuple[Dated, ...]
 
     def only(self, management: str) -> Explanation:
         """The same, with the portal part of one management alone."""
@@ -121,29 +127,42 @@ class Explanation:
         return {_camel(key): _jsonable(value) for key, value in asdict(self).items()}
 
 
-def explain(profile: PlatformProfile, action: Action) -> Explanation:
-    """Why `action` does on `profile` what it does."""
+def explain(
+    profile: PlatformProfile, action: Action, table: str = BEHAVIOUR_TABLE, like: str | None = None
+) -> Explanation:
+    """Why `action` does on `profile` what it does, and which dated tables say otherwise.
+
+    `table` is the one that the profile is under, `like` the built-in platform that it is or
+    extends, its own id unless said. What the tables do not deal with has none that differ.
+    """
+    dated, like = CONFORMANCE[table], like or profile.id
+    ruled = action in _DATED
     return Explanation(
         platform=profile.id,
         title=profile.title,
         action=str(action),
-        table=BEHAVIOUR_TABLE,
+        table=table,
+        says=statement(dated, like, action) if ruled else None,
         rule=_RULES[action](profile),
         portal=tuple(_portal(profile, action, management) for management in Management),
         device=tuple(_DEVICE[action](profile)),
         answers=tuple(_answers(profile, action)),
         sources=tuple(_sources(profile, action)),
+        otherwise=tuple(otherwise(dated, like, action)) if ruled else (),
     )
 
 
-def facts(profile: PlatformProfile) -> dict[str, Any]:
-    """Everything about a platform, for `platforms --json`."""
+def facts(
+    profile: PlatformProfile, table: str = BEHAVIOUR_TABLE, like: str | None = None
+) -> dict[str, Any]:
+    """Everything about a platform, for `platforms --json`; `table` and `like` as in `explain`."""
     rules = profile.passcode
     return {
         "platform": profile.id,
         "title": profile.title,
-        "table": BEHAVIOUR_TABLE,
-        **{str(action): _action_facts(profile, action) for action in Action},
+        "table": table,
+        "like": like or profile.id,
+        **{str(action): _action_facts(profile, action, table, like) for action in Action},
         "attributes": _jsonable(asdict(profile.attributes)),
         "ledger": [_jsonable(asdict(entry)) for entry in profile.ledger],
         "biometrics": [str(b) for b in sorted(profile.biometrics)],
@@ -167,8 +186,10 @@ def facts(profile: PlatformProfile) -> dict[str, Any]:
     }
 
 
-def _action_facts(profile: PlatformProfile, action: Action) -> dict[str, Any]:
-    told = explain(profile, action).as_json()
+def _action_facts(
+    profile: PlatformProfile, action: Action, table: str, like: str | None
+) -> dict[str, Any]:
+    told = explain(profile, action, table, like).as_json()
     extra: dict[str, Any] = {"supported": _supported(profile, action)}
     if action is Action.RESET_PASSCODE:
         rule = profile.reset

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from fleet import platform_words as words
 from fleet.platform_facts import BEHAVIOUR_TABLE, Answer, Explanation, explain
 from platforms import PLATFORMS
+from platforms.conformance import CONFORMANCE
 from platforms.profile import Action, Fidelity, PlatformProfile
 
 __all__ = ["platforms_page"]
@@ -36,12 +37,20 @@ ACTION` one rule with its source.
 Every rule names its source. What the sources leave open was chosen here, and says so:
 **Assumption**. Do not take an assumption for what a real device does.
 """
+_TABLES_INTRO = f"""\
+Microsoft's tables of reset and lock changed over the years and contradict each other. A fleet
+behaves as the one that its file names, `conformance = "hybrid-2017-10"` under `[fleet]`; unsaid, it
+is `{BEHAVIOUR_TABLE}`. `passfleet platforms --conformance NAME` prints the platforms under another one,
+`passfleet platforms --diff A B` what two of them say differently, and `passfleet explain` every
+table that says otherwise. A platform that a table does not list is refused both actions.
+"""
 
 
 def platforms_page() -> str:
     """The whole page, in Markdown."""
     lines = [_MADE, "", *_INTRO.splitlines(), "", "## In short", "", *_overview(), ""]
     lines += ["## Policy bounds", "", *_bounds(), ""]
+    lines += ["## The dated tables", "", *_dated_tables()]
     for profile in PLATFORMS:
         lines += _platform(profile)
     return "\n".join(lines).rstrip() + "\n"
@@ -69,6 +78,26 @@ def _bounds() -> Iterator[str]:
     for key in words.BOUNDS:
         found = [words.bounds(profile.passcode)[key] for profile in PLATFORMS]
         yield _row(f"`{key}`", *(f"{bound.low}-{bound.high}" for bound in found))
+
+
+def _dated_tables() -> Iterator[str]:
+    """Every table in its own words, row by row, with where each stands."""
+    yield from _TABLES_INTRO.splitlines()
+    yield ""
+    for table in CONFORMANCE.values():
+        yield f"### {table.name}"
+        yield ""
+        yield f"{table.title} ({table.date})."
+        yield ""
+        yield "| platform | action | what it says | source |"
+        yield "|---|---|---|---|"
+        for row in table.rows:
+            source = _escaped(row.source.cite)
+            if row.source.assumption:
+                source += f"<br>**Assumption:** {_escaped(row.source.assumption)}"
+            platforms = ", ".join(f"`{platform}`" for platform in row.platforms)
+            yield _row(platforms, f"`{row.action}`", _escaped(row.says), source)
+        yield ""
 
 
 def _platform(profile: PlatformProfile) -> Iterator[str]:

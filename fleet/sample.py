@@ -21,6 +21,8 @@ clock = "real"            # "virtual": moves only when told (passfleet clock adv
 workers = 1               # processes; "auto": one a core
 # state = "fleet.db"      # devices survive a restart (SQLite, beside this file)
 # root = "passfleet/v1"   # what every topic starts with
+# conformance = "hybrid-2017-10"    # as which of Microsoft's dated tables has it; unsaid:
+                          # intune-2015-12. `passfleet platforms --diff A B` compares two
 
 [broker]
 url = "embedded"          # comes with passfleet, nothing to install. Else:
@@ -44,6 +46,9 @@ url = "embedded"          # comes with passfleet, nothing to install. Else:
 #   windows_rt_8_1        enrolled the device
 #   windows_8_1
 
+[platforms]                         # your own, over one of these: any field of theirs
+# kiosk = { extends = "android", reset = { default_length = 8 }, lock = { supported = false } }
+
 [[group]]
 name = "phones"                     # commands reach it as a group; "all" is every device
 platform = "ios"
@@ -59,12 +64,15 @@ policy = { minLength = 4, maxFailedAttempts = 10 }
 # biometrics = ["touchId"]          # touchId on ios, face on windows_10_mobile; [] for none
 # reaction = "200ms..2s"            # how long a device takes to answer; or "2s"; unsaid: none
 # offline = 0.1                     # share of time without network
+# os_version = "11.2"               # what a device's behaviour may depend on; unsaid: what the
+# supervised = true                 # platform has
 
 [[group]]
 name = "androids"
 platform = "android"
 count = 25
 id = "android-{n:03}"
+# api_level = 24                    # Android 7
 
 [[group]]
 name = "wp81"
@@ -81,6 +89,7 @@ count = 5
 name = "w10m"
 platform = "windows_10_mobile"
 count = 5
+# azure_ad_joined = true
 
 [[group]]
 name = "tablets"

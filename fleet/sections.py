@@ -17,6 +17,7 @@ from broker.contract import DEFAULT_ROOT, DEVICE_ID
 from broker.errors import UsageError
 from broker.problems import nearest, shown, trouble
 from broker.server import EMBEDDED, MOSQUITTO
+from platforms.conformance import CONFORMANCE, DEFAULT_CONFORMANCE
 
 __all__ = [
     "ALL_DEVICES",
@@ -76,6 +77,12 @@ def _root(root: str) -> str:
     if not all(levels) or root.startswith("$") or set("+#") & set(root) or not root.isprintable():
         raise ValueError
     return root
+
+
+def _conformance(name: str) -> str:
+    if name not in CONFORMANCE:
+        raise trouble(f"got {shown(name)}", choices=CONFORMANCE)
+    return name
 
 
 def _broker_url(url: str) -> str:
@@ -149,6 +156,9 @@ class FleetSection(Section):
         max_length=1024,
         description=f'topic levels such as "{DEFAULT_ROOT}": none of them empty, no slash at either'
         " end, no + or #, no $ in front",
+    )
+    conformance: Annotated[str, AfterValidator(_conformance)] = Field(
+        default=DEFAULT_CONFORMANCE, description=f"one of {', '.join(CONFORMANCE)}"
     )
 
 

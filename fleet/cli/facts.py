@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,7 +12,7 @@ from broker.errors import UsageError
 from fleet.cli.common import JsonOption, RootOption, out, print_json
 
 if TYPE_CHECKING:
-    from fleet.platform_facts import Answer, Explanation
+    from fleet.own_platforms import Platforms
     from platforms.profile import Action, PlatformProfile
 
 __all__ = ["explain", "platforms", "register", "schema"]
@@ -24,6 +25,25 @@ ManagementOption = Annotated[
         help="Only what portal and console say under standalone, hybrid or exchange_activesync.",
     ),
 ]
+FleetOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--fleet",
+        metavar="FILE",
+        help="A fleet file: its own platforms, and the table it asks for.  [default: fleet.toml"
+        " where there is one]",
+    ),
+]
+ConformanceOption = Annotated[
+    str | None,
+    typer.Option("--conformance", metavar="NAME", help="The dated table, such as hybrid-2017-10."),
+]
+DiffOption = Annotated[
+    tuple[str, str] | None,
+    typer.Option("--diff", metavar="A B", help="What differs between two dated tables."),
+]
+
+_FLEET_FILE = Path("fleet.toml")
 
 
 def register(app: typer.Typer) -> None:
@@ -34,18 +54,46 @@ def register(app: typer.Typer) -> None:
     app.command("schema", epilog="Example: passfleet schema command > command.json")(schema)
 
 
-def platforms(*, as_json: JsonOption = False) -> None:
+def platforms(
+    *,
+    conformance: ConformanceOption = None,
+    diff: DiffOption = None,
+    fleet: FleetOption = None,
+    as_json: JsonOption = False,
+) -> None:
     """Print how every platform behaves, as a table.
 
     With --json, a list of objects with every fact, its source and its assumptions.
     """
-    from fleet.platform_facts import facts  # noqa: PLC0415  # the command line starts fast
-    from platforms import PLATFORMS  # noqa: PLC0415
+    from fleet.cli import telling  # noqa: PLC0415  # the command line starts fast
 
-    if as_json:
-        print_json([facts(profile) for profile in PLATFORMS])
+    if diff is not None:
+        if conformance is not None:
+            raise UsageError("--conformance and --diff ask for different things")
+        _print_difference(*diff, as_json=as_json)
         return
-    _print_table(PLATFORMS)
+    known = _known(fleet, conformance)
+    if as_json:
+        from fleet.platform_facts import facts  # noqa: PLC0415
+
+        print_json([facts(p, known.conformance, known.like(p.id)) for p in known.profiles.values()])
+        return
+    telling.print_platforms(known.profiles.values(), known.table)
+
+
+def _print_difference(one: str, other: str, *, as_json: bool) -> None:
+    from dataclasses import asdict  # noqa: PLC0415
+
+    from fleet.cli import telling  # noqa: PLC0415
+    from fleet.dated import differing  # noqa: PLC0415
+    from fleet.own_platforms import table_named  # noqa: PLC0415
+
+    tables = table_named(one), table_named(other)
+    rows = list(differing(*tables))
+    if as_json:
+        print_json([asdict(row) for row in rows])
+    else:
+        telling.print_difference(rows, *tables)
 
 
 def explain(
@@ -55,19 +103,24 @@ def explain(
     ],
     *,
     management: ManagementOption = None,
+    conformance: ConformanceOption = None,
+    fleet: FleetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Print what an action does on a platform, and the source that says so."""
+    """Print what an action does on a platform, the source that says so, and who says otherwise."""
     from fleet.platform_facts import explain as explained  # noqa: PLC0415
 
-    profile = _platform(platform)
-    explanation = explained(profile, _action(action))
+    known = _known(fleet, conformance)
+    profile = _platform(platform, known)
+    explanation = explained(profile, _action(action), known.conformance, known.like(profile.id))
     if management is not None:
         explanation = explanation.only(_management(management))
     if as_json:
         print_json(explanation.as_json())
     else:
-        _print_explanation(explanation)
+        from fleet.cli import telling  # noqa: PLC0415
+
+        telling.print_explanation(explanation)
 
 
 def schema(
@@ -105,12 +158,22 @@ def schema(
 # Names
 
 
-def _platform(name: str) -> PlatformProfile:
-    from platforms import PLATFORMS_BY_ID  # noqa: PLC0415
+def _known(fleet: Path | None, conformance: str | None) -> Platforms:
+    """The platforms of the fleet file, if any, under the table that was asked for."""
+    from fleet.own_platforms import Platforms  # noqa: PLC0415
 
-    profile = PLATFORMS_BY_ID.get(_fold(name))
+    known = Platforms()
+    if fleet is not None or _FLEET_FILE.is_file():
+        from fleet.config import load_platforms  # noqa: PLC0415
+
+        known = load_platforms(fleet or _FLEET_FILE)
+    return known if conformance is None else known.at(conformance)
+
+
+def _platform(name: str, known: Platforms) -> PlatformProfile:
+    profile = known.profiles.get(_fold(name))
     if profile is None:
-        raise _unknown("platform", name, PLATFORMS_BY_ID)
+        raise _unknown("platform", name, known.profiles)
     return profile
 
 
@@ -149,74 +212,3 @@ def _unknown(what: str, name: str, known: Iterable[str]) -> UsageError:
     everything = f"known are: {', '.join(names)}"
     hint = f"{guess} {everything}" if guess else everything
     return UsageError(f"there is no {what} {name!r}", hint=hint)
-
-
-# ---------------------------------------------------------------------------------------------
-# For people
-
-
-def _print_table(profiles: Iterable[PlatformProfile]) -> None:
-    from rich.table import Table  # noqa: PLC0415
-
-    from fleet import platform_words as words  # noqa: PLC0415
-    from fleet.cli.tables import print_table  # noqa: PLC0415
-    from fleet.platform_facts import BEHAVIOUR_TABLE  # noqa: PLC0415
-
-    table = Table(title=f"Behaviour table {BEHAVIOUR_TABLE}", show_lines=True, title_justify="left")
-    for heading in (
-        "platform",
-        "resetPasscode",
-        "portal on success",
-        "on the device",
-        "remoteLock",
-    ):
-        table.add_column(heading, overflow="fold")
-    for profile in profiles:
-        cells = (
-            profile.id,
-            words.reset_in_short(profile.reset),
-            "\n".join(words.portal_in_short(profile.reset)),
-            words.screen_in_short(profile),
-            words.lock_in_short(profile),
-        )
-        table.add_row(*(_literal(cell) for cell in cells))
-    print_table(table)
-    out.print("Why: passfleet explain PLATFORM ACTION", markup=False)
-
-
-def _literal(text: str) -> str:
-    return text.replace("[", r"\[")
-
-
-def _print_explanation(told: Explanation) -> None:
-    out.print(f"[bold]{told.title}: {told.action}[/]  ({told.platform}, {told.table})")
-    out.print(_literal(told.rule))
-    _heading("Portal and console")
-    for view in told.portal:
-        out.print(f"  {view.management}")
-        out.print(f"    portal:  {_literal('; '.join(view.portal) or 'says nothing')}")
-        out.print(f"    console: {_literal('; '.join(view.console))}")
-    _heading("On the device")
-    for line in told.device:
-        out.print(f"  {_literal(line)}")
-    _heading("Answers")
-    for answer in told.answers:
-        _print_answer(answer)
-    _heading("Sources")
-    for source in told.sources:
-        out.print(f"  {source.about}: {_literal(source.cite)}")
-        if source.assumption:
-            out.print(f"    [yellow]assumption:[/] {_literal(source.assumption)}")
-
-
-def _print_answer(answer: Answer) -> None:
-    import json  # noqa: PLC0415
-
-    error = f" ({answer.error_code})" if answer.error_code else ""
-    native = "its protocol is not asked" if answer.native is None else json.dumps(answer.native)
-    out.print(f"  {answer.when}: {answer.action_state}{error}")
-    out.print(f"    native: {_literal(native)}")
-
-
-def _heading(text: str) -> None:
-    out.print(f"\n[bold]{text}[/]")

@@ -1,0 +1,120 @@
+"""What platforms do, printed for people."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+
+from rich.table import Table
+
+from fleet import platform_words as words
+from fleet.cli.common import out
+from fleet.cli.tables import print_table
+from fleet.dated import Dated, Differing
+from fleet.platform_facts import Answer, Explanation
+from platforms.conformance import ConformanceTable
+from platforms.profile import PlatformProfile
+
+__all__ = ["print_difference", "print_explanation", "print_platforms"]
+
+
+def print_platforms(profiles: Iterable[PlatformProfile], dated: ConformanceTable) -> None:
+    """One row a platform, as it behaves under `dated`."""
+    title = f"Behaviour table {dated.name} ({dated.title})"
+    table = Table(title=title, show_lines=True, title_justify="left")
+    for heading in (
+        "platform",
+        "resetPasscode",
+        "portal on success",
+        "on the device",
+        "remoteLock",
+    ):
+        table.add_column(heading, overflow="fold")
+    for profile in profiles:
+        cells = (
+            profile.id,
+            words.reset_in_short(profile.reset),
+            "\n".join(words.portal_in_short(profile.reset)),
+            words.screen_in_short(profile),
+            words.lock_in_short(profile),
+        )
+        table.add_row(*(_literal(cell) for cell in cells))
+    print_table(table)
+    out.print("Why: passfleet explain PLATFORM ACTION", markup=False)
+
+
+def print_difference(
+    rows: Iterable[Differing], one: ConformanceTable, other: ConformanceTable
+) -> None:
+    """Row by row, what two dated tables say differently, each with its source."""
+    title = f"{one.name} and {other.name}"
+    table = Table(title=title, show_lines=True, title_justify="left")
+    for heading in ("platform", "action", one.name, other.name):
+        table.add_column(heading, overflow="fold")
+    for row in rows:
+        table.add_row(row.platform, row.action, _cell(row.one), _cell(row.other))
+    if table.row_count:
+        print_table(table)
+    else:
+        out.print(f"{title} say the same of every platform", markup=False)
+
+
+def _cell(dated: Dated) -> str:
+    text = _literal(dated.says)
+    if dated.cite:
+        text += f"\n[dim]{_literal(dated.cite)}[/]"
+    if dated.assumption:
+        text += f"\n[yellow]assumption:[/] {_literal(dated.assumption)}"
+    return text
+
+
+def _literal(text: str) -> str:
+    return text.replace("[", r"\[")
+
+
+def print_explanation(told: Explanation) -> None:
+    """One action on one platform: rule, portal, device, answers, sources, other tables."""
+    out.print(f"[bold]{told.title}: {told.action}[/]  ({told.platform}, {told.table})")
+    out.print(_literal(told.rule))
+    if told.says is not None:
+        _heading("The table in force")
+        _print_dated(told.says)
+    _heading("Portal and console")
+    for view in told.portal:
+        out.print(f"  {view.management}")
+        out.print(f"    portal:  {_literal('; '.join(view.portal) or 'says nothing')}")
+        out.print(f"    console: {_literal('; '.join(view.console))}")
+    _heading("On the device")
+    for line in told.device:
+        out.print(f"  {_literal(line)}")
+    _heading("Answers")
+    for answer in told.answers:
+        _print_answer(answer)
+    _heading("Sources")
+    for source in told.sources:
+        out.print(f"  {source.about}: {_literal(source.cite)}")
+        if source.assumption:
+            out.print(f"    [yellow]assumption:[/] {_literal(source.assumption)}")
+    if told.otherwise:
+        _heading("Other tables say otherwise")
+    for dated in told.otherwise:
+        _print_dated(dated)
+
+
+def _print_dated(dated: Dated) -> None:
+    out.print(f"  {dated.table}: {_literal(dated.says)}")
+    if dated.cite:
+        out.print(f"    {_literal(dated.cite)}")
+    if dated.assumption:
+        out.print(f"    [yellow]assumption:[/] {_literal(dated.assumption)}")
+
+
+def _print_answer(answer: Answer) -> None:
+    error = f" ({answer.error_code})" if answer.error_code else ""
+    native = "its protocol is not asked" if answer.native is None else json.dumps(answer.native)
+    out.print(f"  {answer.when}: {answer.action_state}{error}")
+    out.print(f"    native: {_literal(native)}")
+
+
+def _heading(text: str) -> None:
+    out.print(f"\n[bold]{text}[/]")
