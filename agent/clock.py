@@ -58,12 +58,16 @@ class Clock(Protocol):
 
 
 class RealClock:
-    """The time of day, or, with `speed`, time that starts now and runs so many times as fast."""
+    """The time of day, or, with `speed`, time that runs so many times as fast.
 
-    def __init__(self, speed: float = 1.0) -> None:
+    It runs so since `since`, an instant of the time of day in seconds, None for now: processes that
+    are given the same one agree.
+    """
+
+    def __init__(self, speed: float = 1.0, since: float | None = None) -> None:
         self.speed = speed
-        self._started = time.monotonic()
-        self._origin = time.time()
+        self._origin = time.time() if since is None else since
+        self._started = time.monotonic() - (time.time() - self._origin)
 
     def now(self) -> int:
         """Milliseconds since the epoch; never goes back while the process lives."""

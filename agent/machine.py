@@ -430,7 +430,7 @@ def _apply_policy(state: DeviceState, command: Command, now: int, rng: Draws) ->
             return _failed(
                 state,
                 ErrorCode.POLICY_VIOLATION,
-                f"{name} {value} is not within {bound.low} to {bound.high}.",
+                f"{_camel(name)} {value} is not within {bound.low} to {bound.high}.",
                 native=NativeCase.POLICY_VIOLATION,
             )
     in_force = policy if policy is not None and policy.asks_for_something else None
@@ -446,6 +446,12 @@ def _apply_policy(state: DeviceState, command: Command, now: int, rng: Draws) ->
     else:
         state = replace(state, compliance=Compliance.NONCOMPLIANT)
     return _done(state, message, native=NativeCase.DONE, screen=rules.requirement_screen)
+
+
+def _camel(name: str) -> str:
+    """A policy setting as whoever sent it knows it: `minLength`."""
+    first, *rest = name.split("_")
+    return first + "".join(part.capitalize() for part in rest)
 
 
 # ---------------------------------------------------------------------------------------------

@@ -57,26 +57,33 @@ create table if not exists outgoing (
 class StateFile:
     """A fleet's state file, open. One process at a time."""
 
-    def __init__(self, path: Path, seed: int) -> None:
-        """Open or make the file.
+    def __init__(self, path: Path, seed: int, part: tuple[int, int] = (0, 1)) -> None:
+        """Open or make the file; `part` is (index, count) where several workers share it.
 
         Raises FileError where it cannot be written, is no state file, is in use by another process,
         or was made with another seed.
         """
         self._path = path
         try:
-            self._db = sqlite3.connect(path, isolation_level=None, timeout=0.5)
-            self._db.execute("pragma locking_mode = exclusive")
+            alone = part[1] == 1
+            self._db = sqlite3.connect(path, isolation_level=None, timeout=0.5 if alone else 30)
+            if alone:
+                self._db.execute("pragma locking_mode = exclusive")
             self._db.execute("pragma journal_mode = wal")
             self._db.execute("pragma synchronous = normal")
             self._db.executescript(_SCHEMA)
+            self._db.execute("begin immediate")
             self._check(seed)
+            self._db.execute("commit")
         except sqlite3.Error as error:
             hint = "another fleet may be using it" if "locked" in str(error) else None
             raise FileError(
                 f"cannot be used as a state file: {error}", path=path, hint=hint
             ) from None
-        self._next_mark = self._one("select coalesce(max(mark), 0) from outgoing") + 1
+        # Workers number in turn, each its own: whoever starts when, no two give the same mark.
+        index, self._step = part
+        highest = self._one("select coalesce(max(mark), 0) from outgoing")
+        self._next_mark = (highest // self._step + 1) * self._step + index
         self._pending: list[tuple[Callable[[Sequence[int]], None], Sequence[int]]] = []
         self._rows: dict[str, Device] = {}
         self._outgoing: list[tuple[int, str, str, str]] = []
@@ -146,7 +153,7 @@ class StateFile:
         marks = []
         for publication in publications:
             mark = self._next_mark
-            self._next_mark += 1
+            self._next_mark += self._step
             marks.append(mark)
             kind = type(publication).__name__
             if kind in _OUTGOING:

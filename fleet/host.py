@@ -55,8 +55,15 @@ class Host:
         store: StateFile | None = None,
         heard: Callable[[Device, Effect], None] | None = None,
         pace: Pace | None = None,
+        moved: Callable[[int], None] | None = None,
     ) -> None:
+        """Make the devices, in their first state or the one that `store` has of them.
+
+        `heard` is told of every effect. `moved` is told when virtual time has reached an instant,
+        where somebody else than this host publishes it (`publish_now`): there are several hosts.
+        """
         self.clock = clock
+        self._moved = moved
         self.timers = Timers(clock)
         self.devices: dict[str, Device] = {}
         self.pool: Connections
@@ -141,8 +148,8 @@ class Host:
         return not isinstance(self.clock, RealClock) or self.clock.speed != 1
 
     def _start_clock(self) -> None:
-        if self._tells_time:
-            self._publish_now()
+        if self._tells_time and self._moved is None:
+            self.publish_now()
         if isinstance(self.clock, VirtualClock):
             self._mover = asyncio.create_task(self._move(self.clock), name="passfleet.clock")
 
@@ -245,7 +252,10 @@ class Host:
                 self.timers.fire_due()
                 await self.settle()
             clock.move(to)
-            self._publish_now()
+            if self._moved is None:
+                self.publish_now()
+            else:
+                self._moved(clock.now())
 
     async def settle(self) -> None:
         """Let what is in flight arrive and be answered: through the broker and back, twice.
@@ -264,7 +274,10 @@ class Host:
                 del self._fences[name]
             await self.pool.drained(_SETTLE_WITHIN)
 
-    def _publish_now(self) -> None:
+    def publish_now(self) -> None:
+        """Say what time it is, unless it is the time of day."""
+        if not self._tells_time:
+            return
         speed = "virtual" if isinstance(self.clock, VirtualClock) else f"{self._speed():g}x"
         now = contract.ClockNow(
             now=self.clock.now(), clock=speed, real_date_time=int(time.time() * 1000)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Final
 
 from rich.console import Console, Group
@@ -14,9 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from agent.runner import Device
-from fleet.figures import Figures
-from fleet.host import Host
+from fleet.crew import Crew
 
 __all__ = ["progress_bar", "show_lines", "show_table"]
 
@@ -41,17 +38,17 @@ def progress_bar(console: Console, what: str, total: int) -> tuple[Progress, Cal
     return progress, lambda done: progress.update(task, completed=done)
 
 
-async def show_table(console: Console, host: Host, figures: Figures, headline: str) -> None:
+async def show_table(console: Console, crew: Crew, headline: str) -> None:
     """Draw the table until cancelled."""
-    refresh = _REFRESH * (4 if len(host.devices) > _MANY else 1)
+    refresh = _REFRESH * (4 if crew.size > _MANY else 1)
     with Live(console=console, auto_refresh=False, transient=False) as live:
         while True:
-            live.update(_screen(host, figures, headline), refresh=True)
+            live.update(_screen(crew, headline), refresh=True)
             await asyncio.sleep(refresh)
 
 
-def _screen(host: Host, figures: Figures, headline: str) -> Group:
-    counts = by_platform(host.devices.values())
+def _screen(crew: Crew, headline: str) -> Group:
+    counts, figures = crew.counts(), crew.figures
     table = Table(title=headline, title_justify="left", title_style="bold")
     for column in ("platform", "devices", "online", "locked", "user", "temporary", "none"):
         table.add_column(column, justify="left" if column == "platform" else "right")
@@ -64,7 +61,7 @@ def _screen(host: Host, figures: Figures, headline: str) -> Group:
     line = Text.assemble(
         ("commands ", "bold"), f"{figures.commands}  ({figures.rate():.1f}/s)   ",
         *(f"{name} {count}   " for name, count in sorted(outcomes.items())),
-        f"duplicates {figures.duplicates}   reconnects {host.pool.reconnects}",
+        f"duplicates {figures.duplicates}   reconnects {crew.reconnects()}",
     )  # fmt: skip
     shown = [
         Text.assemble((f"  {device}  ", "cyan"), (f"{title}: ", "bold"), body)
@@ -86,40 +83,26 @@ _KEYS: Final = (
 )
 
 
-def by_platform(devices: Iterable[Device]) -> dict[str, Counter[str]]:
-    """For each platform how many devices are online, locked, with which passcode, how compliant."""
-    counts: dict[str, Counter[str]] = {}
-    for device in devices:
-        state = device.state
-        count = counts.setdefault(state.profile.id, Counter())
-        count["devices"] += 1
-        count["online"] += device.connection.up
-        count["locked"] += state.locked
-        count["wiped"] += state.wiped
-        count[state.passcode.value] += 1
-        count[state.compliance.value] += 1
-    return counts
-
-
 def _number(count: int) -> Text:
     return Text(str(count), style="" if count else "dim")
 
 
-async def show_lines(console: Console, host: Host, figures: Figures) -> None:
+async def show_lines(console: Console, crew: Crew) -> None:
     """Write a line whenever something has changed, every few seconds at most, until cancelled."""
-    before: tuple[int, ...] = (len(host.devices), 0, 0, 0)
+    figures = crew.figures
+    before: tuple[int, ...] = (crew.size, 0, 0, 0)
     while True:
         await asyncio.sleep(_LINES_EVERY)
-        online = sum(device.connection.up for device in host.devices.values())
-        now = (online, figures.commands, figures.duplicates, host.pool.reconnects)
+        online = sum(count["online"] for count in crew.counts().values())
+        now = (online, figures.commands, figures.duplicates, crew.reconnects())
         if now == before:
             continue
         before = now
         outcomes = " ".join(f"{k}={v}" for k, v in sorted(figures.by_outcome().items()))
         last = f" last: {' '.join(figures.last_shown[-1][:2])}" if figures.last_shown else ""
         console.print(
-            f"{time.strftime('%H:%M:%S')} online={online}/{len(host.devices)}"
+            f"{time.strftime('%H:%M:%S')} online={online}/{crew.size}"
             f" commands={figures.commands} rate={figures.rate():.1f}/s {outcomes}"
-            f" duplicates={figures.duplicates} reconnects={host.pool.reconnects}{last}",
+            f" duplicates={figures.duplicates} reconnects={crew.reconnects()}{last}",
             markup=False,
         )

@@ -10,7 +10,6 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from broker.address import BrokerAddress
 from broker.errors import UsageError
 
 if sys.platform != "win32":
@@ -25,14 +24,14 @@ _PORTS_ELSEWHERE: Final = 16_384
 """Where the range cannot be read: the one that IANA suggests."""
 
 
-def check_room(devices: int, address: BrokerAddress | None) -> None:
-    """Raise the soft limit of file descriptors where needed; `address` is None before it is known.
+def check_room(devices: int, workers: int = 1) -> None:
+    """Raise the soft limit of file descriptors where needed: each worker hosts its share.
 
     Raises UsageError, with the remedy, where descriptors or local ports do not suffice for so many
     devices.
     """
-    _check_descriptors(devices)
-    _check_ports(devices, address)
+    _check_descriptors(-(-devices // workers))
+    _check_ports(devices)
 
 
 def _check_descriptors(devices: int) -> None:
@@ -52,13 +51,12 @@ def _check_descriptors(devices: int) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 
 
-def _check_ports(devices: int, address: BrokerAddress | None) -> None:
+def _check_ports(devices: int) -> None:
     ports = _local_ports()
     if devices > ports:
-        where = address.url if address else "one broker"
         raise UsageError(
-            f"{devices} devices need as many local ports to reach {where}; this machine has"
-            f" {ports} of them",
+            f"{devices} devices need as many local ports to reach one broker; this machine"
+            f" has {ports} of them",
             hint="widen the range: `sysctl -w net.ipv4.ip_local_port_range='1024 65535'`, or start"
             " fewer devices (--devices)",
         )

@@ -74,11 +74,17 @@ def _is_zombie(pid: int) -> bool:
     return stat.rpartition(")")[2].split()[0] == "Z"
 
 
-def write(folder: Path, running: RunningFleet) -> Path:
-    """Write `.passfleet/up.json` into `folder`, readable by its owner alone."""
+def write(folder: Path, running: RunningFleet) -> Path | None:
+    """Write `.passfleet/up.json` into `folder`, readable by its owner alone.
+
+    None where another fleet that still runs has written one there: its commands must reach it.
+    """
     target = folder / FOLDER
     target.mkdir(exist_ok=True)
     path = target / _NAME
+    other = _read(path)
+    if other is not None and other.pid != running.pid and other.alive:
+        return None
     scratch = path.with_suffix(f".{running.pid}.tmp")
     handle = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(handle, "w", encoding="utf-8") as file:

@@ -16,22 +16,24 @@ from typing import Any, Final
 
 from rich.console import Console
 
-from agent.clock import Clock, RealClock, VirtualClock
-from agent.store import StateFile
+from broker._process import BrokerHandle
 from broker.address import BrokerAddress
 from broker.contract import Topics
-from broker.errors import BrokerError, UsageError
+from broker.errors import UsageError
 from broker.server import EMBEDDED, MOSQUITTO, open_broker, probe
 from fleet import runfile
 from fleet.config import FleetConfig
-from fleet.figures import Figures
-from fleet.host import Host
+from fleet.crew import Crew, LocalCrew
 from fleet.live import progress_bar, show_lines, show_table
 from fleet.preflight import check_room
+from fleet.supervisor import WorkerCrew
 
 __all__ = ["Interrupted", "UpOptions", "run"]
 
 _OWN_BROKERS: Final = (EMBEDDED, MOSQUITTO)
+_EMBEDDED_CARRIES: Final = 3_000
+_EMBEDDED_RATE: Final = 4_000
+"""Commands a second: measured with bench/broker_scaling.py on two cores."""
 
 
 class Interrupted(Exception):  # noqa: N818  # not an error: the user's Ctrl-C
@@ -42,12 +44,15 @@ class Interrupted(Exception):  # noqa: N818  # not an error: the user's Ctrl-C
 class UpOptions:
     """What the command line adds to the fleet file.
 
-    `broker` overrides `broker.url`; `duration` is how long to run, None until Ctrl-C.
+    `broker` overrides `broker.url`; `duration` is how long to run, None until Ctrl-C; `metrics` is
+    the port to serve them on, 0 for a free one, None for not at all.
     """
 
     broker: str | None = None
     duration: timedelta | None = None
     as_json: bool = False
+    log_level: str = "warning"
+    metrics: int | None = None
 
 
 async def run(config: FleetConfig, options: UpOptions, out: Console, err: Console) -> None:
@@ -62,51 +67,78 @@ async def run(config: FleetConfig, options: UpOptions, out: Console, err: Consol
             hint="run it under WSL; commands that talk to a running fleet work here",
         )
     url = options.broker or config.broker.url
-    specs = config.devices()
-    check_room(len(specs), None)
-    folder = config.folder
-    store = StateFile(config.state, config.seed) if config.state else None
-    figures = Figures()
-    host = Host(
-        specs,
-        Topics(config.root),
-        seed=config.seed,
-        clock=_clock(config),
-        store=store,
-        heard=figures.heard,
-    )
+    workers = min(config.workers, config.device_count)
+    check_room(config.device_count, workers)
     async with open_broker(url, **_login(config)) as broker:
-        fresh = url in _OWN_BROKERS
-        if not fresh:
+        ours = url in _OWN_BROKERS
+        if not ours:
             await probe(broker.address)
-            _refuse_twice(folder, broker.address, config.root)
+        _warn_of_limits(url, config.device_count, err)
+        crew = _crew(config, workers, options.log_level)
         stop = _StopSignals()
         with stop.listening():
-            bar, moved = progress_bar(err, f"connecting to {broker.address.url}", len(specs))
-            with bar:
-                started = asyncio.ensure_future(
-                    host.start(broker.address, fresh=fresh, progress=moved)
-                )
-                await _first_of(started, stop.asked, broker.died)
+            await _live(crew, config, options, broker, stop, out, err, ours=ours)
+        if broker.died.done():
+            raise broker.died.result()
+        if crew.failed.done():
+            raise crew.failed.result()
+        if stop.by_user:
+            raise Interrupted
+
+
+def _crew(config: FleetConfig, workers: int, log_level: str) -> Crew:
+    if workers > 1:
+        return WorkerCrew(config, workers, log_level)
+    return LocalCrew(config)
+
+
+async def _live(
+    crew: Crew,
+    config: FleetConfig,
+    options: UpOptions,
+    broker: BrokerHandle,
+    stop: _StopSignals,
+    out: Console,
+    err: Console,
+    *,
+    ours: bool,
+) -> None:
+    """Start the crew, run until something ends it, and take it down again."""
+    address = broker.address
+    bar, moved = progress_bar(err, f"connecting to {address.url}", crew.size)
+    with bar:
+        started = asyncio.ensure_future(crew.start(address, fresh=ours, progress=moved))
+        await _first_of(started, stop.asked, broker.died, crew.failed)
+    try:
+        if await _came_up(started):
+            path = runfile.write(config.folder, _running(config, address, crew.size))
+            if path is None:
+                err.print("another fleet runs here: the commands talk to it, unless given --broker")
             try:
-                if await _came_up(started):
-                    path = runfile.write(folder, _running(config, broker.address, len(specs)))
-                    try:
-                        _announce(out, err, broker.address, config, specs[0].device_id, options)
-                        await _until_stopped(host, figures, stop, broker.died, options, err)
-                    finally:
-                        runfile.remove(path, os.getpid())
+                _announce(out, err, address, config, options, _metrics(crew, options))
+                await _until_stopped(crew, stop, broker, options, err)
             finally:
-                # Also where only some came up, or somebody lost patience before all did.
-                await _take_down(host, err, forget=not fresh and store is None, leave=not fresh)
-            if broker.died.done():
-                raise broker.died.result()
-            if stop.by_user:
-                raise Interrupted
+                if path is not None:
+                    runfile.remove(path, os.getpid())
+    finally:
+        # Also where only some came up, or somebody lost patience before all did.
+        await _take_down(crew, err, forget=not ours and config.state is None, leave=not ours)
 
 
-def _clock(config: FleetConfig) -> Clock:
-    return VirtualClock() if config.speed is None else RealClock(config.speed)
+def _metrics(crew: Crew, options: UpOptions) -> str | None:
+    if options.metrics is None:
+        return None
+    from fleet.metrics import serve_metrics  # noqa: PLC0415  # paid for by those who ask
+
+    return serve_metrics(crew, options.metrics)
+
+
+def _warn_of_limits(url: str, devices: int, err: Console) -> None:
+    if url == EMBEDDED and devices > _EMBEDDED_CARRIES:
+        err.print(
+            f"note: the embedded broker carries about {_EMBEDDED_RATE:,} commands a second, however"
+            f" many devices; for {devices} of them `--broker mosquitto` is faster"
+        )
 
 
 def _login(config: FleetConfig) -> dict[str, Any]:
@@ -117,18 +149,6 @@ def _login(config: FleetConfig) -> dict[str, Any]:
         "cert": config.cert,
         "key": config.key,
     }
-
-
-def _refuse_twice(folder: Path, address: BrokerAddress, root: str) -> None:
-    found = runfile.find_running(folder)
-    if found is None or found[0].parent.parent != folder:
-        return
-    running = found[1]
-    if running.alive and (running.broker, running.root) == (address.url, root):
-        raise UsageError(
-            f"this fleet already runs here, as process {running.pid}",
-            hint="stop it with `passfleet down`",
-        )
 
 
 def _running(config: FleetConfig, address: BrokerAddress, devices: int) -> runfile.RunningFleet:
@@ -155,16 +175,21 @@ def _announce(
     err: Console,
     address: BrokerAddress,
     config: FleetConfig,
-    first: str,
     options: UpOptions,
+    metrics: str | None,
 ) -> None:
-    """Say on stdout that the fleet is ready, and how to talk to it."""
+    """Say on stdout that the fleet is ready, and on stderr how to talk to it."""
     devices = config.device_count
     if options.as_json:
         ready = {"event": "ready", "devices": devices, "broker": address.url, "root": config.root}
+        if metrics is not None:
+            ready["metrics"] = metrics
         print(json.dumps(ready), file=out.file, flush=True)
         return
     print(f"ready devices={devices} broker={address.url}", file=out.file, flush=True)
+    if metrics is not None:
+        print(f"metrics={metrics}", file=out.file, flush=True)
+    first = config.devices()[0].device_id
     command = json.dumps({"commandId": "c-1", "actionName": "resetPasscode"})
     login = f" -u {address.username} -P …" if address.username else ""
     tls = f" --cafile {address.ca}" if address.ca else ""
@@ -178,21 +203,14 @@ def _announce(
 
 
 async def _until_stopped(
-    host: Host,
-    figures: Figures,
-    stop: _StopSignals,
-    died: asyncio.Future[BrokerError],
-    options: UpOptions,
-    err: Console,
+    crew: Crew, stop: _StopSignals, broker: BrokerHandle, options: UpOptions, err: Console
 ) -> None:
-    headline = f"passfleet: {len(host.devices)} devices on {host.pool.address.url}"
-    if err.is_terminal:
-        showing = asyncio.create_task(show_table(err, host, figures, headline))
-    else:
-        showing = asyncio.create_task(show_lines(err, host, figures))
+    headline = f"passfleet: {crew.size} devices on {broker.address.url}"
+    view = show_table(err, crew, headline) if err.is_terminal else show_lines(err, crew)
+    showing = asyncio.create_task(view)
     limit = options.duration.total_seconds() if options.duration else None
     try:
-        await _first_of(stop.asked, died, showing, limit=limit)
+        await _first_of(stop.asked, broker.died, crew.failed, showing, limit=limit)
         if showing.done():
             showing.result()
     finally:
@@ -215,14 +233,14 @@ async def _came_up(started: asyncio.Future[None]) -> bool:
     return False
 
 
-async def _take_down(host: Host, err: Console, *, forget: bool, leave: bool) -> None:
+async def _take_down(crew: Crew, err: Console, *, forget: bool, leave: bool) -> None:
     """Stop; where the broker ends with us there is nobody to say goodbye to."""
     if not leave:
-        await host.abandon()
+        await crew.abandon()
         return
-    bar, moved = progress_bar(err, "leaving the broker", len(host.devices))
+    bar, moved = progress_bar(err, "leaving the broker", crew.size)
     with bar:
-        await host.stop(forget=forget, progress=moved)
+        await crew.stop(forget=forget, progress=moved)
 
 
 class _StopSignals:

@@ -40,7 +40,8 @@ WINDOWS_10_MOBILE = PlatformProfile(
         source=Source(
             "Intune documentation 2017-01-23, reset your device passcode from the Company Portal"
             " website; RemoteLock CSP, LockAndResetPIN",
-            assumption="the temporary passcode has six characters",
+            assumption="the temporary passcode has six characters; the face keeps working, as the"
+            " document says, though LockAndResetPIN itself deletes Windows Hello keys",
         ),
     ),
     lock=LockRule(
@@ -70,7 +71,11 @@ WINDOWS_10_MOBILE = PlatformProfile(
         LedgerEntry("length of the temporary passcode", Fidelity.ASSUMED, "six characters"),
         LedgerEntry("remote lock, 405 without a passcode", Fidelity.DONE),
         LedgerEntry("passcode policy, wipe on reaching the limit", Fidelity.DONE),
-        LedgerEntry("Windows Hello face survives a reset", Fidelity.DONE),
+        LedgerEntry(
+            "Windows Hello face survives a reset",
+            Fidelity.ASSUMED,
+            "the document says so; the RemoteLock CSP says that LockAndResetPIN deletes its keys",
+        ),
         LedgerEntry("Windows Hello face after a remote lock or restart", Fidelity.ASSUMED, "works"),
         LedgerEntry("LockAndRecoverPIN, NewPINValue readable once", Fidelity.NOT_MODELLED),
     ),

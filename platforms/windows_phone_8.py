@@ -1,6 +1,7 @@
 """Windows Phone 8: as 8.1 does, so far as the sources tell."""
 
 from dataclasses import replace
+from types import MappingProxyType
 
 from platforms.profile import Fidelity, LedgerEntry, Source
 from platforms.windows_phone_8_1 import WINDOWS_PHONE_8_1
@@ -36,5 +37,14 @@ WINDOWS_PHONE_8 = replace(
             "DeviceLock CSP (Windows Phone 8.1)",
             assumption="Windows Phone 8 has the bounds of Windows Phone 8.1",
         ),
+    ),
+    sources=MappingProxyType(
+        {
+            **WINDOWS_PHONE_8_1.sources,
+            "native": Source(
+                "RemoteLock CSP and DeviceLock CSP",
+                assumption="Windows Phone 8 answers as 8.1 does",
+            ),
+        }
     ),
 )

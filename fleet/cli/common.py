@@ -60,7 +60,7 @@ BrokerOption = Annotated[
     ),
 ]
 RootOption = Annotated[
-    str | None, typer.Option("--root", help="The fleet's topic root, [default: passfleet/v1].")
+    str | None, typer.Option("--root", help="The fleet's topic root, default: passfleet/v1.")
 ]
 
 

@@ -20,7 +20,7 @@ __all__ = ["register"]
 _FLEET_FILE = Path("fleet.toml")
 
 _FleetArgument = Annotated[
-    Path | None, typer.Argument(metavar="[FLEET]", help="The fleet file, [default: fleet.toml].")
+    Path | None, typer.Argument(metavar="[FLEET]", help="The fleet file, default: fleet.toml.")
 ]
 _DevicesOption = Annotated[
     int | None, typer.Option("--devices", min=1, help="How many devices, spread over the groups.")
@@ -57,6 +57,10 @@ def up(
     log_level: Annotated[
         str, typer.Option("--log-level", help="debug, info, warning or error.")
     ] = "warning",
+    metrics: Annotated[
+        int | None,
+        typer.Option("--metrics", min=0, max=65535, help="Serve Prometheus metrics on this port."),
+    ] = None,
     as_json: JsonOption = False,  # noqa: FBT002
 ) -> None:
     """Run a fleet until Ctrl-C."""
@@ -72,7 +76,9 @@ def up(
         return
     from fleet import up as running  # noqa: PLC0415
 
-    options = running.UpOptions(broker=broker, duration=limit, as_json=as_json)
+    options = running.UpOptions(
+        broker=broker, duration=limit, as_json=as_json, log_level=log_level, metrics=metrics
+    )
     try:
         run_async(running.run(config, options, out, err))
     except running.Interrupted:
@@ -118,7 +124,7 @@ def down(as_json: JsonOption = False) -> None:  # noqa: FBT002
 
 def init(
     path: Annotated[
-        Path, typer.Argument(metavar="[FLEET]", help="Where to write it, [default: fleet.toml].")
+        Path, typer.Argument(metavar="[FLEET]", help="Where to write it, default: fleet.toml.")
     ] = _FLEET_FILE,
     force: Annotated[  # noqa: FBT002
         bool, typer.Option("--force", help="Overwrite what is there.")

@@ -1,0 +1,151 @@
+"""A worker process: hosts its slice of the fleet, as its supervisor tells it.
+
+It is given a `Job` on stdin, then lines of orders; it answers with JSON lines on stdout. When its
+stdin ends, the supervisor has died: it leaves the broker without a word, so that the Wills tell.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import pickle
+import signal
+import struct
+import sys
+from dataclasses import dataclass
+from typing import Any, Final
+
+from agent.store import StateFile
+from broker.address import BrokerAddress
+from broker.connections import Pace
+from broker.contract import Topics
+from broker.errors import PassfleetError
+from fleet.config import FleetConfig
+from fleet.crew import LoopLag, by_platform, clock_of
+from fleet.figures import Figures
+from fleet.host import Host
+from fleet.logs import set_up_logging
+
+__all__ = ["Job", "main"]
+
+_REPORT_EVERY: Final = 0.5
+_HEADER: Final = struct.Struct("!I")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What a worker is to do: slice `index` of `workers`. `since` is when the fleet's clock began.
+
+    `reached` is where virtual time stands, None at the start. `pace` is this worker's share of the
+    fleet's rate of connections.
+    """
+
+    config: FleetConfig
+    address: BrokerAddress
+    index: int
+    workers: int
+    fresh: bool
+    since: float
+    reached: int | None
+    log_level: str
+    pace: Pace
+
+    def packed(self) -> bytes:
+        """The job as it goes to the worker's stdin."""
+        body = pickle.dumps(self)
+        return _HEADER.pack(len(body)) + body
+
+
+def main() -> None:
+    """Run a worker until it is told to stop."""
+    # Ctrl-C reaches the whole terminal group; the supervisor decides what it means.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    stdin = sys.stdin.buffer
+    (size,) = _HEADER.unpack(stdin.read(_HEADER.size))
+    job: Job = pickle.loads(stdin.read(size))  # noqa: S301  # from our own supervisor, over a pipe
+    set_up_logging(job.log_level)
+    asyncio.run(_Worker(job).run())
+
+
+def _say(**message: Any) -> None:
+    sys.stdout.write(json.dumps(message, separators=(",", ":")) + "\n")
+    sys.stdout.flush()
+
+
+class _Worker:
+    def __init__(self, job: Job) -> None:
+        config = job.config
+        specs = config.devices()[job.index :: job.workers]
+        part = (job.index, job.workers)
+        self.job = job
+        self.figures = Figures()
+        self.host = Host(
+            specs,
+            Topics(config.root),
+            seed=config.seed,
+            clock=clock_of(config, job.since, job.reached),
+            store=StateFile(config.state, config.seed, part=part) if config.state else None,
+            heard=self.figures.heard,
+            pace=job.pace,
+            moved=lambda to: _say(moved=to),
+        )
+
+    async def run(self) -> None:
+        """Start, report, obey."""
+        orders = await _orders()
+        lag = LoopLag()
+        try:
+            await self.host.start(
+                self.job.address, fresh=self.job.fresh, progress=lambda n: _say(up=n)
+            )
+        except PassfleetError as error:
+            _say(error=str(error), hint=error.hint, code=error.exit_code)
+            await self.host.abandon()
+            return
+        _say(ready=True)
+        while True:
+            try:
+                line = await asyncio.wait_for(orders.readline(), _REPORT_EVERY)
+            except TimeoutError:
+                self._report(lag)
+                continue
+            order = line.decode().strip()
+            if order == "now":
+                self.host.publish_now()
+                continue
+            lag.close()
+            self._report(lag)
+            if order.startswith("stop"):
+                await self.host.stop(forget=order == "stop forget", progress=_say_gone)
+            else:
+                await self.host.abandon()
+            return
+
+    def _report(self, lag: LoopLag) -> None:
+        counts = by_platform(self.host.devices.values())
+        _say(
+            figures=self.figures.snapshot(),
+            counts=counts,
+            reconnects=self.host.pool.reconnects,
+            lag=lag.take(),
+        )
+
+
+def _say_gone(gone: int) -> None:
+    if gone % 100 == 0:
+        _say(gone=gone)
+
+
+async def _orders() -> asyncio.StreamReader:
+    """The supervisor's orders. At the end of the pipe, an empty line: abandon."""
+    reader = asyncio.StreamReader()
+    loop = asyncio.get_running_loop()
+    pipe = os.fdopen(sys.stdin.fileno(), "rb", buffering=0, closefd=False)
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), pipe)
+    return reader
+
+
+if __name__ == "__main__":
+    main()
