@@ -1,9 +1,10 @@
-"""paho's client, reading what has come at once.
+"""paho's client, reading what has come at once, and sending so.
 
 paho asks the system for a packet's first byte, then for each byte of its length, then for the rest,
 and makes reason codes and properties of MQTT 5 for every acknowledgement of MQTT 3.1.1. A device
 that answers a command with three messages reads four packets for it: this was a quarter of the
-command's CPU time. Here one read takes all that has come, and paho gets whole packets.
+command's CPU time. Here one read takes all that has come, and paho gets whole packets; one write
+sends all that is queued.
 
 It stands on a few names inside paho, which `tests/test_batch_client.py` holds against the installed
 release; all that is said on the wire is still said by paho.
@@ -12,6 +13,7 @@ release; all that is said on the wire is still said by paho.
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Any, Final
 
 import paho.mqtt.client as paho
@@ -23,6 +25,8 @@ from paho.mqtt.reasoncodes import ReasonCode
 __all__ = ["BatchClient"]
 
 _READ: Final = 8192
+_KIND: Final = 0xF0
+_PUBLISH: Final = 0x30
 _PUBACK: Final = 0x40
 _MID_BYTES: Final = 2
 _MORE: Final = 0x80
@@ -72,6 +76,17 @@ class BatchClient(paho.Client):
             self._unread = data[at:]
         return MQTTErrorCode.MQTT_ERR_SUCCESS
 
+    def loop_write(self) -> MQTTErrorCode:
+        """Send what is queued, all at once where paho has nothing to do between two packets."""
+        queued = self._out_packet
+        if len(queued) > 1 and queued[0]["pos"] == 0 and all(map(_nothing_follows, queued)):
+            data = b"".join([each["packet"] for each in queued])
+            joined = queued[0]
+            joined["packet"], joined["to_process"] = data, len(data)
+            queued.clear()
+            queued.append(joined)
+        return super().loop_write()
+
     def _take(self, first: int, body: bytes) -> MQTTErrorCode:
         """Handle one packet."""
         if first == _PUBACK and len(body) == _MID_BYTES:
@@ -84,6 +99,12 @@ class BatchClient(paho.Client):
         self._in_packet["remaining_length"] = len(body)
         self._in_packet["packet"] = bytearray(body)
         return self._packet_handle()
+
+
+def _nothing_follows(queued: Mapping[str, Any]) -> bool:
+    """Whether a queued packet is only to be sent: a PUBACK, or a PUBLISH that will be answered."""
+    kind = queued["command"] & _KIND
+    return bool(kind == _PUBACK or (kind == _PUBLISH and queued["qos"] > 0))
 
 
 def _span(data: bytes, at: int) -> tuple[int, int] | None:

@@ -56,7 +56,7 @@ def read(client: paho.Client, broker: socket.socket, pieces: list[bytes]) -> Non
     """Let the pieces arrive one after the other."""
     for piece in pieces:
         broker.sendall(piece)
-        sock = client.socket()
+        sock: Any = client.socket()
         if sock is None:
             return
         sock.setblocking(True)
@@ -132,3 +132,24 @@ def test_a_callback_that_raises_costs_no_later_packet() -> None:
         client.on_message = kept
         read(client, broker, [SHORT_MESSAGE[4:]])
         assert heard[-1] == "hi"
+
+
+def test_what_is_queued_goes_in_its_order_and_whole() -> None:
+    sent = []
+    for kind in (paho.Client, BatchClient):
+        with connected(kind) as (client, broker, _):
+            read(client, broker, [CONNACK])
+            for number in range(5):
+                client.publish("a/b", bytes([number]) * 100_000, qos=1, retain=number == 2)
+                client.ack(number + 1, 1)
+            client.disconnect()
+            stream = b""
+            broker.settimeout(5)
+            while client.socket() is not None:
+                client.loop_write()
+                stream += broker.recv(1_000_000)
+            while more := broker.recv(1_000_000):
+                stream += more
+            assert stream.endswith(b"\xe0\x00")
+            sent.append(stream)
+    assert sent[0] == sent[1]
