@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Final
 
 __all__ = ["format_instant", "instant_of", "parse_instant"]
@@ -27,5 +28,11 @@ def parse_instant(text: str) -> int:
 def format_instant(instant: int) -> str:
     """Whole seconds, or three decimals where there is a fraction: `2015-12-10T20:19:07Z`."""
     seconds, millis = divmod(instant, 1000)
-    text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+    text = _second(seconds)
     return f"{text}.{millis:03}Z" if millis else f"{text}Z"
+
+
+# A fleet says the same second thousands of times.
+@lru_cache(maxsize=256)
+def _second(seconds: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
