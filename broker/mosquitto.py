@@ -27,8 +27,6 @@ __all__ = ["find_mosquitto", "mosquitto_broker"]
 
 _NAME = "Mosquitto"
 _HOST = "127.0.0.1"
-# Packages put it where PATH does not lead everybody.
-_FOLDERS = ("/usr/sbin", "/usr/local/sbin", "/usr/local/bin", "/opt/homebrew/sbin")
 # Seconds for each start, and how many: between choosing a free port and Mosquitto's taking it,
 # another program may.
 _START_LIMIT = 10.0
@@ -41,8 +39,10 @@ _RUNNING = " running"  # what Mosquitto 2 logs once it listens
 
 def find_mosquitto() -> Path:
     """Return the path of the mosquitto program; raises BrokerError if there is none."""
-    path = os.pathsep.join((os.environ.get("PATH", os.defpath), *_FOLDERS))
-    found = shutil.which("mosquitto", path=path)
+    folders = [folder for folder in os.environ.get("PATH", os.defpath).split(os.pathsep) if folder]
+    # Packages put it into the sbin beside a bin, where PATH does not lead everybody.
+    beside = [str(Path(f).with_name("sbin")) for f in folders if Path(f).name == "bin"]
+    found = shutil.which("mosquitto", path=os.pathsep.join([*folders, *beside]))
     if found is None:
         raise BrokerError(
             "Mosquitto is not installed",

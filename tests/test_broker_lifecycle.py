@@ -183,12 +183,21 @@ async def test_mqtt_5_is_refused_with_a_word() -> None:
 
 
 def test_a_missing_mosquitto_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mosquitto, "_FOLDERS", ())
     monkeypatch.setenv("PATH", "")
     with pytest.raises(BrokerError) as caught:
         mosquitto.find_mosquitto()
     assert "apt-get install mosquitto" in str(caught.value.hint)
     assert "brew install mosquitto" in str(caught.value.hint)
+
+
+def test_mosquitto_is_found_in_the_sbin_beside_a_bin_of_the_path(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    program = tmp_path / "sbin" / "mosquitto"
+    program.parent.mkdir()
+    program.touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    assert mosquitto.find_mosquitto() == program
 
 
 async def test_mosquitto_tries_again_when_its_port_was_snatched(
