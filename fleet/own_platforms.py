@@ -65,10 +65,12 @@ class Platforms:
     def _under(self, platform: str, table: ConformanceTable) -> PlatformProfile:
         profile = _profile(platform, self.own, [])
         ruled = under(profile, table, self.like(platform))
-        said = _supports_said(platform, self.own)
-        reset = profile.reset if "reset" in said else ruled.reset
-        lock = profile.lock if "lock" in said else ruled.lock
-        return replace(profile, reset=reset, lock=lock)
+        said = set(_supports_said(platform, self.own))
+        if "reset" in said:
+            ruled = replace(ruled, reset=profile.reset)
+        if "lock" in said:
+            ruled = replace(ruled, lock=profile.lock, native=profile.native)
+        return ruled
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the profiles, which are made again."""

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Final
 
-from platforms.profile import Action, Limit, PlatformProfile, ResetOutcome
+from platforms.profile import Action, Limit, NativeCase, PlatformProfile, ResetOutcome
 from platforms.rows import LOCK, RESET, ConformanceTable, Row, Support
 from platforms.tables_intune import INTUNE_2015_12, INTUNE_2016_07
 from platforms.tables_later import AZURE_2018_02, HYBRID_2017_10
@@ -39,6 +39,8 @@ CONFORMANCE: Final[Mapping[str, ConformanceTable]] = MappingProxyType(
 
 DEFAULT_CONFORMANCE: Final = INTUNE_2015_12.name
 """What is in force where nothing is said."""
+
+_WITHOUT_PASSCODE: Final = (Action.REMOTE_LOCK, NativeCase.NO_PASSCODE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,4 +125,6 @@ def _lock_under(profile: PlatformProfile, row: Row) -> PlatformProfile:
         rule="Locks. Without a passcode the command is refused: passcodeNotSet.",
         source=row.source,
     )
-    return replace(profile, lock=narrowed)
+    # The protocol, which would lock all the same, is not asked.
+    native = {key: answer for key, answer in profile.native.items() if key != _WITHOUT_PASSCODE}
+    return replace(profile, lock=narrowed, native=MappingProxyType(native))
