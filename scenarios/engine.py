@@ -1,0 +1,416 @@
+"""Plays one scenario: steps, over a real broker, in the scenario's own time.
+
+Between two steps everything in flight settles, which never moves the clock. Time moves in `wait`
+and `within`, to the next instant at which anything can happen: a timer of a device, or a change
+that an actor knows of. On a real clock the same waits are waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from agent.clock import VirtualClock
+from agent.draws import DeviceDraws
+from scenarios.actor import (
+    Actor,
+    DeliverMessage,
+    Heard,
+    Organization,
+    Press,
+    Request,
+    SendCommand,
+    SimulateDevice,
+    StepRefusedError,
+    Subject,
+    World,
+)
+from scenarios.actors import ACTORS
+from scenarios.happenings import of_message, of_screen
+from scenarios.language import RawCommand
+from scenarios.matching import is_so, says
+from scenarios.outcome import (
+    Failure,
+    Happening,
+    Lane,
+    ScenarioOutcome,
+    Status,
+    StepOutcome,
+    WireMessage,
+)
+from scenarios.redact import hide
+from scenarios.scenario import Act, Expect, Scenario, Step, Wait
+from scenarios.stage import Message, Stage
+from scenarios.steps import payload_of
+
+__all__ = ["Performance"]
+
+_LAST_MESSAGES: Final = 5
+_SECRET: Final = frozenset({"newPasscode"})
+_HEARD: Final = frozenset({"state", "presence", "notifications", "escrow", "results", "messages"})
+_ON_THE_DEVICE: Final = frozenset({"user", "device", "network"})
+"""Actors whose steps belong into the device's lane."""
+_ROUNDS: Final = 1_000
+"""Actors that answer one another for ever are a defect, not a scenario."""
+
+
+class _FailedError(Exception):
+    """A step failed."""
+
+    def __init__(self, expected: str, seen: str) -> None:
+        super().__init__(expected)
+        self.expected = expected
+        self.seen = seen
+
+
+@dataclass(slots=True)
+class _Pressed:
+    """A press under way, until its answer has come."""
+
+    press: Press
+    answer: Mapping[str, Any] | None = None
+
+
+class Performance:
+    """One scenario, once."""
+
+    def __init__(self, scenario: Scenario, stage: Stage, seed: int) -> None:
+        self._scenario = scenario
+        self._stage = stage
+        self._draws = DeviceDraws(seed, "+play")
+        self._drawn = 0
+        self._world = _world(scenario, seed)
+        self._actors: dict[str, Actor] = {kind.name: kind(self._world) for kind in ACTORS}
+        self._world.actors.update(self._actors)
+        self._marks: dict[str, tuple[str, str]] = {}
+        self._pressed: dict[str, _Pressed] = {}
+        self._screens: dict[str, Mapping[str, object]] = {}
+        self._step = 0
+        self._happenings: list[Happening] = []
+        self._wire: list[WireMessage] = []
+
+    @property
+    def _now(self) -> int:
+        return self._stage.clock.now()
+
+    async def play(self, on_step: Callable[[StepOutcome], None] | None = None) -> ScenarioOutcome:
+        """Play it to its end, or to the first step that fails.
+
+        Raises BrokerError where the broker does not do its part.
+        """
+        started, began = time.perf_counter(), self._now
+        await self._stage.open()
+        await self._settle()
+        steps: list[StepOutcome] = []
+        failed = False
+        for step in self._scenario.steps:
+            outcome = _skipped(step, self._now) if failed else await self._take(step)
+            failed = failed or outcome.status is Status.FAILED
+            steps.append(outcome)
+            if on_step is not None:
+                on_step(outcome)
+        scenario = self._scenario
+        return ScenarioOutcome(
+            name=scenario.name,
+            path=scenario.path,
+            line=scenario.line,
+            source=scenario.source,
+            status=Status.FAILED if failed else Status.PASSED,
+            steps=tuple(steps),
+            began=began,
+            ended=self._now,
+            seconds=time.perf_counter() - started,
+            devices=tuple(
+                (cast.name, cast.setup.profile.title, cast.setup.management.value)
+                for cast in scenario.devices
+            ),
+            happenings=tuple(self._happenings),
+            wire=tuple(self._wire),
+        )
+
+    # -- steps ---------------------------------------------------------------------------------
+
+    async def _take(self, step: Step) -> StepOutcome:
+        started, began, self._step = time.perf_counter(), self._now, step.number
+        failure = None
+        try:
+            await self._do(step)
+        except (StepRefusedError, _FailedError) as error:
+            failure = Failure(
+                path=self._scenario.path,
+                line=step.line,
+                column=step.column,
+                expected=error.expected,
+                seen=error.seen,
+                messages=self._last_messages(step.device),
+            )
+        return StepOutcome(
+            number=step.number,
+            name=step.name,
+            text=step.text,
+            line=step.line,
+            status=Status.FAILED if failure else Status.PASSED,
+            began=began,
+            ended=self._now,
+            seconds=time.perf_counter() - started,
+            failure=failure,
+        )
+
+    async def _do(self, step: Step) -> None:
+        match step.does:
+            case Act(actor, verb, arguments):
+                lane = Lane.DEVICE if actor in _ON_THE_DEVICE else Lane.PORTAL
+                self._note_step(step, lane, actor)
+                self._carry_out(self._actors[actor].do(verb, arguments, self._now), actor)
+                self._look_at_screens()
+                await self._settle()
+                self._judge_presses()
+            case Expect() as expect:
+                await self._judge(expect)
+            case Wait(length):
+                await self._move(self._now + length, lambda: False)
+            case RawCommand() as command:
+                self._send_raw(command)
+                await self._settle()
+
+    def _note_step(self, step: Step, lane: Lane, actor: str) -> None:
+        self._happenings.append(
+            Happening(
+                at=self._now,
+                lane=lane,
+                kind=step.name,
+                text=step.text,
+                step=step.number,
+                actor=actor,
+                device=step.device,
+            )
+        )
+
+    def _last_messages(self, device: str | None) -> tuple[Happening, ...]:
+        said = [
+            each
+            for each in self._happenings
+            if each.actor is None and (device is None or each.device == device)
+        ]
+        return tuple(said[-_LAST_MESSAGES:])
+
+    # -- expectations --------------------------------------------------------------------------
+
+    async def _judge(self, expect: Expect) -> None:
+        actor = self._actors[expect.actor]
+
+        def seen() -> Mapping[str, object]:
+            return actor.look(expect.asked, self._now)
+
+        def satisfied() -> bool:
+            found = seen()
+            return all(is_so(wanted, found.get(key)) for key, wanted in expect.wanted.items())
+
+        if expect.within is None:
+            await self._settle()
+            good = satisfied()
+        else:
+            good = await self._move(self._now + expect.within, satisfied)
+        if not good:
+            found = {key: seen().get(key) for key in expect.wanted}
+            late = "" if expect.within is None else f", within {_length(expect.within)}"
+            raise _FailedError(_listed(expect.wanted) + late, _listed(found))
+
+    # -- time ----------------------------------------------------------------------------------
+
+    async def _move(self, to: int, until: Callable[[], bool]) -> bool:
+        """Let time pass until `to`, or until the first instant at which `until` is true."""
+        await self._settle()
+        while not (good := until()) and self._now < to:
+            if isinstance(self._stage.clock, VirtualClock):
+                await self._jump(self._stage.clock, to)
+            else:
+                await self._wait(to)
+        return good
+
+    async def _jump(self, clock: VirtualClock, to: int) -> None:
+        """Move virtual time to the next instant at which anything happens, `to` at the latest."""
+        timers = self._stage.timers
+        at = timers.next_at()
+        changes = [at, *(actor.next_change(clock.now()) for actor in self._actors.values())]
+        clock.move(min([to, *(each for each in changes if each is not None)]))
+        if timers.fire_due():
+            await self._settle()
+        self._look_at_screens()
+
+    async def _wait(self, to: int) -> None:
+        """Wait for something to be said, or for real time to reach the next change."""
+        changes = [actor.next_change(self._now) for actor in self._actors.values()]
+        until = min([to, *(each for each in changes if each is not None)])
+        self._stage.changed.clear()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._stage.changed.wait(), self._stage.clock.delay(until))
+        await self._settle()
+
+    async def _settle(self) -> None:
+        """Let everything arrive, and let the actors hear it, until nobody has more to do."""
+        for _ in range(_ROUNDS):
+            await self._stage.settle()
+            heard = self._stage.take()
+            if not heard:
+                return
+            asked = 0
+            for message in heard:
+                asked += self._hear(message)
+            self._look_at_screens()
+            if not asked:
+                return
+        raise _FailedError("actors that come to an end", "actors that answer one another for ever")
+
+    # -- hearing -------------------------------------------------------------------------------
+
+    def _hear(self, message: Message) -> int:
+        """Take a message in; returns how much the actors asked for because of it."""
+        now = self._now
+        self._wire.append(
+            WireMessage(
+                at=now, topic=message.topic, payload=message.payload, retained=message.retained
+            )
+        )
+        self._happenings.append(of_message(message, now, self._step))
+        document = message.document
+        if message.device is None or message.leaf not in _HEARD or not isinstance(document, dict):
+            return 0
+        pressed = self._pressed.get(str(document.get("inputId")))
+        if pressed is not None and message.leaf == "results":
+            pressed.answer = document
+        device = self._world.devices[message.device]
+        owner, mark = self._marks.get(str(document.get("commandId")), ("", None))
+        asked = 0
+        for name, actor in self._actors.items():
+            own = mark if name == owner and message.leaf == "results" else None
+            requests = actor.hear(Heard(device, message.leaf, document, own), now)
+            self._carry_out(requests, name)
+            asked += len(requests)
+        return asked
+
+    def _look_at_screens(self) -> None:
+        for name, actor in self._actors.items():
+            if name in _ON_THE_DEVICE or actor.expects is None or not actor.steps:
+                continue
+            before, after = self._screens.get(name, {}), dict(actor.view(self._now))
+            noted = of_screen(name, before, after, self._now, self._step)
+            self._screens[name] = after
+            if noted is not None:
+                self._happenings.append(noted)
+
+    # -- what is done in the world -------------------------------------------------------------
+
+    def _carry_out(self, requests: Sequence[Request], actor: str) -> None:
+        for request in requests:
+            match request:
+                case SendCommand():
+                    self._send(request, actor)
+                case Press():
+                    self._press(request)
+                case DeliverMessage(device, kind, sender, body):
+                    message = {"kind": kind, "from": sender, "body": body}
+                    self._publish(device, "messages", {"messageId": self._fresh("m"), **message})
+                case SimulateDevice(device, action):
+                    self._publish(device, "simulate", {"action": action})
+
+    def _send(self, request: SendCommand, actor: str) -> None:
+        command_id = self._fresh("c")
+        self._marks[command_id] = (actor, request.mark)
+        command: dict[str, Any] = {
+            "commandId": command_id,
+            "actionName": request.action,
+            "issuedBy": request.issued_by,
+        }
+        if request.policy is not None:
+            command["policy"] = dict(request.policy)
+        self._publish(request.device, "commands", command)
+
+    def _press(self, request: Press) -> None:
+        input_id = self._fresh("i")
+        self._pressed[input_id] = _Pressed(request)
+        press = {"inputId": input_id, "action": request.action, **request.values}
+        self._publish(request.device, "inputs", press)
+
+    def _judge_presses(self) -> None:
+        """See that every press was answered, and as it was to be."""
+        pressed, self._pressed = self._pressed, {}
+        for each in pressed.values():
+            if each.answer is None:
+                raise _FailedError("an answer of the device to the press", "none: it is offline")
+            state = str(each.answer["actionState"])
+            word = str(each.answer["errorCode"] or state)
+            if each.press.answer not in (None, state, word):
+                said = f"{word}: {each.answer['message']}"
+                raise _FailedError(f"the answer {each.press.answer} to {each.press.action}", said)
+
+    def _send_raw(self, command: RawCommand) -> None:
+        topics = self._stage.topics
+        if command.group is not None:
+            topic = topics.group(command.group)
+        else:
+            topic = topics.device(self._world.device(command.device).device_id, "commands")
+        if "payload" in command.model_fields_set:
+            raw = command.payload
+            document = raw.encode() if isinstance(raw, str) else _as_table(raw)
+        else:
+            document = payload_of(command, self._fresh("c"))
+        self._stage.send(topic, document, retained=command.retained)
+
+    def _publish(self, device: Subject, leaf: str, document: Mapping[str, Any]) -> None:
+        topic = self._stage.topics.device(device.device_id, leaf)
+        self._stage.send(topic, document, retained=False)
+
+    def _fresh(self, kind: str) -> str:
+        """An id that nobody has used, the same in every run of the seed."""
+        self._drawn += 1
+        bits = self._draws.bits("id", self._drawn)
+        return f"{kind}-{self._drawn}-{bits % 2**32:08x}"
+
+
+def _as_table(raw: Any) -> Any:
+    return b"" if raw is None else raw
+
+
+def _world(scenario: Scenario, seed: int) -> World:
+    devices = {
+        cast.name: Subject(
+            name=cast.name,
+            device_id=cast.name,
+            owner=cast.owner,
+            profile=cast.setup.profile,
+            management=cast.setup.management,
+        )
+        for cast in scenario.devices
+    }
+    accounts = {account.user: account for account in scenario.accounts}
+    organization: Organization = scenario.organization
+    return World(devices=devices, accounts=accounts, organization=organization, seed=seed)
+
+
+def _skipped(step: Step, now: int) -> StepOutcome:
+    return StepOutcome(
+        number=step.number,
+        name=step.name,
+        text=step.text,
+        line=step.line,
+        status=Status.SKIPPED,
+        began=now,
+        ended=now,
+    )
+
+
+def _listed(values: Mapping[str, object]) -> str:
+    hidden: Mapping[str, object] = hide(values, _SECRET)
+    return ", ".join(f"{key}: {says(value)}" for key, value in hidden.items())
+
+
+def _length(milliseconds: int) -> str:
+    for unit, size in (("h", 3_600_000), ("m", 60_000), ("s", 1_000)):
+        if milliseconds % size == 0:
+            return f"{milliseconds // size}{unit}"
+    return f"{milliseconds}ms"
