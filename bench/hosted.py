@@ -118,7 +118,7 @@ async def serve(kind: str, url: str, devices: int, platform: str) -> None:
     asked = asyncio.StreamReader()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(asked), sys.stdin)
     address = BrokerAddress.parse(url)
-    check_room(devices, address)
+    check_room(devices)
     setup = GroupSetup(name=GROUP, profile=PLATFORMS_BY_ID[platform])
     names = [f"d-{n:05}" for n in range(devices)]
     answers = sample_answers(setup)

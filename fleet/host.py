@@ -8,6 +8,7 @@ tells what a device remembers.
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import secrets
 import time
@@ -40,6 +41,10 @@ _SETTLE_WITHIN: Final = 10.0
 _BACK_WITHIN: Final = 1.0
 """Seconds a broker that has just been lost is given to come back before a fleet leaves it."""
 _CLOSING_AT_ONCE: Final = 200
+_LARGE: Final = 200
+"""Devices from which on looking for garbage among them takes time that is felt."""
+_YOUNG: Final = 10_000
+"""Objects made before a large fleet looks for garbage among them; Python's own is 700."""
 
 
 class Host:
@@ -78,6 +83,7 @@ class Host:
         self._moves: asyncio.Queue[int] = asyncio.Queue()
         self._mover: asyncio.Task[None] | None = None
         self._joined: list[Device] = []
+        self._threshold = gc.get_threshold()
         shared = Shared(topics=topics, clock=clock, timers=self.timers, store=store, heard=heard)
         now = clock.now()
         for spec in specs:
@@ -125,6 +131,11 @@ class Host:
             device.start(self._store.unsent(device_id) if self._store else ())
         await self.pool.ready(connections, progress)
         await self.pool.drained(_SETTLE_WITHIN)
+        if len(self.devices) >= _LARGE:
+            # What a fleet is made of lives as long as it does: never look there for garbage again.
+            gc.collect()
+            gc.freeze()
+            gc.set_threshold(_YOUNG)
         self._start_clock()
         for spec in self._specs:
             if spec.offline:
@@ -185,18 +196,21 @@ class Host:
         await asyncio.gather(*(leave(device) for device in self._joined))
         last = [Outgoing(self._topics.clock_now, b"", retain=True)] if self._tells_time else []
         await self._control.close(last=last if forget else [])
-        await self.pool.close()
-        if self._store:
-            self._store.close()
+        await self._let_go()
 
     async def abandon(self) -> None:
         """End without a word to the broker, which ends as well."""
         if self._mover is not None:
             self._mover.cancel()
         self.timers.close()
+        await self._let_go()
+
+    async def _let_go(self) -> None:
         await self.pool.close()
         if self._store:
             self._store.close()
+        gc.unfreeze()
+        gc.set_threshold(*self._threshold)
 
     # -- the host's own connection (broker.connection.Listener) --------------------------------
 
