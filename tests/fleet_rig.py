@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from itertools import count
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import pytest
 from broker_help import free_port, listens, need, until
@@ -30,8 +31,15 @@ from fleet.host import Host
 both = pytest.mark.parametrize("server", [EMBEDDED, MOSQUITTO], indirect=True)
 _ATTEMPTS = 5
 _roots = count(1)
-# What makes rich or typer take a pipe for a terminal, or passfleet a broker for its own.
-_NOT_OURS = {"FORCE_COLOR", "PY_COLORS", "GITHUB_ACTIONS", "TTY_COMPATIBLE", "PASSFLEET_BROKER"}
+# What makes rich or typer take a pipe for a terminal or narrow, or passfleet a broker for its own.
+_NOT_OURS = {
+    "COLUMNS",
+    "FORCE_COLOR",
+    "GITHUB_ACTIONS",
+    "PASSFLEET_BROKER",
+    "PY_COLORS",
+    "TTY_COMPATIBLE",
+}
 
 
 class Server:
@@ -146,6 +154,7 @@ class Process:
         folder: Path,
         *arguments: str,
         before: Callable[[], None] | None = None,
+        terminal: int | None = None,
         **environment: str,
     ) -> None:
         number = next(_roots)
@@ -158,8 +167,8 @@ class Process:
             cwd=folder,
             env={**inherited, "PYTHONUNBUFFERED": "1", **environment},
             stdin=subprocess.DEVNULL,
-            stdout=files[0],
-            stderr=files[1],
+            stdout=files[0] if terminal is None else terminal,
+            stderr=files[1] if terminal is None else terminal,
             preexec_fn=before,  # noqa: PLW1509  # the child lowers its own limits
         )
         for file in files:
@@ -193,12 +202,15 @@ class Process:
         return await self.ended(limit)
 
 
+Start = Callable[..., Process]
+
+
 @contextlib.contextmanager
-def processes(folder: Path) -> Iterator[Callable[..., Process]]:
+def processes(folder: Path) -> Iterator[Start]:
     """What starts processes in a folder, and kills at the end those that are left."""
     started: list[Process] = []
 
-    def start(*arguments: str, **more: str) -> Process:
+    def start(*arguments: str, **more: Any) -> Process:
         started.append(Process(folder, *arguments, **more))
         return started[-1]
 
@@ -209,3 +221,14 @@ def processes(folder: Path) -> Iterator[Callable[..., Process]]:
             if process.popen.poll() is None:
                 process.popen.kill()
             process.popen.wait()
+
+
+def write_fleet(folder: Path, text: str, url: str = EMBEDDED) -> None:
+    """Write a fleet file for a broker."""
+    (folder / "fleet.toml").write_text(f'{text}\n[broker]\nurl = "{url}"\n')
+
+
+def up_json(folder: Path) -> dict[str, Any]:
+    """What a running fleet says of itself."""
+    found: dict[str, Any] = json.loads((folder / ".passfleet" / "up.json").read_text())
+    return found

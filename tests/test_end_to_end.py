@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +17,6 @@ DONE = "Passcode successfully reset"
 PHONES = ("windows_phone_8", "windows_phone_8_1", "windows_10_mobile")
 TABLETS = ("windows_rt", "windows_rt_8_1", "windows_8_1")
 ALIVE = "phones-001"
-
-
-@pytest.fixture
-async def server(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Server]:
-    async with running(request.param, tmp_path) as started:
-        yield started
 
 
 def of_platform(platform: str, **options: object) -> list[str]:

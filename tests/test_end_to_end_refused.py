@@ -4,23 +4,14 @@ from __future__ import annotations
 
 import json
 import random  # noqa: TID251  # payloads that nobody chose
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
-import pytest
 from broker_help import until
-from fleet_rig import Server, both, fleet_text, hosted, phones, running
+from fleet_rig import Server, both, fleet_text, hosted, phones
 from wire_operator import RESET, Seen, WireOperator
 
 DONE = "Passcode successfully reset"
 ALIVE = "phones-001"
-
-
-@pytest.fixture
-async def server(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Server]:
-    async with running(request.param, tmp_path) as started:
-        yield started
 
 
 # -- what is refused --------------------------------------------------------------------------

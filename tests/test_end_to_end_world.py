@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 from broker_help import until
-from fleet_rig import Server, both, fleet_text, hosted, phones, running
+from fleet_rig import Server, both, fleet_text, hosted, phones
 from wire_operator import LOCK, RESET, WireOperator, retained, session_present
 
 from broker.identity import client_id
 
 PHONE = "phones-001"
-
-
-@pytest.fixture
-async def server(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Server]:
-    async with running(request.param, tmp_path) as started:
-        yield started
 
 
 @both

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from broker_help import until
-from fleet_rig import Server, fleet_text, phones, processes, running
+from fleet_rig import Server, fleet_text, phones, processes, running, write_fleet
 from wire_operator import LOCK, RESET, WireOperator, not_active, retained, session_present
 
 from broker.identity import client_id
@@ -18,18 +17,6 @@ from broker.server import EMBEDDED, MOSQUITTO
 ROOT = "tests/exactly-once"
 PHONE = "phones-001"
 CANARY = "Canary4826Zq"
-
-
-@pytest.fixture
-async def mosquitto(tmp_path: Path) -> AsyncIterator[Server]:
-    async with running(MOSQUITTO, tmp_path) as started:
-        yield started
-
-
-def write_fleet(folder: Path, url: str, *groups: str, **fleet: object) -> None:
-    """A fleet file with a broker."""
-    text = fleet_text(f'[broker]\nurl = "{url}"', *groups, root=ROOT, **fleet)
-    (folder / "fleet.toml").write_text(text)
 
 
 def finals(operator: WireOperator, command_id: str, device: str) -> list[Any]:
@@ -44,7 +31,7 @@ async def test_a_kill_9_in_a_burst_of_resets_loses_and_repeats_nothing(
         phones(count=8, management='"hybrid"'),
         phones("windows_phone_8_1", "slow", count=2, reaction='"5ms..40ms"'),
     ]
-    write_fleet(tmp_path, mosquitto.url, *groups, state='"fleet.db"')
+    write_fleet(tmp_path, fleet_text(*groups, root=ROOT, state='"fleet.db"'), mosquitto.url)
     devices = [f"phones-{n:03}" for n in range(1, 9)] + ["slow-001", "slow-002"]
     rounds, each = 3, 12
     async with WireOperator.connected(mosquitto.port, ROOT) as operator:
@@ -117,7 +104,8 @@ def _no_passcode_on_disk(operator: WireOperator, folder: Path) -> None:
 async def test_results_that_the_broker_had_not_accepted_are_sent_after_a_restart(
     mosquitto: Server, tmp_path: Path
 ) -> None:
-    write_fleet(tmp_path, mosquitto.url, phones(), state='"fleet.db"')
+    text = fleet_text(phones(), root=ROOT, state='"fleet.db"')
+    write_fleet(tmp_path, text, mosquitto.url)
     async with WireOperator.connected(mosquitto.port, ROOT) as operator:
         with processes(tmp_path) as start:
             up = start("up")
@@ -145,7 +133,7 @@ async def test_results_that_the_broker_had_not_accepted_are_sent_after_a_restart
 async def test_sessions_and_states_go_on_from_the_file_on_a_broker_that_knows_nobody(
     server: str, tmp_path: Path
 ) -> None:
-    write_fleet(tmp_path, "mqtt://127.0.0.1:1", phones("ios"), state='"fleet.db"')
+    write_fleet(tmp_path, fleet_text(phones("ios"), root=ROOT, state='"fleet.db"'))
     first = None
     with processes(tmp_path) as start:
         for session in (1, 2, 3):
@@ -162,14 +150,11 @@ async def test_sessions_and_states_go_on_from_the_file_on_a_broker_that_knows_no
 
 
 async def test_no_passcode_stands_in_any_log_or_file(mosquitto: Server, tmp_path: Path) -> None:
-    temporary = phones("windows_10_mobile", "w10m", count=5)
-    write_fleet(
-        tmp_path,
-        mosquitto.url,
+    groups = [
         phones("ios", passcode=f'"{CANARY}"', policy="{ minLength = 6 }"),
-        temporary,
-        state='"fleet.db"',
-    )
+        phones("windows_10_mobile", "w10m", count=5),
+    ]
+    write_fleet(tmp_path, fleet_text(*groups, root=ROOT, state='"fleet.db"'), mosquitto.url)
     typed = "Other7319Xw"
     with processes(tmp_path) as start:
         up = start("up", "--log-level", "debug")
@@ -207,7 +192,7 @@ def _bytes_below(folder: Path) -> list[tuple[str, bytes]]:
 
 
 async def test_what_a_crash_leaves_is_removed_by_clean(mosquitto: Server, tmp_path: Path) -> None:
-    write_fleet(tmp_path, mosquitto.url, phones(count=20))
+    write_fleet(tmp_path, fleet_text(phones(count=20), root=ROOT), mosquitto.url)
     devices = [f"phones-{n:03}" for n in range(1, 21)]
     with processes(tmp_path) as start:
         up = start("up")
@@ -229,7 +214,8 @@ async def test_what_a_crash_leaves_is_removed_by_clean(mosquitto: Server, tmp_pa
 async def test_a_clean_stop_of_the_process_leaves_nothing(
     mosquitto: Server, tmp_path: Path
 ) -> None:
-    write_fleet(tmp_path, mosquitto.url, phones(count=20), phones("ios", "flaky", offline=0.9))
+    groups = [phones(count=20), phones("ios", "flaky", offline=0.9)]
+    write_fleet(tmp_path, fleet_text(*groups, root=ROOT), mosquitto.url)
     with processes(tmp_path) as start:
         for number, code in ((signal.SIGTERM, 0), (signal.SIGINT, 130)):
             up = start("up")

@@ -1,0 +1,32 @@
+"""Fixtures of the tests that run brokers and `passfleet` itself (see fleet_rig)."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from fleet_rig import Server, Start, processes, running
+
+from broker.server import MOSQUITTO
+
+
+@pytest.fixture
+async def server(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Server]:
+    """A broker of somebody else's, of the kind that `fleet_rig.both` asks for."""
+    async with running(request.param, tmp_path) as started:
+        yield started
+
+
+@pytest.fixture
+async def mosquitto(tmp_path: Path) -> AsyncIterator[Server]:
+    """A Mosquitto of somebody else's."""
+    async with running(MOSQUITTO, tmp_path) as started:
+        yield started
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """What starts `passfleet` in the test's folder."""
+    with processes(tmp_path) as starting:
+        yield starting

@@ -1,0 +1,188 @@
+"""What `passfleet` refuses as a process: each with its exit code, in words, without a traceback."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import resource
+import signal
+import socket
+import time
+from pathlib import Path
+
+from broker_help import free_port
+from fleet_rig import (
+    Server,
+    Start,
+    both,
+    fleet_text,
+    phones,
+    processes,
+    up_json,
+    write_fleet,
+)
+from wire_operator import WireOperator
+
+from broker.server import MOSQUITTO
+
+
+@both
+async def test_the_same_fleet_twice_on_one_broker_is_refused(
+    server: Server, tmp_path: Path, start: Start
+) -> None:
+    write_fleet(tmp_path, fleet_text(phones(count=3), root="twice"), server.url)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    write_fleet(elsewhere, fleet_text(phones(count=3), root="twice"), server.url)
+    first = start("up")
+    await first.ready()
+    with processes(elsewhere) as start_elsewhere:
+        here, there = start("up"), start_elsewhere("up")
+        for again in (here, there):
+            assert await again.ended() == 2
+            assert "phones-001 is online" in again.err
+            assert "and 2 more" in again.err
+            assert "passfleet down" in again.err
+            assert again.out == ""
+    async with WireOperator.connected(server.port, "twice") as operator:
+        done = await operator.do("phones-001")
+        assert done["actionState"] == "done"
+        assert operator.about("phones-001", "presence") == [{"status": "online", "session": 1}]
+    assert up_json(tmp_path)["pid"] == first.popen.pid
+
+
+async def test_a_fleet_that_waits_for_another_to_go_can_be_interrupted(
+    mosquitto: Server, tmp_path: Path, start: Start
+) -> None:
+    write_fleet(tmp_path, fleet_text(phones(), root="taken"), mosquitto.url)
+    first = start("up")
+    await first.ready()
+    (tmp_path / ".passfleet" / "up.json").unlink()
+    async with WireOperator.connected(mosquitto.port, "taken") as operator:
+        second = start("up")
+        await operator.heard(lambda s: "/hosts/" in s.topic)  # it is looking around
+        assert await second.signalled(signal.SIGINT) == 130
+        assert (await operator.do("phones-001"))["actionState"] == "done"
+
+
+async def test_a_broker_that_is_not_there_is_told_in_time(tmp_path: Path, start: Start) -> None:
+    port = free_port()
+    write_fleet(tmp_path, fleet_text(phones()), f"mqtt://127.0.0.1:{port}")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        deaf = silent.getsockname()[1]
+        began = time.monotonic()
+        runs = [
+            start("up"),
+            start("check"),
+            start("devices", "--broker", f"mqtt://127.0.0.1:{port}"),
+            start("up", "--broker", f"mqtt://127.0.0.1:{deaf}"),
+            start("up", "--broker", "mqtt://no-such-host.invalid:1883"),
+        ]
+        for run in runs:
+            assert await run.ended() == 3, run.popen.args
+            assert run.err.startswith("error: ")
+            assert run.out == ""
+        assert time.monotonic() - began < 15
+    assert "nothing listens at" in runs[0].err
+    assert "did not answer within" in runs[3].err
+    assert not (tmp_path / ".passfleet").exists()
+
+
+async def test_a_missing_mosquitto_is_told_with_how_to_get_it(tmp_path: Path, start: Start) -> None:
+    write_fleet(tmp_path, fleet_text(phones()), MOSQUITTO)
+    for run in (start("up", PATH=""), start("check", PATH=""), start("up", PATH=str(tmp_path))):
+        assert await run.ended() == 3
+        assert "error: Mosquitto is not installed" in run.err
+        assert "apt-get install mosquitto" in run.err
+        assert run.out == ""
+
+
+BAD_FILES: dict[str, tuple[str, str]] = {
+    "unknown key": (
+        '[[group]]\nname = "phones"\nplatform = "ios"\ncolour = "red"\n',
+        r"fleet\.toml:4: group\[?.*colour.*unknown key",
+    ),
+    "unknown platform": (
+        '[[group]]\nname = "phones"\n\nplatform = "iso"\n',
+        r"fleet\.toml:4: .*platform.*expected one of ios, android",
+    ),
+    "bad count": (
+        '[[group]]\nname = "phones"\nplatform = "ios"\ncount = 0\n',
+        r"fleet\.toml:4: .*count.*expected",
+    ),
+    "duplicate id": (
+        """[[group]]
+name = "a"
+platform = "ios"
+id = "x-{n}"
+[[group]]
+name = "b"
+platform = "ios"
+id = "x-{n}"
+""",
+        r"fleet\.toml:8: .*id.*x-1",
+    ),
+    "no TOML": ("[[group\n", r"fleet\.toml:1: "),
+    "no group": ("[fleet]\nseed = 7\n", r"fleet\.toml.*group"),
+}
+
+
+async def test_a_bad_fleet_file_is_refused_with_file_line_and_key(tmp_path: Path) -> None:
+    with contextlib.ExitStack() as stack:
+        runs = []
+        for number, (text, expected) in enumerate(BAD_FILES.values()):
+            folder = tmp_path / str(number)
+            folder.mkdir()
+            (folder / "fleet.toml").write_text(text)
+            start = stack.enter_context(processes(folder))
+            runs += [(start("up"), expected), (start("check"), expected)]
+        for run, expected in runs:
+            assert await run.ended() == 2
+            assert re.search(expected, run.err), run.err
+            assert run.out == ""
+
+
+async def test_wrong_usage_is_told_with_exit_2(tmp_path: Path, start: Start) -> None:
+    cases = {
+        ("up", "nowhere.toml"): "passfleet init",
+        ("up", "--devices", "5", "--platform", "iso"): "ios",
+        ("up", "--devices", "5", "--for", "soon"): "200us",
+        ("up", "--devices", "5", "--log-level", "loud"): "debug",
+        ("up", "--devices", "5", "--broker", "http://localhost"): "mqtt",
+        ("up", "--colour"): "--colour",
+        ("simulate", "explode", "--all"): "restart",
+        ("fly",): "fly",
+    }
+    runs = {arguments: start(*arguments) for arguments in cases}
+    for arguments, run in runs.items():
+        assert await run.ended() == 2, (arguments, run.err)
+        assert cases[arguments] in run.err
+        assert run.out == ""
+    assert not (tmp_path / ".passfleet").exists()
+
+
+async def test_too_many_devices_for_the_descriptors_are_refused_with_the_remedy(
+    start: Start,
+) -> None:
+    up = start("up", "--devices", "1000", before=_few_descriptors)
+    assert await up.ended() == 2
+    assert "1000 devices need" in up.err
+    assert "ulimit" in up.err
+    assert "--devices" in up.err
+    fewer = start("up", "--devices", "50", "--for", "100ms", before=_few_descriptors)
+    assert await fewer.ended() == 0
+
+
+def _few_descriptors() -> None:
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))
+
+
+async def test_a_low_soft_limit_is_raised(start: Start) -> None:
+    up = start("up", "--devices", "300", "--for", "100ms", before=_low_soft_limit)
+    assert await up.ended() == 0
+    assert up.out.startswith("ready devices=300 ")
+
+
+def _low_soft_limit() -> None:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (128, hard))
