@@ -92,7 +92,9 @@ def _bind(port: int | None) -> socket.socket:
 
 
 def _bound(port: int) -> socket.socket:
-    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    # Said to be TCP, and asyncio sends at once on what it accepts: else an answer of two packets
+    # waits 40 ms for the client's acknowledgement of the first.
+    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         if os.name == "posix":
             # A port whose last connections are still winding down is free. (On Windows the option
