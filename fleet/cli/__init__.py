@@ -29,9 +29,9 @@ app = typer.Typer(
 
 def _register() -> None:
     """Add the commands, room by room; each module stays light until its command runs."""
-    from fleet.cli import facts, operate, up  # noqa: PLC0415  # they import this package
+    from fleet.cli import facts, load, operate, up  # noqa: PLC0415  # they import this package
 
-    for module in (up, operate, facts):
+    for module in (up, operate, load, facts):
         module.register(app)
 
 

@@ -1,0 +1,180 @@
+"""`passfleet load`: its arguments and help. What it does stands in `fleet.load`."""
+
+# ruff: noqa: FBT002, PLC0415  # options have defaults, and imports their moment
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from broker.errors import UsageError
+from fleet.cli.common import JsonOption, RootOption, err, out, print_json, run_async
+
+if TYPE_CHECKING:
+    from fleet.load.options import LoadOptions
+    from fleet.load.result import Result
+
+__all__ = ["register"]
+
+_EXAMPLE: Final = (
+    "Example: passfleet load --devices 200 --rate 100 --duration 30s"
+    " --threshold 'reset.p99<500ms' 'lost==0'"
+)
+
+
+class Profile(StrEnum):
+    """What happens besides the commands."""
+
+    STEADY = "steady"
+    STORM = "storm"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the app."""
+    app.command("load", epilog=_EXAMPLE)(load)
+
+
+def load(
+    more_thresholds: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[THRESHOLD]...", show_default=False, help="More thresholds, as --threshold."
+        ),
+    ] = None,
+    devices: Annotated[
+        int | None,
+        typer.Option(help="How many devices; unsaid, 100, or all of a running fleet."),
+    ] = None,
+    rate: Annotated[
+        float, typer.Option(help="Commands a second that arrive, answered or not.")
+    ] = 50.0,
+    duration: Annotated[
+        str, typer.Option(metavar="DURATION", help="How long commands arrive: 30s, 5m.")
+    ] = "30s",
+    mix: Annotated[
+        str, typer.Option(metavar="MIX", help="Actions by their share: reset, lock, sync.")
+    ] = "reset=8,lock=2",
+    ramp: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DURATION", help="The first part of the duration, in which the rate grows."
+        ),
+    ] = None,
+    profile: Annotated[
+        Profile, typer.Option(help="storm: after a third of it everybody reconnects at once.")
+    ] = Profile.STEADY,
+    platform: Annotated[str | None, typer.Option(help="Only devices of this platform.")] = None,
+    seed: Annotated[int, typer.Option(help="Draws each command's action and device.")] = 7,
+    timeout: Annotated[
+        str, typer.Option(metavar="DURATION", help="An answer after that is none.")
+    ] = "10s",
+    threshold: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="CHECK",
+            show_default=False,
+            help="What must hold, else exit 1: 'reset.p99<500ms', 'lost==0'. May be repeated.",
+        ),
+    ] = None,
+    csv: Annotated[
+        Path | None, typer.Option(metavar="PATH", help="Write the run over time (ms) as CSV.")
+    ] = None,
+    html: Annotated[
+        Path | None, typer.Option(metavar="PATH", help="Write a page with charts, one file.")
+    ] = None,
+    broker: Annotated[
+        str | None,
+        typer.Option(
+            "--broker",
+            metavar="URL",
+            envvar="PASSFLEET_BROKER",
+            help="Where the fleet runs; embedded or mosquitto: start one there.",
+        ),
+    ] = None,
+    root: RootOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Load a fleet with commands at a fixed rate of arrival, and judge what comes of it.
+
+    Loads the fleet that runs from here, or on --broker URL. Where none runs,
+    or with --broker embedded or mosquitto, it starts one and stops it again.
+
+    Latency is counted from the instant a command was due, and is in
+    milliseconds in JSON, CSV and tables.
+
+    Exit codes: 1 where a threshold is missed, or anything failed, was lost or
+    is unknown; 2 wrong usage; 3 no broker; 130 interrupted.
+    """
+    from fleet.cli.targets import read_duration
+    from fleet.load.options import LoadOptions
+    from fleet.load.schedule import Mix
+
+    options = LoadOptions(
+        devices=devices,
+        rate=rate,
+        duration=read_duration(duration, "--duration"),
+        ramp=read_duration(ramp, "--ramp") if ramp else 0.0,
+        timeout=read_duration(timeout, "--timeout"),
+        mix=Mix.parse(mix),
+        seed=seed,
+        broker=broker,
+        root=root,
+        platform=platform,
+        thresholds=(*(threshold or ()), *(more_thresholds or ())),
+        storm=profile is Profile.STORM,
+    )
+    for path in (csv, html):
+        _check_writable(path)
+    _finish(options, csv, html, as_json=as_json)
+
+
+def _check_writable(path: Path | None) -> None:
+    """Refuse now what would fail once the load is over."""
+    if path is not None and (path.is_dir() or not path.resolve().parent.is_dir()):
+        raise UsageError(f"{path} cannot be written: its folder is not there, or it is one")
+
+
+def _finish(options: LoadOptions, csv: Path | None, html: Path | None, *, as_json: bool) -> None:
+    from fleet.load.live import shown_on
+    from fleet.load.run import run_load
+
+    def say(text: str) -> None:
+        err.print(text, markup=False)
+
+    result = run_async(run_load(options, say, shown_on(err)))
+    _write(result, csv, html)
+    if as_json:
+        print_json(result.document())
+    else:
+        _print(result)
+    if result.exit_code:
+        raise typer.Exit(result.exit_code)
+
+
+def _print(result: Result) -> None:
+    from rich.table import Table
+
+    from fleet.cli.tables import print_table
+    from fleet.load.text import summary
+
+    for part in summary(result):
+        if isinstance(part, Table):
+            print_table(part)
+        else:
+            out.print(part)
+
+
+def _write(result: Result, csv: Path | None, html: Path | None) -> None:
+    from fleet.load.page import render_page
+    from fleet.load.table_file import render_csv
+
+    for path, render in ((csv, render_csv), (html, render_page)):
+        if path is None:
+            continue
+        try:
+            path.write_text(render(result), encoding="utf-8")
+        except OSError as error:
+            # The figures are still printed: a load is not thrown away for its file.
+            err.print(f"{path} cannot be written: {error.strerror}", style="red", markup=False)

@@ -1,0 +1,88 @@
+"""How a load goes, on stderr: a live table on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Final
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from fleet.load.generator import Generator
+from fleet.load.ledger import Column
+from fleet.load.measures import Measures
+from fleet.load.run import Show
+from fleet.load.schedule import Schedule
+
+__all__ = ["shown_on"]
+
+_REFRESH: Final = 0.25
+_LINES_EVERY: Final = 5.0
+_RATE_OVER: Final = 8
+"""Refreshes over which the rate reached is taken."""
+
+
+def shown_on(console: Console) -> Show:
+    """What shows a load on this console."""
+
+    async def show(generator: Generator, measures: Measures, schedule: Schedule) -> None:
+        view = _View(generator, measures, schedule)
+        if not console.is_terminal:
+            while True:
+                await asyncio.sleep(_LINES_EVERY)
+                console.print(view.line(), markup=False)
+        with Live(console=console, auto_refresh=False, transient=True) as live:
+            while True:
+                live.update(view.table(), refresh=True)
+                await asyncio.sleep(_REFRESH)
+
+    return show
+
+
+class _View:
+    """The figures of the moment."""
+
+    def __init__(self, generator: Generator, measures: Measures, schedule: Schedule) -> None:
+        self._generator = generator
+        self._measures = measures
+        self._schedule = schedule
+        self._marks: deque[tuple[float, int]] = deque([(0.0, 0)], maxlen=_RATE_OVER)
+
+    def figures(self) -> dict[str, str]:
+        """What is shown, by its name."""
+        ledger, now = self._generator.ledger, max(self._generator.now(), 1e-9)
+        answered = ledger.answered
+        since, before = self._marks[0]
+        self._marks.append((now, answered))
+        reached = (answered - before) / (now - since) if now > since else 0.0
+        # The rate asked of this moment: half a second's worth of the schedule, as it ramps.
+        asked = (self._schedule.due_by(now) - self._schedule.due_by(now - 0.5)) / min(now, 0.5)
+        latency = self._measures.of().latency.milliseconds()
+        figures = {
+            "time": f"{min(now, self._schedule.duration):.0f}/{self._schedule.duration:.0f} s",
+            "asked": f"{asked:.0f}/s",
+            "reached": f"{reached:.0f}/s",
+            "in flight": str(ledger.in_flight),
+            "p50": _ms(latency["p50"]),
+            "p99": _ms(latency["p99"]),
+        }
+        return figures | {column.value: str(ledger.count(column)) for column in Column}
+
+    def line(self) -> str:
+        """All of it on one line."""
+        return "  ".join(f"{n.replace(' ', '-')}={v}" for n, v in self.figures().items())
+
+    def table(self) -> Table:
+        """All of it under headings."""
+        table = Table()
+        figures = self.figures()
+        for name in figures:
+            table.add_column(name, justify="right")
+        table.add_row(*figures.values())
+        return table
+
+
+def _ms(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f}ms"

@@ -1,0 +1,165 @@
+"""What a load measures: histograms of times, and the run cut into slices.
+
+A command's latency runs from the instant it was due, not from when it was sent: while a broker or
+this process stalls, commands pile up, and the time that each has waited is part of what its user
+sees. (Measured from the sending, a stall of ten seconds would show as one slow command; that is
+known as coordinated omission.) Its service time, from sending to answer, stands beside it.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Final
+
+from hdrh.histogram import HdrHistogram  # type: ignore[import-untyped]  # has no types
+
+__all__ = ["PERCENTILES", "STATS", "Latencies", "Measures", "Slice", "Times"]
+
+PERCENTILES: Final = MappingProxyType(
+    {"p50": 50.0, "p90": 90.0, "p95": 95.0, "p99": 99.0, "p999": 99.9}
+)
+STATS: Final = (*PERCENTILES, "max", "mean")
+"""What is told of a histogram."""
+
+_HOUR: Final = 3_600_000_000
+_DIGITS: Final = 3
+_WIDTHS: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0)
+_SLICES: Final = 120
+_CURVE_TICKS: Final = 5
+"""Points of the percentile curve for each halving of what is left to 100 %."""
+
+
+class Times:
+    """A histogram of times, in whole microseconds to three digits, up to an hour."""
+
+    __slots__ = ("_histogram",)
+
+    def __init__(self) -> None:
+        self._histogram = HdrHistogram(1, _HOUR, _DIGITS)
+
+    def record(self, seconds: float) -> None:
+        """Count one time."""
+        self._histogram.record_value(min(max(1, round(seconds * 1e6)), _HOUR))
+
+    def merge(self, other: Times) -> None:
+        """Count what another histogram has counted."""
+        self._histogram.add(other._histogram)
+
+    @property
+    def count(self) -> int:
+        """How many were recorded."""
+        return int(self._histogram.get_total_count())
+
+    def stat(self, name: str) -> float | None:
+        """One of STATS, in seconds; None where nothing was recorded."""
+        if not self.count:
+            return None
+        if name == "max":
+            value = self._histogram.get_max_value()
+        elif name == "mean":
+            value = self._histogram.get_mean_value()
+        else:
+            value = self._histogram.get_value_at_percentile(PERCENTILES[name])
+        return float(value) / 1e6
+
+    def milliseconds(self) -> dict[str, float | None]:
+        """All of STATS, in milliseconds."""
+        return {name: _ms(self.stat(name)) for name in STATS}
+
+    def curve(self) -> Iterator[tuple[float, float]]:
+        """(percentile, milliseconds) points, closer together towards 100."""
+        if self.count:
+            for item in self._histogram.get_percentile_iterator(_CURVE_TICKS):
+                yield item.percentile_level_iterated_to, item.value_iterated_to / 1e3
+
+
+def _ms(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds * 1e3, 3)
+
+
+@dataclass
+class Latencies:
+    """Latency (from the instant due) and service time (from the sending) of some commands."""
+
+    latency: Times = field(default_factory=Times)
+    service: Times = field(default_factory=Times)
+
+    def merge(self, other: Latencies) -> None:
+        """Count what others have counted."""
+        self.latency.merge(other.latency)
+        self.service.merge(other.service)
+
+
+@dataclass(slots=True)
+class Slice:
+    """A stretch of the run: `sent` and `answered` by when that happened, `latencies` by when due.
+
+    By when due, so that a stall shows where it began.
+    """
+
+    sent: int = 0
+    answered: int = 0
+    latencies: array[int] = field(default_factory=lambda: array("L"))
+
+    def percentile(self, percent: float) -> float | None:
+        """Milliseconds within which this share was answered; None where nothing was."""
+        if not self.latencies:
+            return None
+        ordered = sorted(self.latencies)
+        rank = -(-len(ordered) * percent // 100)
+        return ordered[max(0, int(rank) - 1)] / 1e3
+
+
+class Measures:
+    """Everything that is measured while a load runs. Times in seconds after the start."""
+
+    def __init__(self, duration: float, limit: float) -> None:
+        """`duration` of the sending, `limit` up to which answers may come after it."""
+        fitting = (width for width in _WIDTHS if duration / width <= _SLICES)
+        self.width = next(fitting, _WIDTHS[-1])
+        self.slices = [Slice()]
+        self.by_kind: dict[tuple[str, str], Latencies] = {}
+        """By (action, platform)."""
+        self.lag = Times()
+        """How long after its instant each command was sent: the generator's own delay."""
+        self.broker_pass = Times()
+        self.simulator_pass = Times()
+        self.storm = Times()
+        """Latency of the commands sent during a storm."""
+        self._last = int((duration + limit) / self.width)
+
+    def sent(self, due: float, now: float) -> None:
+        """Count a command sent."""
+        self.lag.record(now - due)
+        self._slice(now).sent += 1
+
+    def answered(
+        self, kind: tuple[str, str], due: float, sent: float, now: float, *, stormy: bool
+    ) -> None:
+        """Count a command answered in time."""
+        if kind not in self.by_kind:
+            self.by_kind[kind] = Latencies()
+        latency = max(0.0, now - due)
+        self.by_kind[kind].latency.record(latency)
+        self.by_kind[kind].service.record(now - sent)
+        if stormy:
+            self.storm.record(latency)
+        self._slice(now).answered += 1
+        self._slice(due).latencies.append(min(int(latency * 1e6), _HOUR))
+
+    def of(self, action: str | None = None, platform: str | None = None) -> Latencies:
+        """The latencies of an action on a platform; of all where they are not named."""
+        merged = Latencies()
+        for (its_action, its_platform), latencies in self.by_kind.items():
+            if action in (None, its_action) and platform in (None, its_platform):
+                merged.merge(latencies)
+        return merged
+
+    def _slice(self, at: float) -> Slice:
+        index = min(max(0, int(at / self.width)), self._last)
+        while len(self.slices) <= index:
+            self.slices.append(Slice())
+        return self.slices[index]

@@ -1,0 +1,259 @@
+"""What came of a load: the figures that thresholds, tables, JSON, CSV and the page are made of."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, Final
+
+from fleet.load.ledger import COLUMNS, Column, Ledger
+from fleet.load.measures import Latencies, Measures, Times
+from fleet.load.options import LoadOptions
+from fleet.load.schedule import Schedule
+from fleet.load.storm import Storm
+from fleet.load.thresholds import Threshold, Verdict
+
+__all__ = ["CSV_HEADER", "Ending", "Result"]
+
+CSV_HEADER: Final = (
+    "seconds",
+    "rateAsked",
+    "sent",
+    "answered",
+    "rateSent",
+    "rateAnswered",
+    "p50",
+    "p99",
+    "max",
+)
+"""Times in milliseconds, by when the command was due; counts are of each stretch."""
+_FAST: Final = 0.005
+"""Seconds up to which nobody is called slow."""
+
+
+class Ending(StrEnum):
+    """How a run ended."""
+
+    COMPLETE = "complete"
+    INTERRUPTED = "interrupted"
+    FLEET_GONE = "fleetGone"
+
+
+@dataclass(kw_only=True)
+class Result:
+    """One run, over. Times in seconds; `took` from the start to the last answer."""
+
+    options: LoadOptions
+    schedule: Schedule
+    ledger: Ledger
+    measures: Measures
+    storm: Storm | None
+    ending: Ending
+    broker: str
+    platforms: Counter[str]
+    offline: int
+    """Devices that were offline before it began."""
+    unsent: int
+    sending_took: float
+    took: float
+    reconnects: int
+    """Connections of the generator itself that were lost."""
+    probes_unanswered: int
+    thresholds: list[Threshold]
+    started: datetime = field(default_factory=lambda: datetime.now(UTC))
+    verdicts: list[Verdict] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.verdicts = [t.judge(self.value_of(t.metric)) for t in self.thresholds]
+
+    @property
+    def passed(self) -> bool:
+        """Whether the run was complete and every threshold holds."""
+        return self.ending is Ending.COMPLETE and all(v.holds for v in self.verdicts)
+
+    @property
+    def exit_code(self) -> int:
+        """0, 1, or 130 after Ctrl-C."""
+        return 130 if self.ending is Ending.INTERRUPTED else int(not self.passed)
+
+    # -- figures -------------------------------------------------------------------------------
+
+    def count(self, name: str) -> int:
+        """A count of the ledger by its name in thresholds and JSON."""
+        if name in COLUMNS:
+            return self.ledger.count(Column(name))
+        return {
+            "sent": self.ledger.sent,
+            "duplicate": self.ledger.duplicate,
+            "late": self.ledger.late,
+            "unsent": self.unsent,
+        }[name]
+
+    @property
+    def rate_sent(self) -> float:
+        """Commands a second that were sent."""
+        return self.ledger.sent / self.sending_took if self.sending_took else 0.0
+
+    @property
+    def rate_reached(self) -> float:
+        """Commands a second that were answered."""
+        return self._rate(self.ledger.answered)
+
+    @property
+    def rate_asked(self) -> float:
+        """Commands a second that the schedule asked for, the ramp included."""
+        due = self.schedule.due_by(self.sending_took)
+        return due / self.sending_took if self.sending_took else 0.0
+
+    def _rate(self, answered: int) -> float:
+        return answered / self.took if self.took else 0.0
+
+    def value_of(self, metric: str) -> float | None:
+        """What a threshold's metric came to; None where nothing was measured."""
+        scope, _, rest = metric.partition(".")
+        if not rest:
+            return float(self.count(metric))
+        platform, _, stat = rest.rpartition(".")
+        if scope == "lag":
+            return self.measures.lag.stat(stat)
+        if scope == "back":
+            return self._of_storm(stat)
+        action = None if scope == "all" else scope
+        times = self.measures.of(action, platform or None).latency
+        return self._rate(times.count) if stat == "rate" else times.stat(stat)
+
+    def _of_storm(self, stat: str) -> float | None:
+        if self.storm is None:
+            return None
+        return float(self.storm.missing) if stat == "missing" else self.storm.back.stat(stat)
+
+    def kinds(self) -> Iterator[tuple[str, str, Latencies, dict[str, int]]]:
+        """(action, platform, latencies, ledger columns) of each pair that commands went to."""
+        for action, platform in self.ledger.pairs():
+            columns = {
+                c.value: self.ledger.count(c, action=action, platform=platform) for c in Column
+            }
+            yield action, platform, self.measures.of(action, platform), columns
+
+    def slowest(self) -> str:
+        """Who was slow, in words."""
+        p99 = {
+            "the broker": self.measures.broker_pass.stat("p99"),
+            "the simulator": self.measures.simulator_pass.stat("p99"),
+            "the generator": self.measures.lag.stat("p99"),
+        }
+        known = {name: seconds for name, seconds in p99.items() if seconds is not None}
+        name = max(known, key=lambda n: known[n], default=None)
+        if name is None:
+            return "nothing was measured"
+        return f"{name} was the slowest" if known[name] > _FAST else "nobody was slow"
+
+    # -- as data -------------------------------------------------------------------------------
+
+    def document(self) -> dict[str, Any]:
+        """What `--json` prints. All times are milliseconds, all rates commands a second."""
+        everything = self.measures.of()
+        return {
+            "passed": self.passed,
+            "ending": self.ending.value,
+            "unit": "ms",
+            **everything.latency.milliseconds(),
+            **{name: self.count(name) for name in ("sent", *COLUMNS)},
+            **{name: self.count(name) for name in ("duplicate", "late", "unsent")},
+            "rateAsked": round(self.options.rate, 3),
+            "rateDue": round(self.rate_asked, 3),
+            "rateSent": round(self.rate_sent, 3),
+            "rateReached": round(self.rate_reached, 3),
+            "thresholds": [verdict.as_json() for verdict in self.verdicts],
+            "service": everything.service.milliseconds(),
+            "actions": self._actions(),
+            "lag": self.measures.lag.milliseconds(),
+            "brokerPass": self.measures.broker_pass.milliseconds(),
+            "simulatorPass": self.measures.simulator_pass.milliseconds(),
+            "probesUnanswered": self.probes_unanswered,
+            "slowest": self.slowest(),
+            "reconnects": self.reconnects,
+            "storm": None if self.storm is None else self._storm(self.storm),
+            "run": self._run(),
+            "timeline": [dict(zip(CSV_HEADER, row, strict=True)) for row in self.rows()],
+        }
+
+    def _actions(self) -> dict[str, Any]:
+        return {
+            action: {
+                **self._kind(action, None),
+                "platforms": {
+                    platform: self._kind(action, platform)
+                    for its_action, platform in self.ledger.pairs()
+                    if its_action == action
+                },
+            }
+            for action in self.options.mix.actions
+        }
+
+    def _kind(self, action: str, platform: str | None) -> dict[str, Any]:
+        latencies = self.measures.of(action, platform)
+        columns = {c.value: self.ledger.count(c, action=action, platform=platform) for c in Column}
+        return {
+            **latencies.latency.milliseconds(),
+            "rate": round(self._rate(latencies.latency.count), 3),
+            "service": latencies.service.milliseconds(),
+            "sent": sum(columns.values()),
+            **columns,
+        }
+
+    def _storm(self, storm: Storm) -> dict[str, Any]:
+        meanwhile: Mapping[Column, int] = self.ledger.storm
+        return {
+            "thrownOut": storm.thrown_out,
+            "missing": storm.missing,
+            "allBack": None if storm.all_back is None else round(storm.all_back * 1e3, 3),
+            "back": storm.back.milliseconds(),
+            "meanwhile": {
+                "sent": sum(meanwhile.values()),
+                **{c.value: meanwhile[c] for c in Column},
+                **self._times(self.measures.storm),
+            },
+        }
+
+    @staticmethod
+    def _times(times: Times) -> dict[str, float | None]:
+        return times.milliseconds()
+
+    def _run(self) -> dict[str, Any]:
+        options = self.options
+        return {
+            "started": self.started.isoformat(timespec="seconds").replace("+00:00", "Z"),
+            "broker": self.broker,
+            "devices": self.platforms.total(),
+            "offlineBefore": self.offline,
+            "platforms": dict(sorted(self.platforms.items())),
+            "mix": dict(options.mix.weights),
+            "seed": options.seed,
+            "duration": round(options.duration * 1e3, 3),
+            "ramp": round(options.ramp * 1e3, 3),
+            "timeout": round(options.timeout * 1e3, 3),
+            "took": round(self.took * 1e3, 3),
+            "profile": "steady" if self.storm is None else "storm",
+        }
+
+    def rows(self) -> Iterator[tuple[float | int | None, ...]]:
+        """The run in slices, as CSV_HEADER says."""
+        width = self.measures.width
+        for index, part in enumerate(self.measures.slices):
+            since = index * width
+            asked = self.schedule.due_by(since + width) - self.schedule.due_by(since)
+            yield (
+                round(since, 3),
+                round(asked / width, 3),
+                part.sent,
+                part.answered,
+                round(part.sent / width, 3),
+                round(part.answered / width, 3),
+                part.percentile(50),
+                part.percentile(99),
+                part.percentile(100),
+            )

@@ -1,0 +1,136 @@
+"""When each command is due, what it is and whom it goes to: all of it told by the seed beforehand.
+
+The load is an open model: a command's instant hangs on the rate alone, never on an answer. A fleet
+or broker that stalls gets the commands all the same, as it would from users who know nothing of one
+another, and the time they wait is counted (see `fleet.load.measures`).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from itertools import accumulate
+from types import MappingProxyType
+from typing import Final
+
+from broker.errors import UsageError
+from broker.problems import nearest
+
+__all__ = ["ACTIONS", "Arrival", "Mix", "Schedule"]
+
+ACTIONS: Final = MappingProxyType(
+    {"reset": "resetPasscode", "lock": "remoteLock", "sync": "syncDevice"}
+)
+"""What a mix may name, and what the contract calls it."""
+
+_PART: Final = re.compile(r"\s*([A-Za-z]+)\s*(?:=\s*(\d+(?:\.\d+)?)\s*)?")
+_SPAN: Final = 2**64
+
+
+@dataclass(frozen=True, slots=True)
+class Mix:
+    """Actions by their share; `weights` are above zero and need not add up to anything."""
+
+    weights: tuple[tuple[str, float], ...]
+
+    @classmethod
+    def parse(cls, text: str) -> Mix:
+        """Read `reset=8,lock=2`. Raises UsageError for an unknown action or a bad share."""
+        weights: dict[str, float] = {}
+        for part in text.split(","):
+            match = _PART.fullmatch(part)
+            if match is None:
+                raise UsageError(
+                    f"--mix: {part.strip()!r} is not an action and its share",
+                    hint="write it as reset=8,lock=2",
+                )
+            action = match[1]
+            if action not in ACTIONS:
+                raise UsageError(
+                    f"--mix: there is no action {action!r}",
+                    hint=nearest(action, ACTIONS) or f"one of {', '.join(ACTIONS)}",
+                )
+            if action in weights:
+                raise UsageError(f"--mix: {action} stands there twice")
+            weights[action] = float(match[2] or 1)
+        named = tuple((action, weight) for action, weight in weights.items() if weight > 0)
+        if not named:
+            raise UsageError("--mix: every share is 0", hint="write it as reset=8,lock=2")
+        return cls(named)
+
+    @property
+    def actions(self) -> tuple[str, ...]:
+        """The names, in the order given."""
+        return tuple(action for action, _ in self.weights)
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """One command to be: `at` is seconds after the start."""
+
+    number: int
+    at: float
+    action: str
+    device_id: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """The commands of a run. Times in seconds; `rate` is commands a second once `ramp` is over.
+
+    During the ramp, which is part of the duration, the rate grows evenly from nothing.
+    """
+
+    rate: float
+    duration: float
+    ramp: float
+    mix: Mix
+    seed: int
+    device_ids: Sequence[str]
+
+    @property
+    def count(self) -> int:
+        """How many commands there are, at least one."""
+        # A hair less: 0.1 s at 10/s is one command, whatever floats make of it.
+        return max(1, math.ceil(self._by(self.duration) - 1e-9))
+
+    def due_by(self, seconds: float) -> float:
+        """How many commands the rate asks for in so many first seconds, fractions included."""
+        return self._by(min(max(seconds, 0.0), self.duration))
+
+    def at(self, number: int) -> float:
+        """When command `number`, from 0 on, is due."""
+        in_ramp = self.rate * self.ramp / 2
+        if number < in_ramp:
+            return math.sqrt(2 * number * self.ramp / self.rate)
+        return self.ramp + (number - in_ramp) / self.rate
+
+    def arrivals(self) -> Iterator[Arrival]:
+        """Every command, in the order in which they are due."""
+        key = self._key("arrivals")
+        actions = self.mix.actions
+        bounds = list(accumulate(weight for _, weight in self.mix.weights))
+        for number in range(self.count):
+            drawn = blake2b(b"%d" % number, key=key, digest_size=16).digest()
+            share = int.from_bytes(drawn[:8]) / _SPAN * bounds[-1]
+            # A share that rounds up to the last bound still is the last action's.
+            action = actions[min(bisect_right(bounds, share), len(actions) - 1)]
+            device = int.from_bytes(drawn[8:]) * len(self.device_ids) // _SPAN
+            yield Arrival(number, self.at(number), action, self.device_ids[device])
+
+    def shuffled(self) -> list[str]:
+        """The devices in an order that the seed draws."""
+        key = self._key("devices")
+        return sorted(self.device_ids, key=lambda i: blake2b(i.encode(), key=key).digest())
+
+    def _key(self, purpose: str) -> bytes:
+        return blake2b(f"load/{purpose}/{self.seed}".encode(), digest_size=32).digest()
+
+    def _by(self, seconds: float) -> float:
+        if seconds < self.ramp:
+            return self.rate * seconds**2 / (2 * self.ramp)
+        return self.rate * (seconds - self.ramp / 2)

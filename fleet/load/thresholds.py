@@ -1,0 +1,180 @@
+"""`--threshold 'reset.p99<500ms' 'lost==0'`: what a load must not exceed.
+
+Every name is checked before anything runs: a misspelt threshold that silently passes is worse than
+none.
+"""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from types import MappingProxyType
+from typing import Any, Final
+
+from agent.clock import parse_duration
+from broker.errors import UsageError
+from broker.problems import nearest
+from fleet.load.ledger import COLUMNS
+from fleet.load.measures import STATS
+
+__all__ = [
+    "IMPLIED",
+    "Kind",
+    "Threshold",
+    "Verdict",
+    "metric_names",
+    "parse_threshold",
+    "with_implied",
+]
+
+_FORM: Final = re.compile(r"\s*([A-Za-z0-9_.-]+?)\s*(<=|>=|==|!=|<|>)\s*(\S+)\s*")
+_NUMBER: Final = re.compile(r"\d+(?:\.\d+)?")
+_OPERATORS: Final[Mapping[str, Callable[[float, float], bool]]] = MappingProxyType(
+    {
+        "<": operator.lt,
+        "<=": operator.le,
+        ">": operator.gt,
+        ">=": operator.ge,
+        "==": operator.eq,
+        "!=": operator.ne,
+    }
+)
+_COUNTS: Final = ("sent", *COLUMNS, "duplicate", "late", "unsent")
+IMPLIED: Final = ("failed", "lost", "unknown")
+"""Ledger columns that are to be 0 where no threshold says otherwise."""
+
+
+class Kind(Enum):
+    """What a metric is measured in."""
+
+    TIME = "time"
+    COUNT = "count"
+    RATE = "rate"
+
+
+def metric_names(
+    actions: Iterable[str], platforms: Iterable[str], *, storm: bool
+) -> dict[str, Kind]:
+    """Every name that a threshold may use, and what it is measured in."""
+    names = dict.fromkeys(_COUNTS, Kind.COUNT)
+    scopes = ["all", *actions]
+    scopes += [f"{scope}.{platform}" for platform in platforms for scope in scopes]
+    for scope in scopes:
+        names |= {f"{scope}.{stat}": Kind.TIME for stat in STATS}
+        names[f"{scope}.rate"] = Kind.RATE
+    names |= {f"lag.{stat}": Kind.TIME for stat in STATS}
+    if storm:
+        names |= {f"back.{stat}": Kind.TIME for stat in STATS}
+        names["back.missing"] = Kind.COUNT
+    return names
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """One threshold: `limit` is in seconds, commands, or commands a second."""
+
+    metric: str
+    comparison: str
+    limit: float
+    shown: str
+    """The limit as it was written."""
+    kind: Kind
+    implied: bool = False
+
+    @classmethod
+    def zero(cls, metric: str) -> Threshold:
+        """The one that holds where nothing is said of a ledger column."""
+        return cls(metric, "==", 0.0, "0", Kind.COUNT, implied=True)
+
+    def judge(self, seen: float | None) -> Verdict:
+        """Compare; where nothing was measured, nothing holds."""
+        holds = seen is not None and _OPERATORS[self.comparison](seen, self.limit)
+        return Verdict(self, seen, holds)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What became of a threshold."""
+
+    threshold: Threshold
+    seen: float | None
+    holds: bool
+
+    @property
+    def expected(self) -> str:
+        """`< 500ms`."""
+        return f"{self.threshold.comparison} {self.threshold.shown}"
+
+    @property
+    def seen_text(self) -> str:
+        """What was measured, in the unit of its kind."""
+        if self.seen is None:
+            return "nothing measured"
+        if self.threshold.kind is Kind.TIME:
+            return _time(self.seen)
+        if self.threshold.kind is Kind.RATE:
+            return f"{self.seen:.1f}/s"
+        return f"{self.seen:.0f}"
+
+    def as_json(self) -> dict[str, Any]:
+        """The verdict for `--json`; times in milliseconds."""
+        factor = 1e3 if self.threshold.kind is Kind.TIME else 1.0
+        return {
+            "metric": self.threshold.metric,
+            "expected": self.expected,
+            "limit": self.threshold.limit * factor,
+            "seen": None if self.seen is None else round(self.seen * factor, 3),
+            "implied": self.threshold.implied,
+            "passed": self.holds,
+        }
+
+
+def parse_threshold(text: str, names: Mapping[str, Kind]) -> Threshold:
+    """Read `reset.p99<500ms`. Raises UsageError for what is none, or an unknown metric."""
+    match = _FORM.fullmatch(text)
+    if match is None:
+        raise UsageError(
+            f"--threshold: {text!r} is not a metric, a comparison and a value",
+            hint="write it as 'reset.p99<500ms' or 'lost==0'",
+        )
+    metric, comparison, value = match.groups()
+    kind = names.get(metric)
+    if kind is None:
+        raise UsageError(
+            f"--threshold: there is no metric {metric!r} in this load",
+            hint=nearest(metric, names) or f"such as {_examples(names)}",
+        )
+    return Threshold(metric, comparison, _limit(text, kind, value), value, kind)
+
+
+def with_implied(thresholds: Sequence[Threshold]) -> list[Threshold]:
+    """The thresholds, and those that hold unless one of them speaks of the same."""
+    said = {threshold.metric for threshold in thresholds}
+    return [*thresholds, *(Threshold.zero(name) for name in IMPLIED if name not in said)]
+
+
+def _limit(text: str, kind: Kind, value: str) -> float:
+    if kind is Kind.TIME:
+        try:
+            return parse_duration(value).total_seconds()
+        except ValueError as error:
+            raise UsageError(f"--threshold: {text!r} compares a time: {error}") from None
+    number = value.removesuffix("/s") if kind is Kind.RATE else value
+    if _NUMBER.fullmatch(number) is None:
+        what = "commands a second" if kind is Kind.RATE else "a count"
+        raise UsageError(f"--threshold: {text!r} compares {what}, and {value!r} is no number")
+    return float(number)
+
+
+def _examples(names: Mapping[str, Kind]) -> str:
+    timed = [name for name in names if name.endswith(".p99")]
+    return ", ".join([*timed[:3], "lost", "duplicate"])
+
+
+def _time(seconds: float) -> str:
+    if seconds < 1e-3:  # noqa: PLR2004  # a millisecond
+        return f"{seconds * 1e6:.0f}us"
+    return f"{seconds * 1e3:.2f}ms" if seconds < 1 else f"{seconds:.3f}s"
