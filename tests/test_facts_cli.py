@@ -20,11 +20,11 @@ ROOT = Path(__file__).parent.parent
 TERMINAL_WISHES = {"FORCE_COLOR", "PY_COLORS", "GITHUB_ACTIONS", "TTY_COMPATIBLE"}
 
 
-def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
+def _run(*arguments: str, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
     env = {name: value for name, value in os.environ.items() if name not in TERMINAL_WISHES}
     return subprocess.run(
         [sys.executable, "-m", "fleet.cli", *arguments],
-        cwd=ROOT,
+        cwd=folder,
         env={**env, "COLUMNS": "200"},
         capture_output=True,
         text=True,
@@ -33,8 +33,8 @@ def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def _json(*arguments: str) -> Any:
-    ran = _run(*arguments)
+def _json(*arguments: str, folder: Path = ROOT) -> Any:
+    ran = _run(*arguments, folder=folder)
     assert (ran.returncode, ran.stderr) == (0, "")
     return json.loads(ran.stdout)
 
@@ -164,3 +164,132 @@ def test_help_has_an_example(command: str) -> None:
 @pytest.mark.parametrize("command", [("platforms",), ("explain", "android", "lock")])
 def test_no_colour_where_there_is_no_terminal(command: tuple[str, ...]) -> None:
     assert "\x1b" not in _run(*command).stdout
+
+
+# --- dated tables and platforms of one's own -----------------------------------------------------
+
+KIOSK = """\
+[fleet]
+conformance = "azure-2018-02"
+[platforms.kiosk]
+extends = "android"
+title = "Kiosk"
+[platforms.kiosk.reset]
+default_length = 9
+[[group]]
+name = "kiosks"
+platform = "kiosk"
+"""
+
+
+@pytest.fixture
+def kiosk(tmp_path: Path) -> Path:
+    """A folder with a fleet file that has a platform of its own."""
+    (tmp_path / "fleet.toml").write_text(KIOSK, encoding="utf-8")
+    return tmp_path
+
+
+def test_platforms_under_another_table() -> None:
+    ran = _run("platforms", "--conformance", "azure-2018-02")
+    told = {
+        p["platform"]: p for p in _json("platforms", "--conformance", "azure-2018-02", "--json")
+    }
+
+    assert "azure-2018-02" in ran.stdout
+    assert {p["table"] for p in told.values()} == {"azure-2018-02"}
+    assert told["windows_phone_8"]["resetPasscode"]["supported"] is False
+    assert told["windows_phone_8_1"]["resetPasscode"]["supported"] is True
+
+
+def test_diff_prints_row_by_row_what_differs_with_both_sources() -> None:
+    ran = _run("platforms", "--diff", "intune-2016-07", "hybrid-2017-10")
+    rows = _json("platforms", "--diff", "intune-2016-07", "hybrid-2017-10", "--json")
+
+    assert ran.returncode == 0
+    assert "Intune documentation 2016-07-21" in ran.stdout
+    assert "System Center Configuration Manager documentation" in ran.stdout
+    assert rows[0]["platform"] == "android"
+    assert rows[0]["one"]["table"] == "intune-2016-07"
+    assert "earlier than 7.0" in rows[0]["other"]["says"]
+    assert all(row["one"]["cite"] and row["other"]["cite"] for row in rows)
+
+
+def test_diff_of_tables_that_agree_says_so() -> None:
+    assert "say the same" in _run("platforms", "--diff", "intune-2015-12", "intune-2016-07").stdout
+    assert _json("platforms", "--diff", "intune-2016-07", "intune-2016-07", "--json") == []
+
+
+def test_explain_prints_what_the_table_says_and_who_says_otherwise() -> None:
+    ran = _run("explain", "android", "reset")
+    told = _json("explain", "android", "reset", "--json")
+
+    assert "Other tables say otherwise" in ran.stdout
+    assert "hybrid-2017-10: supported on versions earlier than 7.0" in ran.stdout
+    assert told["says"]["table"] == "intune-2015-12"
+    assert [dated["table"] for dated in told["otherwise"]] == ["hybrid-2017-10", "azure-2018-02"]
+    assert "otherwise" not in _run("explain", "windows_phone_8_1", "reset").stdout
+
+
+def test_platforms_of_ones_own_stand_beside_the_others(kiosk: Path) -> None:
+    told = {p["platform"]: p for p in _json("platforms", "--json", folder=kiosk)}
+    ran = _run("explain", "Kiosk", "reset", folder=kiosk)
+
+    assert list(told) == [*PLATFORMS_BY_ID, "kiosk"]
+    assert told["kiosk"]["like"] == "android"
+    assert told["kiosk"]["table"] == "azure-2018-02"
+    assert "default_length 9" in ran.stdout
+    assert "the fleet file, [platforms.kiosk], reset" in ran.stdout
+    assert "versions earlier than 7" in ran.stdout
+    assert "kiosk" in _run("platforms", folder=kiosk).stdout
+
+
+def test_fleet_names_a_file_elsewhere(kiosk: Path) -> None:
+    file = str(kiosk / "fleet.toml")
+    told = _json("explain", "kiosk", "lock", "--fleet", file, "--json")
+    default = _json(
+        "explain", "kiosk", "lock", "--fleet", file, "--conformance", "intune-2015-12", "--json"
+    )
+
+    assert (told["table"], default["table"]) == ("azure-2018-02", "intune-2015-12")
+    assert told["answers"][1]["errorCode"] == "passcodeNotSet"
+    assert default["answers"][1]["errorCode"] is None
+
+
+def test_check_tells_the_table_in_force_and_the_platforms_of_ones_own(kiosk: Path) -> None:
+    told = _json("check", "--json", folder=kiosk)
+
+    assert told["conformance"].startswith("azure-2018-02")
+    assert "kiosk (android)" in told["platforms"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("platforms", "--conformance", "azure-2018"), "did you mean 'azure-2018-02'?"),
+        (("platforms", "--diff", "intune-2015-12", "nope"), "known are: intune-2015-12"),
+        (
+            ("platforms", "--conformance", "azure-2018-02", "--diff", "a", "b"),
+            "ask for different things",
+        ),
+        (("explain", "ios", "reset", "--conformance", "x"), "known are"),
+        (("explain", "ios", "reset", "--fleet", "nowhere.toml"), "no such file"),
+    ],
+)
+def test_unknown_table_or_file_is_wrong_usage(arguments: tuple[str, ...], says: str) -> None:
+    ran = _run(*arguments)
+
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert says in ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
+@pytest.mark.parametrize("command", [("check",), ("platforms",), ("explain", "ios", "reset")])
+def test_a_circle_of_platforms_is_refused_with_its_line(
+    command: tuple[str, ...], tmp_path: Path
+) -> None:
+    text = '[platforms.a]\nextends = "b"\n[platforms.b]\nextends = "a"\n'
+    (tmp_path / "fleet.toml").write_text(text + '[[group]]\nname = "g"\nplatform = "ios"\n')
+    ran = _run(*command, folder=tmp_path)
+
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert "fleet.toml:2: platforms.a.extends: this goes in a circle" in ran.stderr
