@@ -23,6 +23,7 @@ from agent.state import DeviceState
 from broker import contract
 from broker.connection import Connection, Delivery, Outgoing
 from broker.contract import Refusal, Topics
+from broker.gateway import Member
 
 __all__ = ["Device", "Shared", "Store"]
 
@@ -79,7 +80,7 @@ class Device:
 
     __slots__ = ("_recent", "_shared", "connection", "draws", "online", "state")
 
-    connection: Connection
+    connection: Connection | Member
 
     def __init__(self, state: DeviceState, draws: DeviceDraws, shared: Shared) -> None:
         self.state = state

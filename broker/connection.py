@@ -52,6 +52,8 @@ class Delivery:
 
     connection_number: int
     mid: int
+    shared: object = None
+    """What a gateway knows of an arrival that several devices share."""
 
 
 class Listener(Protocol):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from hashlib import blake2s
 
-__all__ = ["client_id", "host_client_id"]
+__all__ = ["client_id", "gateway_client_id", "host_client_id"]
 
 
 def client_id(root: str, device_id: str) -> str:
@@ -22,6 +22,11 @@ def host_client_id(root: str, number: int) -> str:
     A dot where a device's id has a dash: no device can be called so.
     """
     return f"pf-{_digest(root)}.host-{number}"
+
+
+def gateway_client_id(root: str, worker: int) -> str:
+    """The client id of the connection that devices of a worker share, the same at each start."""
+    return f"pf-{_digest(root)}.gateway-{worker}"
 
 
 def _digest(root: str) -> str:

@@ -25,7 +25,7 @@ async def check_fleet(config: FleetConfig, broker: str | None) -> dict[str, str]
     if config.known.own:
         own = (f"{name} ({config.known.like(name)})" for name in config.known.own)
         found["platforms"] = f"of its own: {', '.join(own)}"
-    check_room(len(devices), config.workers)
+    check_room(config.connection_count, config.workers)
     found["room"] = "file descriptors and ports suffice"
     url = broker or config.broker.url
     if url == EMBEDDED:

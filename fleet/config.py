@@ -54,7 +54,8 @@ class DeviceSpec:
     """One device to be: `offline` is the share of time it has no network, from 0 to below 1.
 
     `setup` is one object shared by the whole group. `passcode` is in clear, None for a device that
-    starts without one: hand it on to `agent.machine.enroll` and keep it nowhere.
+    starts without one: hand it on to `agent.machine.enroll` and keep it nowhere. `shared`: it is
+    behind the connection that its process shares.
     """
 
     device_id: str
@@ -62,6 +63,7 @@ class DeviceSpec:
     setup: GroupSetup
     passcode: str | None = field(repr=False)
     offline: float
+    shared: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,6 +137,12 @@ class FleetConfig:
         """How many devices there are, without making them."""
         return sum(group.count for group in self.groups)
 
+    @property
+    def connection_count(self) -> int:
+        """How many connections to the broker the devices need: those that share one count once."""
+        own = sum(group.count for group in self.groups if group.connection == "own")
+        return own + (self.workers if own < self.device_count else 0)
+
     def password(self) -> str | None:
         """The broker's password, fetched now from where the file says it is; None where unsaid.
 
@@ -188,10 +196,11 @@ class FleetConfig:
     def _devices_of(self, group: GroupSection) -> Iterator[DeviceSpec]:
         setup = setup_of(group, group.name, self.platforms[group.platform])
         rules, owner = setup.profile.passcode, group.owner.format
+        shared = group.connection == "shared"
         for n, device_id in enumerate(ids_of(group), 1):
             draws = DeviceDraws(self.seed, device_id)
             passcode = starting_passcode(group, setup.policy, rules, draws)
-            yield DeviceSpec(device_id, owner(n=n), setup, passcode, group.offline)
+            yield DeviceSpec(device_id, owner(n=n), setup, passcode, group.offline, shared)
 
 
 def load_fleet(path: Path) -> FleetConfig:

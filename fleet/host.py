@@ -27,7 +27,8 @@ from broker.address import BrokerAddress
 from broker.connection import Connection, Delivery, Outgoing
 from broker.connections import Connections, Pace
 from broker.contract import Refusal, Topics
-from broker.identity import client_id, host_client_id
+from broker.gateway import Gateway
+from broker.identity import client_id, gateway_client_id, host_client_id
 from fleet.config import DeviceSpec
 from fleet.survey import survey
 
@@ -61,11 +62,13 @@ class Host:
         heard: Callable[[Device, Effect], None] | None = None,
         pace: Pace | None = None,
         moved: Callable[[int], None] | None = None,
+        index: int = 0,
     ) -> None:
         """Make the devices, in their first state or the one that `store` has of them.
 
         `heard` is told of every effect. `moved` is told when virtual time has reached an instant,
-        where somebody else than this host publishes it (`publish_now`): there are several hosts.
+        where somebody else than this host publishes it (`publish_now`): there are several hosts,
+        of which this is number `index`.
         """
         self.clock = clock
         self._moved = moved
@@ -76,6 +79,8 @@ class Host:
         self._specs = specs
         self._store = store
         self._topics = topics
+        self._gateway: Gateway | None = None
+        self._gateway_id = gateway_client_id(topics.root, index)
         self._name = host_client_id(topics.root, secrets.randbelow(10**9))
         self._fence = f"{topics.root}/hosts/{self._name}/fence"
         self._fences: dict[bytes, asyncio.Event] = {}
@@ -115,22 +120,25 @@ class Host:
         sessions: dict[str, int] = {}
         if not fresh:
             sessions = await survey(self.pool, self._topics, self._name, self.devices.keys())
+        gateway = Gateway(self.pool, self._gateway_id, self._topics)
         connections = []
-        for device_id, device in self.devices.items():
-            kept = self._store.session(device_id) if self._store else 0
-            device.connection = Connection(
-                self.pool,
-                client_id(self._topics.root, device_id),
-                device.filters(),
-                device,
-                number=max(kept, sessions.get(device_id, 0)),
-            )
-            self.pool.add(device.connection)
+        for spec in self._specs:
+            device = self.devices[spec.device_id]
+            kept = self._store.session(device.id) if self._store else 0
+            number = max(kept, sessions.get(device.id, 0))
+            if spec.shared:
+                group = spec.setup.name
+                device.connection = gateway.member(device.id, group, device, number)
+            else:
+                connections.append(self._connection(device, number))
             self._joined.append(device)
-            connections.append(device.connection)
-            device.start(self._store.unsent(device_id) if self._store else ())
+            device.start(self._store.unsent(device.id) if self._store else ())
+        if len(connections) < len(self.devices):
+            self._gateway = gateway
+            gateway.open()
+            connections.append(gateway.connection)
         await self.pool.ready(connections, progress)
-        await self.pool.drained(_SETTLE_WITHIN)
+        await self._all_said(gateway, progress)
         if len(self.devices) >= _LARGE:
             # What a fleet is made of lives as long as it does: never look there for garbage again.
             gc.collect()
@@ -140,6 +148,26 @@ class Host:
         for spec in self._specs:
             if spec.offline:
                 self._next_outage(spec, 0)
+
+    def _connection(self, device: Device, number: int) -> Connection:
+        """Make a device's own connection."""
+        device.connection = Connection(
+            self.pool,
+            client_id(self._topics.root, device.id),
+            device.filters(),
+            device,
+            number=number,
+        )
+        self.pool.add(device.connection)
+        return device.connection
+
+    async def _all_said(self, gateway: Gateway, progress: Callable[[int], None]) -> None:
+        """Wait until the broker has accepted what every device said when it came up."""
+        if self._gateway is not None:
+            while not await gateway.settled(1.0):
+                progress(sum(device.connection.up for device in self._joined))
+        await self.pool.drained(_SETTLE_WITHIN)
+        progress(len(self.devices))
 
     async def _open_control(self) -> None:
         topics = self._topics
@@ -193,10 +221,24 @@ class Host:
             gone += 1
             progress(gone)
 
-        await asyncio.gather(*(leave(device) for device in self._joined))
+        with_own = [d for d in self._joined if isinstance(d.connection, Connection)]
+        await asyncio.gather(*(leave(device) for device in with_own))
+        await self._close_gateway(forget=forget)
         last = [Outgoing(self._topics.clock_now, b"", retain=True)] if self._tells_time else []
         await self._control.close(last=last if forget else [])
         await self._let_go()
+
+    async def _close_gateway(self, *, forget: bool) -> None:
+        """Let the devices behind the gateway say goodbye through it, then close it."""
+        if self._gateway is None:
+            return
+        for device in self._joined:
+            if not isinstance(device.connection, Connection):
+                await device.stop(forget=forget)
+        await self._gateway.settled(_SETTLE_WITHIN)
+        await self._gateway.connection.close()
+        if forget:
+            await self.pool.end_session(self._gateway_id)
 
     async def abandon(self) -> None:
         """End without a word to the broker, which ends as well."""

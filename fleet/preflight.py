@@ -24,14 +24,14 @@ _PORTS_ELSEWHERE: Final = 16_384
 """Where the range cannot be read: the one that IANA suggests."""
 
 
-def check_room(devices: int, workers: int = 1) -> None:
+def check_room(connections: int, workers: int = 1) -> None:
     """Raise the soft limit of file descriptors where needed: each worker hosts its share.
 
     Raises UsageError, with the remedy, where descriptors or local ports do not suffice for so many
-    devices.
+    connections.
     """
-    _check_descriptors(-(-devices // workers))
-    _check_ports(devices)
+    _check_descriptors(-(-connections // workers))
+    _check_ports(connections)
 
 
 def _check_descriptors(devices: int) -> None:

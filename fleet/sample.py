@@ -64,6 +64,7 @@ policy = { minLength = 4, maxFailedAttempts = 10 }
 # biometrics = ["touchId"]          # touchId on ios, face on windows_10_mobile; [] for none
 # reaction = "200ms..2s"            # how long a device takes to answer; or "2s"; unsaid: none
 # offline = 0.1                     # share of time without network
+# connection = "shared"             # many devices behind one MQTT connection; no Last Will for each
 # os_version = "11.2"               # what a device's behaviour may depend on; unsaid: what the
 # supervised = true                 # platform has
 

@@ -215,6 +215,10 @@ class GroupSection(DeviceSection):
         default=0.0, ge=0, lt=1, allow_inf_nan=False, description="a number from 0 to below 1"
     )
 
+    connection: Literal["own", "shared"] = Field(
+        default="own", description='"own": a connection a device; "shared": one for many devices'
+    )
+
     @property
     def id_template(self) -> str:
         """The device ids' template: `id`, or what stands for it where it is not given."""

@@ -68,7 +68,7 @@ async def run(config: FleetConfig, options: UpOptions, out: Console, err: Consol
         )
     url = options.broker or config.broker.url
     workers = min(config.workers, config.device_count)
-    check_room(config.device_count, workers)
+    check_room(config.connection_count, workers)
     async with open_broker(url, **_login(config)) as broker:
         ours = url in _OWN_BROKERS
         if not ours:

@@ -90,6 +90,7 @@ class _Worker:
             heard=self.figures.heard,
             pace=job.pace,
             moved=lambda to: _say(moved=to),
+            index=job.index,
         )
 
     async def run(self) -> None:
