@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from agent.clock import VirtualClock
+from agent.clock import Clock, RealClock, VirtualClock
 from agent.draws import DeviceDraws
 from scenarios.actor import (
     Actor,
@@ -38,6 +38,7 @@ from scenarios.outcome import (
     Happening,
     Lane,
     ScenarioOutcome,
+    Start,
     Status,
     StepOutcome,
     WireMessage,
@@ -130,6 +131,11 @@ class Performance:
             ),
             happenings=tuple(self._happenings),
             wire=tuple(self._wire),
+            starts=tuple(
+                Start(name=cast.name, passcode=cast.passcode, policy=cast.setup.policy)
+                for cast in scenario.devices
+            ),
+            clock=_clock_word(self._stage.clock),
         )
 
     # -- steps ---------------------------------------------------------------------------------
@@ -402,6 +408,12 @@ def _skipped(step: Step, now: int) -> StepOutcome:
         began=now,
         ended=now,
     )
+
+
+def _clock_word(clock: Clock) -> str:
+    if not isinstance(clock, RealClock):
+        return "virtual"
+    return "real" if clock.speed == 1 else f"{clock.speed:g}x"
 
 
 def _listed(values: Mapping[str, object]) -> str:

@@ -1,8 +1,9 @@
 """What became of scenarios: plain frozen records, for the terminal, `--json` and the reports.
 
-Nothing here holds a passcode, with one exception that is named so: `ScenarioOutcome.wire` is the
-traffic as it was, for the recorder, which redacts it. Instants are milliseconds since the Unix
-epoch, UTC, in the scenario's own time; `seconds` are real ones and differ from run to run.
+Nothing here holds a passcode, but for what is named so: `ScenarioOutcome.wire` is the traffic as it
+was, `starts` what devices started with, for the recorder, which redacts both. Instants are
+milliseconds since the Unix epoch, UTC, in the scenario's own time; `seconds` are real ones and
+differ from run to run.
 """
 
 from __future__ import annotations
@@ -12,11 +13,14 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from agent.passcode import PasscodePolicy
+
 __all__ = [
     "Failure",
     "Happening",
     "Lane",
     "ScenarioOutcome",
+    "Start",
     "Status",
     "StepOutcome",
     "WireMessage",
@@ -109,12 +113,22 @@ class WireMessage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """What a device of the scenario started with; for the recorder alone, like the wire."""
+
+    name: str
+    passcode: str | None = field(repr=False)
+    policy: PasscodePolicy | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ScenarioOutcome:
     """One scenario.
 
     `path` and `line` are where it stands; `source` is what it names as its source. `problem` is set
     where it ended for another reason than a failed step: the broker was lost, time ran out.
-    `devices` are (name, platform title, management) in the order of the file.
+    `devices` are (name, platform title, management) in the order of the file. `clock` is `virtual`,
+    or a speed such as `60x`.
     """
 
     name: str
@@ -130,6 +144,8 @@ class ScenarioOutcome:
     devices: tuple[tuple[str, str, str], ...] = ()
     happenings: tuple[Happening, ...] = ()
     wire: tuple[WireMessage, ...] = field(default=(), repr=False)
+    starts: tuple[Start, ...] = field(default=(), repr=False)
+    clock: str = "virtual"
 
     @property
     def passed(self) -> bool:

@@ -29,9 +29,10 @@ app = typer.Typer(
 
 def _register() -> None:
     """Add the commands, room by room; each module stays light until its command runs."""
-    from fleet.cli import facts, load, operate, up  # noqa: PLC0415  # they import this package
+    # They import this package.
+    from fleet.cli import facts, load, operate, play, up  # noqa: PLC0415
 
-    for module in (up, operate, load, facts):
+    for module in (up, operate, play, load, facts):
         module.register(app)
 
 
