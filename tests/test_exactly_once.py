@@ -23,17 +23,19 @@ def finals(operator: WireOperator, command_id: str, device: str) -> list[Any]:
     return [r for r in operator.results(command_id, device) if not_active(r)]
 
 
+@pytest.mark.parametrize("workers", [1, 2])
 async def test_a_kill_9_in_a_burst_of_resets_loses_and_repeats_nothing(
-    mosquitto: Server, tmp_path: Path
+    mosquitto: Server, tmp_path: Path, workers: int
 ) -> None:
     """Each command has one effect: version and passcode say how many resets there were."""
     groups = [
         phones(count=8, management='"hybrid"'),
         phones("windows_phone_8_1", "slow", count=2, reaction='"5ms..40ms"'),
     ]
-    write_fleet(tmp_path, fleet_text(*groups, root=ROOT, state='"fleet.db"'), mosquitto.url)
+    text = fleet_text(*groups, root=ROOT, state='"fleet.db"', workers=workers)
+    write_fleet(tmp_path, text, mosquitto.url)
     devices = [f"phones-{n:03}" for n in range(1, 9)] + ["slow-001", "slow-002"]
-    rounds, each = 3, 12
+    rounds, each = (3 if workers == 1 else 1), 12
     async with WireOperator.connected(mosquitto.port, ROOT) as operator:
         with processes(tmp_path) as start:
             commands: list[str] = []
@@ -57,7 +59,7 @@ async def test_a_kill_9_in_a_burst_of_resets_loses_and_repeats_nothing(
             await until(lambda: all(finals(operator, c, d) for c in commands for d in devices), 30)
             for device in devices:
                 await operator.do(device, "syncDevice", f"last-{device}")
-                _one_effect_each(operator, device, commands)
+                _one_effect_each(operator, device, commands, rounds)
             assert await up.signalled(signal.SIGTERM) == 0
             _no_passcode_on_disk(operator, tmp_path)
             left = await retained(mosquitto.port, ROOT)
@@ -65,7 +67,7 @@ async def test_a_kill_9_in_a_burst_of_resets_loses_and_repeats_nothing(
             assert await session_present(mosquitto.port, client_id(ROOT, PHONE))
 
 
-def _one_effect_each(operator: WireOperator, device: str, commands: list[str]) -> None:
+def _one_effect_each(operator: WireOperator, device: str, commands: list[str], rounds: int) -> None:
     passcodes = []
     for command_id in commands:
         results = finals(operator, command_id, device)
@@ -80,7 +82,7 @@ def _one_effect_each(operator: WireOperator, device: str, commands: list[str]) -
     assert versions == sorted(versions)
     sessions = [said["session"] for said in operator.about(device, "presence")]
     assert sessions == sorted(sessions)
-    assert sessions[-1] >= 4
+    assert sessions[-1] > rounds
     numbers = {n["notificationId"] for n in operator.about(device, "notifications")}
     assert len(numbers) == len(commands)
     escrow = {e["commandId"]: e for e in operator.about(device, "escrow")}
@@ -93,9 +95,9 @@ def _no_passcode_on_disk(operator: WireOperator, folder: Path) -> None:
     told = {s.document.get("newPasscode") for s in operator.seen if s.leaf == "results"} - {None}
     # Digits alone may turn up in a file of numbers by chance.
     told = {passcode for passcode in told if not passcode.isdigit()}
-    assert len(told) > 100
+    assert len(told) >= 8 * 12
     found = _bytes_below(folder)
-    assert any(name == "fleet.db" for name, _ in found)
+    assert any(name.startswith("fleet.db") for name, _ in found)
     assert any(name.endswith(".err") and data for name, data in found)
     for name, data in found:
         assert [p for p in told if p.encode() in data] == [], name
