@@ -21,6 +21,7 @@ from device_rig import (
     unlocked,
 )
 
+from agent.draws import DeviceDraws
 from agent.effects import PublishAnswer, PublishResult, PublishState, Reboot, Settled
 from agent.events import TimerFired
 from agent.machine import timers
@@ -318,6 +319,7 @@ def test_a_reset_lifts_the_delay_after_wrong_passcodes() -> None:
     for _ in range(5):
         rig.press("enterPasscode", OTHER)
     rig.send("resetPasscode")
+    assert rig.state.failed_attempts == 0
     rig.press("setPasscode", THIRD)
     assert rig.press("enterPasscode", THIRD).state == "done"
 
@@ -724,6 +726,16 @@ def test_the_same_input_id_counts_once() -> None:
     assert not rig.state.wiped
 
 
+def test_a_press_from_before_a_restore_counts_once_too() -> None:
+    rig = unlocked(Rig("android"))
+    rig.press("setPasscode", OTHER, input_id="i")
+    rig.simulate("restore")
+    rig.press("setPasscode", OTHER, input_id="i")
+    (said,) = (e for e in rig.effects if isinstance(e, PublishAnswer))
+    assert said.duplicate
+    assert rig.state.secret == rig.enrollment.first
+
+
 def test_the_same_message_comes_once() -> None:
     rig = Rig("android")
     assert len(screens(rig.reach("m"))) == 1
@@ -737,6 +749,14 @@ def test_a_key_is_pressed_on_a_call_and_on_nothing_else() -> None:
     assert rig.press("pressKey", key="#").error == "notOnScreen"
     rig.reach("call", "call")
     assert rig.press("pressKey", key="#").state == "done"
+    assert rig.press("pressKey", key="#").error == "notOnScreen"
+
+
+@pytest.mark.parametrize("by", ["crash", "restart", "restore"])
+def test_a_call_does_not_outlive_the_device_s_going_down(by: str) -> None:
+    rig = Rig("android")
+    rig.reach("call", "call")
+    rig.simulate(by)
     assert rig.press("pressKey", key="#").error == "notOnScreen"
 
 
@@ -766,6 +786,23 @@ def test_a_temporary_passcode_does_not_come_back_after_a_restore() -> None:
         seen.add(rig.temporary())
         rig.simulate("restore")
     assert len(seen) == 20
+
+
+def test_a_temporary_passcode_that_was_used_before_is_drawn_again() -> None:
+    class Stuck(DeviceDraws):
+        """The first five draws give the same bits."""
+
+        def bits(self, purpose: str, number: int) -> int:
+            return super().bits(purpose, max(number, 5))
+
+    rig = Rig("android")
+    rig.draws = Stuck(rig.seed, "d-1")
+    drawn = []
+    for _ in range(2):
+        rig.send("resetPasscode")
+        drawn.append(rig.temporary())
+    assert drawn[0] != drawn[1]
+    assert rig.state.draws == 6
 
 
 # State and version
@@ -820,6 +857,14 @@ def test_two_seeds_draw_different_passcodes_and_one_seed_the_same() -> None:
 
     assert drawn(1) == drawn(1)
     assert len({drawn(seed) for seed in range(20)}) == 20
+
+
+def test_a_reaction_that_fires_too_early_does_nothing() -> None:
+    rig = Rig("android", reaction=(500, 500))
+    rig.send("remoteLock")
+    rig.now += 499
+    assert rig.happen(TimerFired(Timer.REACTION)) == ()
+    assert results(rig.advance(1))[0].result.state == "done"
 
 
 def test_a_timer_that_fires_too_early_does_nothing() -> None:
