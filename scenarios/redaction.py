@@ -21,7 +21,17 @@ from pydantic_core import from_json
 from agent.passcode import Traits, traits_of
 from broker.contract import MAX_PAYLOAD
 
-__all__ = ["BYTES", "PASSCODE", "PASSWORD", "Redactor", "is_placeholder", "made_up", "restored"]
+__all__ = [
+    "BYTES",
+    "PASSCODE",
+    "PASSWORD",
+    "Redactor",
+    "is_placeholder",
+    "kinds_in",
+    "made_up",
+    "pattern_of",
+    "restored",
+]
 
 PASSCODE: Final = "$passcode"
 PASSWORD: Final = "$password"  # noqa: S105  # the name of a placeholder
@@ -70,7 +80,7 @@ class Redactor:
         if not isinstance(value, str):
             # Refused for its type, whatever it says; a replay sends something of that type.
             return {kind: number, _TYPE: type(value).__name__}
-        placeholder: dict[str, Any] = {kind: number, _LIKE: _pattern(value)}
+        placeholder: dict[str, Any] = {kind: number, _LIKE: pattern_of(value)}
         if traits_of(value).simple:
             placeholder[_SIMPLE] = True
         return placeholder
@@ -89,6 +99,14 @@ class Redactor:
             name = f"${key}" if key.startswith("$") else key
             redacted[name] = self.secret(kind or "", each) if secret else self._value(each)
         return redacted
+
+
+def kinds_in(placeholder: Mapping[str, Any]) -> str:
+    """What a placeholder's secret is made of, without telling the order: `6 digits and letters`."""
+    like = str(placeholder.get(_LIKE, ""))
+    kinds = [("digits", "9"), ("letters", "aA"), ("symbols", "!")]
+    made_of = [kind for kind, characters in kinds if set(characters) & set(like)]
+    return f"{len(like)} {' and '.join(made_of)}"
 
 
 def is_placeholder(value: object) -> bool:
@@ -128,7 +146,8 @@ def made_up(placeholder: Mapping[str, Any], taken: Callable[[str], bool]) -> str
     return candidate
 
 
-def _pattern(text: str) -> str:
+def pattern_of(text: str) -> str:
+    """What each character is: `9` a digit, `a` a small letter, `A` a capital, `!` another."""
     return "".join(_class_of(character) for character in text)
 
 
