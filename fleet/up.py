@@ -181,7 +181,13 @@ def _announce(
     """Say on stdout that the fleet is ready, and on stderr how to talk to it."""
     devices = config.device_count
     if options.as_json:
-        ready = {"event": "ready", "devices": devices, "broker": address.url, "root": config.root}
+        ready = {
+            "event": "ready",
+            "devices": devices,
+            "broker": address.url,
+            "root": config.root,
+            "conformance": config.known.conformance,
+        }
         if metrics is not None:
             ready["metrics"] = metrics
         print(json.dumps(ready), file=out.file, flush=True)
