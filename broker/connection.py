@@ -265,7 +265,8 @@ class Connection:
             # Three small publishes in a row must not wait for one another's TCP acknowledgement.
             raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._socket = sock
-        self._pool.loop.add_reader(sock, self._on_readable)
+        # By its number: asyncio would print the socket into an error that nobody sees.
+        self._pool.loop.add_reader(sock.fileno(), self._on_readable)
         self.write()
 
     def _on_connect(self, _c: Any, _u: Any, _flags: Any, code: Any, _p: Any) -> None:
@@ -371,7 +372,7 @@ class Connection:
     def _on_socket_close(self, _c: Any, _u: Any, sock: Any) -> None:
         if self._socket is not None:
             self._socket = None
-            self._pool.loop.remove_reader(sock)
+            self._pool.loop.remove_reader(sock.fileno())
 
     def _on_want_write(self, _c: Any, _u: Any, _sock: Any) -> None:
         # Called from the dialling thread too, before the socket is ours: _dialled writes then.
