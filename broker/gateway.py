@@ -92,7 +92,8 @@ class Gateway:
     def connected(self) -> None:
         """Let every member that has a network come up, some at a turn."""
         for member in self._members.values():
-            self._later(member.come_up)
+            member.up = False
+            self.later(member.come_up)
 
     def arrived(self, topic: str, payload: bytes, retained: bool, delivery: Delivery) -> None:  # noqa: FBT001
         """Hand a message to the device, or the devices, it is for."""
@@ -114,7 +115,7 @@ class Gateway:
             return
         shared = replace(delivery, shared=_Counted(delivery, len(members)))
         for member in members:
-            self._later(partial(member.take, topic, payload, retained, shared))
+            self.later(partial(member.take, topic, payload, retained, shared))
 
     def done(self, delivery: Delivery) -> None:
         """Acknowledge, once all devices that a message was for are done with it."""
@@ -128,7 +129,8 @@ class Gateway:
 
     # -- a turn for everybody ------------------------------------------------------------------
 
-    def _later(self, work: Callable[[], None]) -> None:
+    def later(self, work: Callable[[], None]) -> None:
+        """Do it when its turn comes: never within what is being done now."""
         if not self._work:
             self._pool.loop.call_soon(self._turn)
         self._work.append(work)
@@ -193,7 +195,7 @@ class Member:
 
     def come_up(self) -> None:
         """The gateway is connected: say so, and take what was held meanwhile."""
-        if not self._wanted:
+        if not self._wanted or self.up or not self._gateway.up:
             return
         self.number += 1
         self.up = True
@@ -245,8 +247,7 @@ class Member:
         if self.up:
             self.up = False
             self._say(online=False)
-        if not stay_away and self._gateway.up:
-            self.come_up()
+        self._gateway.later(self.come_up)
 
     def bounce(self, *, last: Iterable[Outgoing] = ()) -> None:
         """Go and come again: a restart."""
@@ -255,7 +256,7 @@ class Member:
         for message in last:
             self._gateway.publish(message)
         self.up = False
-        self.come_up()
+        self._gateway.later(self.come_up)
 
     async def close(self, *, last: Iterable[Outgoing] = ()) -> None:
         """Publish what is said last, and stay away."""

@@ -1,0 +1,141 @@
+"""Several processes host one fleet, and it cannot be told from one."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import urllib.request
+from pathlib import Path
+
+from broker_help import until
+from fleet_rig import Process, Server, Start, both, fleet_text, phones, write_fleet
+from wire_operator import LOCK, RESET, WireOperator, retained
+
+
+def workers_of(process: Process) -> list[int]:
+    """The worker processes of `passfleet up`."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parent = int(stat.read_text().rpartition(")")[2].split()[1])
+            command = (stat.parent / "cmdline").read_bytes()
+        except OSError:
+            continue
+        if parent == process.popen.pid and b"fleet.worker" in command:
+            found.append(int(stat.parent.name))
+    return found
+
+
+@both
+async def test_workers_share_the_fleet_and_leave_nothing_behind(
+    server: Server, tmp_path: Path, start: Start
+) -> None:
+    root = f"workers/{os.getpid()}"
+    write_fleet(tmp_path, fleet_text(phones(count=20), root=root, workers=2), server.url)
+    async with WireOperator.connected(server.port, root) as operator:
+        up = start("up")
+        assert await up.ready() == f"ready devices=20 broker={server.url}"
+        assert len(workers_of(up)) == 2
+        command = operator.send("groups/all", RESET)
+        await until(lambda: len(operator.results(command)) == 20)
+        assert len({r["deviceId"] for r in operator.results(command)}) == 20
+        assert await up.signalled(signal.SIGTERM) == 0
+        await until(lambda: not workers_of(up))
+    assert await retained(server.port, root) == {}
+
+
+async def test_a_worker_that_is_killed_comes_back_with_its_devices_and_their_state(
+    mosquitto: Server, tmp_path: Path, start: Start
+) -> None:
+    root = f"killed/{os.getpid()}"
+    text = fleet_text(phones("ios", count=10), root=root, workers=2, state='"fleet.db"')
+    write_fleet(tmp_path, text, mosquitto.url)
+    async with WireOperator.connected(mosquitto.port, root) as operator:
+        up = start("up")
+        await up.ready()
+        first = operator.send("groups/all", RESET, "c-1")
+        await until(lambda: len(operator.results(first)) == 10)
+        for pid in workers_of(up):
+            os.kill(pid, signal.SIGKILL)
+        for n in range(1, 11):
+            await operator.present(f"phones-{n:03}", "online", beyond=1)
+        again = operator.send("groups/all", RESET, "c-1")
+        await until(lambda: sum(r["duplicate"] for r in operator.results(again)) == 10)
+        assert all(operator.state(f"phones-{n:03}")["version"] == 2 for n in range(1, 11))
+        assert await up.signalled(signal.SIGINT) == 130
+
+
+async def test_a_worker_that_keeps_dying_ends_the_fleet_with_words(
+    mosquitto: Server, tmp_path: Path, start: Start
+) -> None:
+    root = f"dying/{os.getpid()}"
+    write_fleet(tmp_path, fleet_text(phones(count=2), root=root, workers=2), mosquitto.url)
+    up = start("up")
+    await up.ready()
+
+    def kill_and_see() -> bool:
+        for pid in workers_of(up):
+            os.kill(pid, signal.SIGKILL)
+        return up.popen.poll() is not None
+
+    await until(kill_and_see, 60.0)
+    assert await up.ended() == 1
+    assert "keeps dying" in up.err
+
+
+async def test_virtual_time_is_told_once_all_workers_have_reached_it(
+    mosquitto: Server, tmp_path: Path, start: Start
+) -> None:
+    root = f"time/{os.getpid()}"
+    text = fleet_text(phones("ios", count=6), root=root, workers=3, clock='"virtual"')
+    write_fleet(tmp_path, text, mosquitto.url)
+    async with WireOperator.connected(mosquitto.port, root) as operator:
+        up = start("up")
+        await up.ready()
+        await until(lambda: any(s.topic == f"{root}/clock/now" for s in operator.seen))
+        command = operator.send("groups/all", RESET)
+        await until(lambda: len(operator.results(command)) == 6)
+        answer = await operator.move_clock("2015-12-10T21:30:00Z")
+        assert answer["now"] == "2015-12-10T21:30:00Z"
+        states = [operator.state(f"phones-{n:03}") for n in range(1, 7)]
+        assert {state["compliance"] for state in states} == {"noncompliant"}
+        await up.signalled(signal.SIGTERM)
+
+
+async def test_metrics_count_what_all_workers_did(
+    mosquitto: Server, tmp_path: Path, start: Start
+) -> None:
+    root = f"metrics/{os.getpid()}"
+    write_fleet(tmp_path, fleet_text(phones(count=8), root=root, workers=2), mosquitto.url)
+    async with WireOperator.connected(mosquitto.port, root) as operator:
+        up = start("up", "--metrics", "0", "--json")
+        url = json.loads(await up.ready())["metrics"]
+
+        def metrics() -> str:
+            with urllib.request.urlopen(url) as answer:  # noqa: S310  # our own, on loopback
+                return str(answer.read().decode())
+
+        command = operator.send("groups/all", LOCK)
+        await until(lambda: len(operator.results(command)) == 8)
+        operator.send("groups/all", LOCK, command)
+        counted = (
+            'passfleet_commands_total{action="remoteLock",outcome="done",platform="android"} 8.0'
+        )
+        await until(lambda: counted in metrics() or counted.replace(",", ", ") in metrics())
+        text = metrics()
+        assert 'passfleet_devices{platform="android",state="online"} 8.0' in text
+        assert 'passfleet_loop_lag_seconds{worker="1"}' in text
+        assert "passfleet_command_duration_seconds_bucket" in text
+        assert "passfleet_reconnects_total" in text
+        assert "phones-001" not in text
+        await up.signalled(signal.SIGTERM)
+
+
+async def test_a_port_for_metrics_that_is_taken_is_refused(
+    mosquitto: Server, tmp_path: Path, start: Start
+) -> None:
+    write_fleet(tmp_path, fleet_text(phones(count=1)), mosquitto.url)
+    up = start("up", "--metrics", str(mosquitto.port))
+    assert await up.ended() == 2
+    assert "cannot be used" in up.err
