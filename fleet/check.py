@@ -1,13 +1,17 @@
-"""`passfleet check`: what `up` would trip over, found without starting a fleet."""
+"""`passfleet check`: what `up` and `play` would trip over, found without starting anything."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
 
 from broker.mosquitto import find_mosquitto
 from broker.server import EMBEDDED, MOSQUITTO, open_broker, probe
 from fleet.config import FleetConfig
 from fleet.preflight import check_room
+from scenarios.parse import ENDINGS, find_scenarios, load_scenarios
 
-__all__ = ["check_fleet"]
+__all__ = ["check_fleet", "check_scenarios", "split"]
 
 
 async def check_fleet(config: FleetConfig, broker: str | None) -> dict[str, str]:
@@ -44,3 +48,16 @@ async def check_fleet(config: FleetConfig, broker: str | None) -> dict[str, str]
             await probe(handle.address)
             found["broker"] = f"{handle.address.url} answers and lets us in"
     return found
+
+
+def split(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
+    """(fleet files, scenario files and folders of them), told apart by their names."""
+    scenarios = [path for path in paths if path.suffix in ENDINGS or path.is_dir()]
+    return [path for path in paths if path not in scenarios], scenarios
+
+
+def check_scenarios(paths: Sequence[Path]) -> dict[str, str]:
+    """What was found in scenario files. Raises FileError for the first that is not right."""
+    files = find_scenarios(paths)
+    steps = sum(len(scenario.steps) for scenario in load_scenarios(files))
+    return {"scenarios": f"{len(files)} files, {steps} steps"}

@@ -23,11 +23,19 @@ from scenarios.scenario import Cast, Scenario
 from scenarios.steps import Names, read_steps
 from scenarios.yaml_places import Located, read_yaml
 
-__all__ = ["LIBRARY", "find_scenarios", "load_scenario", "load_scenarios", "parse_scenario"]
+__all__ = [
+    "ENDINGS",
+    "LIBRARY",
+    "find_scenarios",
+    "load_scenario",
+    "load_scenarios",
+    "parse_scenario",
+]
 
 LIBRARY: Final = Path(__file__).resolve().parent / "library"
 """The scenarios that come with passfleet."""
-_ENDINGS: Final = (".yaml", ".yml")
+ENDINGS: Final = (".yaml", ".yml")
+"""What the names of scenario files end in."""
 _MAX_SIZE: Final = 1024 * 1024
 _NAME: Final = re.compile(DEVICE_ID)
 _USUAL_PASSWORD: Final = "Pa55word of "  # noqa: S105  # of a virtual user
@@ -45,7 +53,7 @@ def find_scenarios(paths: Sequence[Path]) -> list[Path]:
             inside = sorted(
                 each
                 for each in path.rglob("*")
-                if each.suffix in _ENDINGS and each.is_file() and not _hidden(each, path)
+                if each.suffix in ENDINGS and each.is_file() and not _hidden(each, path)
             )
             if not inside:
                 raise UsageError(

@@ -39,7 +39,7 @@ def register(app: typer.Typer) -> None:
     app.command("up", epilog="Example: passfleet up --devices 100 --for 30s")(up)
     app.command("down", epilog="Example: passfleet down")(down)
     app.command("init", epilog="Example: passfleet init && passfleet up")(init)
-    app.command("check", epilog="Example: passfleet check fleet.toml")(check)
+    app.command("check", epilog="Example: passfleet check fleet.toml scenarios/")(check)
     app.command("demo", epilog="Example: passfleet demo --json")(demo)
 
 
@@ -144,16 +144,29 @@ def init(
 
 
 def check(
-    fleet: _FleetArgument = None,
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="[FILE]...",
+            help="A fleet file, scenario files (.yaml), folders of them, [default: fleet.toml].",
+        ),
+    ] = None,
     broker: _UpBrokerOption = None,
     as_json: JsonOption = False,  # noqa: FBT002
 ) -> None:
-    """Check a fleet file, this machine's room for it, and that its broker answers."""
-    from fleet.check import check_fleet  # noqa: PLC0415
+    """Check files without running them; of a fleet also the room for it, and its broker."""
+    from fleet.check import check_fleet, check_scenarios, split  # noqa: PLC0415
     from fleet.config import load_fleet  # noqa: PLC0415
 
-    config = load_fleet(fleet or _FLEET_FILE)
-    found = run_async(check_fleet(config, broker))
+    fleets, scenarios = split(files or [_FLEET_FILE])
+    if len(fleets) > 1:
+        raise UsageError(
+            "one fleet is checked at a time",
+            hint="scenario files, of which several go, end in .yaml",
+        )
+    found = check_scenarios(scenarios) if scenarios else {}
+    for fleet in fleets:
+        found |= run_async(check_fleet(load_fleet(fleet), broker))
     if as_json:
         print_json(found)
         return
