@@ -11,6 +11,7 @@ import contextlib
 import logging
 import math
 import secrets
+import socket
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
 from typing import Any, Final, Self, TypeVar, cast
@@ -296,6 +297,8 @@ def open_client(address: BrokerAddress, identifier: str) -> aiomqtt.Client:
         max_inflight_messages=_IN_FLIGHT,
         tls_context=address.ssl_context() if address.tls else None,
         websocket_path=address.path if address.websocket else None,
+        # One small message after another must not wait for TCP to acknowledge the first.
+        socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
     )
     # It warns of many calls at once, which here are meant.
     client.pending_calls_threshold = 2 * _IN_FLIGHT
