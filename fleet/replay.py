@@ -19,10 +19,11 @@ from broker.errors import PeerError
 from broker.instants import parse_instant
 from broker.operator_link import OperatorLink
 from broker.server import open_broker
+from fleet.cues import Cue, cues
 from fleet.host import Host
 from fleet.restage import SEED, Restaged, restage
 from scenarios.redaction import is_placeholder, made_up, restored
-from scenarios.trace import OPERATOR_LEAVES, PUBLISHED_LEAVES, Trace, TraceMessage
+from scenarios.trace import PUBLISHED_LEAVES, Trace
 from scenarios.trace_diff import Bindings, Difference, Published, compare
 
 __all__ = ["Replayed", "replay"]
@@ -44,11 +45,11 @@ class Replayed:
 
 
 async def replay(
-    trace: Trace, broker: str, progress: Callable[[int], None] = lambda _: None
+    trace: Trace, broker: str, progress: Callable[[], None] = lambda: None
 ) -> Replayed:
     """Replay a trace on a broker that is started for it: "embedded" or "mosquitto".
 
-    `progress` hears how many messages of the trace are done with. Raises FileError for a trace
+    `progress` hears of each message that was sent. Raises FileError for a trace
     whose devices cannot be made, BrokerError and PeerError where the broker or the fleet fail.
     """
     bindings = Bindings()
@@ -69,9 +70,9 @@ async def replay(
             async with OperatorLink(handle.address, topics) as link:
                 stage = _Stage(trace, host, link, bindings)
                 await stage.open(cast)
-                for number, message in enumerate(trace.messages, 1):
-                    await stage.take(message)
-                    progress(number)
+                for cue in cues(trace):
+                    await stage.take(cue)
+                    progress()
                 await stage.close()
         finally:
             await host.abandon()
@@ -127,37 +128,32 @@ class _Stage:
         await self._settle()
         self.published.clear()
 
-    async def take(self, message: TraceMessage) -> None:
+    async def take(self, cue: Cue) -> None:
         """Send what an operator sent, once its instant has come."""
-        topic = message.topic
-        if message.retained or message.leaf not in (*OPERATOR_LEAVES, "clock"):
+        if cue.leaf == "clock":
+            await self._move_as_told(cue)
             return
-        if topic == "clock":
-            await self._move_as_told(message)
-            return
-        await self._advance(message.at)
+        await self._advance(cue.at)
         sessions = {name: device.connection.number for name, device in self._host.devices.items()}
-        payload = restored(message.payload, _meaning(self._bindings))
-        await self._link.publish(f"{self._link.topics.root}/{topic}", payload)
+        payload = restored(cue.payload, _meaning(self._bindings))
+        await self._link.publish(f"{self._link.topics.root}/{cue.topic}", payload)
         self.sent += 1
         await self._settle()
-        await self._network_settled(message, sessions)
+        await self._network_settled(cue, sessions)
 
     async def close(self) -> None:
         """Let pass what the trace lasted after its last message."""
         await self._advance(self._trace.end)
         await self._settle()
 
-    async def _move_as_told(self, message: TraceMessage) -> None:
-        """Virtual time that the operator moved; elsewhere such a message had moved nothing."""
-        document = message.payload if isinstance(message.payload, dict) else {}
+    async def _move_as_told(self, cue: Cue) -> None:
+        """Virtual time that the operator moved."""
         try:
-            to = parse_instant(document.get("to") or "")
+            to = parse_instant(cue.document.get("to") or "")
         except (TypeError, ValueError):
             return
-        if self._trace.header.clock == "virtual":
-            self.sent += 1
-            await self._advance(to)
+        self.sent += 1
+        await self._advance(to)
 
     async def _advance(self, to: int) -> None:
         if to <= self._now:
@@ -192,12 +188,12 @@ class _Stage:
         except TimeoutError:
             raise PeerError(f"the replayed fleet did not answer within {_LIMIT:g} s") from None
 
-    async def _network_settled(self, message: TraceMessage, sessions: Mapping[str, int]) -> None:
+    async def _network_settled(self, cue: Cue, sessions: Mapping[str, int]) -> None:
         """Wait for a connection that was taken away, or is to come back, to be seen so.
 
         A Last Will and a reconnect take real time, of which virtual time knows nothing.
         """
-        device_id, action = message.device_id, self._disturbance(message)
+        device_id, action = cue.device_id, self._disturbance(cue)
         if device_id is None or device_id not in sessions or action is None:
             return
         before = sessions[device_id]
@@ -227,17 +223,16 @@ class _Stage:
                 f"the connection of {device_id} did not come and go within {_LIMIT:g} s"
             ) from None
 
-    def _disturbance(self, message: TraceMessage) -> str | None:
+    def _disturbance(self, cue: Cue) -> str | None:
         """What a message does to a device's connection, None for nothing."""
-        document = message.payload if isinstance(message.payload, dict) else {}
-        action = document.get("action")
-        if message.leaf == "simulate":
+        action = cue.document.get("action")
+        if cue.leaf == "simulate":
             return action if action in _DISTURBING else None
-        if message.leaf != "inputs" or action != "restart":
+        if cue.leaf != "inputs" or action != "restart":
             return None
         for published in reversed(self.published):
             answer = published.document if isinstance(published.document, dict) else {}
-            if answer.get("inputId") == document.get("inputId"):
+            if answer.get("inputId") == cue.document.get("inputId"):
                 done = answer.get("actionState") == "done" and not answer.get("duplicate")
                 return "restart" if done else None
         return None

@@ -100,6 +100,7 @@ def replay(
     from broker.errors import UsageError
     from fleet import replay as replaying
     from fleet.cli.sending import progress_bar
+    from fleet.cues import cues
     from scenarios.trace import read_trace
 
     if broker not in _OWN:
@@ -108,8 +109,8 @@ def replay(
             hint="fresh devices under the names of the recorded ones would disturb a real fleet",
         )
     recorded = read_trace(trace)
-    with progress_bar("replaying", len(recorded.messages)) as step:
-        replayed = run_async(replaying.replay(recorded, broker, lambda _: step()))
+    with progress_bar("replaying", len(cues(recorded))) as step:
+        replayed = run_async(replaying.replay(recorded, broker, step))
     if as_json:
         print_json(_document(trace, replayed))
     else:
