@@ -135,9 +135,8 @@ class Rig:
     def temporary(self) -> str:
         """The temporary passcode in clear that the last command told somebody."""
         refs = {e.passcode for e in self.effects if isinstance(e, PublishEscrow)}
-        refs |= {r.result.passcode for r in results(self.effects)} - {None}
+        refs |= {r.result.passcode for r in results(self.effects) if r.result.passcode}
         (ref,) = refs
-        assert ref is not None
         return reveal(ref, self.draws)
 
 

@@ -292,6 +292,9 @@ def test_the_id_and_action_of_a_refused_payload_are_read_where_they_can_be() -> 
     assert (refusal.command_id, refusal.action) == ("c-1", "resetPasscode")
     refusal = _refused(parse_input(_json(INPUT | {"x": 1})), "invalidCommand")
     assert (refusal.command_id, refusal.input_id) == (None, "i-1")
+    for unread in ("", "x" * 257, 7, None, ["c-1"]):
+        refusal = _refused(parse_command(_json(COMMAND | {"commandId": unread})), "invalidCommand")
+        assert (refusal.command_id, refusal.action) == (None, "resetPasscode")
     for payload in (b"", b"{", b"null", _json(["c-1"])):
         read = parse_command(payload)
         assert isinstance(read, Refusal)
