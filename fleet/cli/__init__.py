@@ -30,9 +30,9 @@ app = typer.Typer(
 def _register() -> None:
     """Add the commands, room by room; each module stays light until its command runs."""
     # They import this package.
-    from fleet.cli import facts, load, operate, play, up  # noqa: PLC0415
+    from fleet.cli import facts, load, operate, play, trace, up  # noqa: PLC0415
 
-    for module in (up, operate, play, load, facts):
+    for module in (up, operate, play, load, trace, facts):
         module.register(app)
 
 
