@@ -2,8 +2,8 @@
 
     PYTHONPATH=. python bench/step.py [--json] [--profile]
 
-Microseconds are of the fastest of many short rounds: what the machine takes when nothing disturbs it.
-The goal for a remote lock is 20.
+Microseconds are of the fastest of many short rounds: what the machine takes when nothing disturbs
+it. The goal for a remote lock is 20.
 """
 
 from __future__ import annotations
