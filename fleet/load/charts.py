@@ -14,9 +14,9 @@ __all__ = ["Chart", "charts_of"]
 WIDTH: Final = 720
 HEIGHT: Final = 240
 _LEFT: Final = 58
-_RIGHT: Final = 12
+_RIGHT: Final = 26
 _TOP: Final = 12
-_BOTTOM: Final = 30
+_BOTTOM: Final = 42
 _TICKS: Final = 5
 _STEPS: Final = (1, 2, 2.5, 5, 10)
 

@@ -59,14 +59,14 @@ class _View:
         reached = (answered - before) / (now - since) if now > since else 0.0
         # The rate asked of this moment: half a second's worth of the schedule, as it ramps.
         asked = (self._schedule.due_by(now) - self._schedule.due_by(now - 0.5)) / min(now, 0.5)
-        latency = self._measures.of().latency.milliseconds()
+        latencies = sorted(self._measures.recent)
         figures = {
             "time": f"{min(now, self._schedule.duration):.0f}/{self._schedule.duration:.0f} s",
             "asked": f"{asked:.0f}/s",
             "reached": f"{reached:.0f}/s",
             "in flight": str(ledger.in_flight),
-            "p50": _ms(latency["p50"]),
-            "p99": _ms(latency["p99"]),
+            "p50": _ms(latencies, 50),
+            "p99": _ms(latencies, 99),
         }
         return figures | {column.value: str(ledger.count(column)) for column in Column}
 
@@ -84,5 +84,6 @@ class _View:
         return table
 
 
-def _ms(value: float | None) -> str:
-    return "-" if value is None else f"{value:.1f}ms"
+def _ms(ordered: list[float], percent: int) -> str:
+    """A percentile of the last latencies."""
+    return f"{ordered[len(ordered) * percent // 100] * 1e3:.1f}ms" if ordered else "-"

@@ -9,6 +9,7 @@ known as coordinated omission.) Its service time, from sending to answer, stands
 from __future__ import annotations
 
 from array import array
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -27,7 +28,8 @@ STATS: Final = (*PERCENTILES, "max", "mean")
 _HOUR: Final = 3_600_000_000
 _DIGITS: Final = 3
 _WIDTHS: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0)
-_SLICES: Final = 120
+_SLICES: Final = 60
+_RECENT: Final = 500
 _CURVE_TICKS: Final = 5
 """Points of the percentile curve for each halving of what is left to 100 %."""
 
@@ -35,49 +37,55 @@ _CURVE_TICKS: Final = 5
 class Times:
     """A histogram of times, in whole microseconds to three digits, up to an hour."""
 
-    __slots__ = ("_histogram",)
+    __slots__ = ("_histogram", "_total")
 
     def __init__(self) -> None:
         self._histogram = HdrHistogram(1, _HOUR, _DIGITS)
+        # For the mean, which the histogram finds by walking through all of its cells twice.
+        self._total = 0
 
     def record(self, seconds: float) -> None:
         """Count one time."""
-        self._histogram.record_value(min(max(1, round(seconds * 1e6)), _HOUR))
+        value = min(max(1, round(seconds * 1e6)), _HOUR)
+        self._total += value
+        self._histogram.record_value(value)
 
     def merge(self, other: Times) -> None:
         """Count what another histogram has counted."""
         self._histogram.add(other._histogram)
+        self._total += other._total
 
     @property
     def count(self) -> int:
         """How many were recorded."""
         return int(self._histogram.get_total_count())
 
+    def stats(self) -> dict[str, float | None]:
+        """All of STATS, in seconds; None where nothing was recorded."""
+        if not self.count:
+            return dict.fromkeys(STATS)
+        # One walk for all percentiles; it takes milliseconds, so not while a load runs.
+        found = self._histogram.get_percentile_to_value_dict(list(PERCENTILES.values()))
+        values = {name: found[percent] for name, percent in PERCENTILES.items()}
+        values |= {"max": self._histogram.get_max_value(), "mean": self._total / self.count}
+        return {name: value / 1e6 for name, value in values.items()}
+
     def stat(self, name: str) -> float | None:
         """One of STATS, in seconds; None where nothing was recorded."""
-        if not self.count:
-            return None
-        if name == "max":
-            value = self._histogram.get_max_value()
-        elif name == "mean":
-            value = self._histogram.get_mean_value()
-        else:
-            value = self._histogram.get_value_at_percentile(PERCENTILES[name])
-        return float(value) / 1e6
+        return self.stats()[name]
 
     def milliseconds(self) -> dict[str, float | None]:
         """All of STATS, in milliseconds."""
-        return {name: _ms(self.stat(name)) for name in STATS}
+        return {
+            name: None if value is None else round(value * 1e3, 3)
+            for name, value in self.stats().items()
+        }
 
     def curve(self) -> Iterator[tuple[float, float]]:
         """(percentile, milliseconds) points, closer together towards 100."""
         if self.count:
             for item in self._histogram.get_percentile_iterator(_CURVE_TICKS):
                 yield item.percentile_level_iterated_to, item.value_iterated_to / 1e3
-
-
-def _ms(seconds: float | None) -> float | None:
-    return None if seconds is None else round(seconds * 1e3, 3)
 
 
 @dataclass
@@ -127,6 +135,8 @@ class Measures:
         """How long after its instant each command was sent: the generator's own delay."""
         self.broker_pass = Times()
         self.simulator_pass = Times()
+        self.recent: deque[float] = deque(maxlen=_RECENT)
+        """The last latencies, for who watches: histograms are too slow to ask while it runs."""
         self.storm = Times()
         """Latency of the commands sent during a storm."""
         self._last = int((duration + limit) / self.width)
@@ -144,6 +154,7 @@ class Measures:
             self.by_kind[kind] = Latencies()
         latency = max(0.0, now - due)
         self.by_kind[kind].latency.record(latency)
+        self.recent.append(latency)
         self.by_kind[kind].service.record(now - sent)
         if stormy:
             self.storm.record(latency)

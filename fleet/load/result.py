@@ -30,7 +30,7 @@ CSV_HEADER: Final = (
     "max",
 )
 """Times in milliseconds, by when the command was due; counts are of each stretch."""
-_FAST: Final = 0.005
+_FAST: Final = 0.01
 """Seconds up to which nobody is called slow."""
 
 

@@ -15,6 +15,7 @@ from fleet.load.storm import Storm
 __all__ = ["summary"]
 
 _SHOWN: Final = ("p50", "p90", "p95", "p99", "p999", "max")
+_HEADS: Final = {"p999": "p99.9"}
 _STYLES: Final = {"failed": "red", "lost": "red", "unknown": "yellow", "notSupported": "yellow"}
 
 
@@ -35,7 +36,7 @@ def _latencies(result: Result) -> Table:
     )
     for name in ("action", "platform"):
         table.add_column(name)
-    for name in ("answered", *_SHOWN, "service p50", "service p99"):
+    for name in ("answered", *(_HEADS.get(n, n) for n in _SHOWN), "service p50", "service p99"):
         table.add_column(name, justify="right")
     rows: list[tuple[str, str, Any]] = [
         (action, platform, latencies) for action, platform, latencies, _ in result.kinds()

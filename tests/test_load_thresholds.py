@@ -1,0 +1,95 @@
+"""Thresholds: what they may say, what is refused, and how they are judged."""
+
+from __future__ import annotations
+
+import pytest
+
+from broker.errors import UsageError
+from fleet.load.thresholds import Threshold, metric_names, parse_threshold, with_implied
+
+NAMES = metric_names(["reset", "lock"], ["ios", "android"], storm=False)
+
+
+@pytest.mark.parametrize(
+    ("text", "metric", "seen", "holds"),
+    [
+        ("reset.p99<500ms", "reset.p99", 0.4999, True),
+        ("reset.p99<500ms", "reset.p99", 0.5, False),
+        ("reset.p99 <= 0.5s", "reset.p99", 0.5, True),
+        ("lock.max>=2m", "lock.max", 120.0, True),
+        ("all.p50 > 200us", "all.p50", 0.0002, False),
+        ("reset.ios.p999!=1h", "reset.ios.p999", 1.0, True),
+        ("lock.android.mean<1s", "lock.android.mean", 2.0, False),
+        ("lag.p99<10ms", "lag.p99", 0.001, True),
+        ("lost==0", "lost", 0.0, True),
+        ("lost == 0", "lost", 1.0, False),
+        ("done>=100", "done", 100.0, True),
+        ("notSupported<5", "notSupported", 5.0, False),
+        ("duplicate!=0", "duplicate", 0.0, False),
+        ("all.rate>99.5", "all.rate", 99.6, True),
+        ("reset.rate>=40/s", "reset.rate", 39.0, False),
+        ("reset.p99<500ms", "reset.p99", None, False),
+        ("lost!=0", "lost", None, False),
+    ],
+)
+def test_a_threshold_is_read_and_judged(
+    text: str, metric: str, seen: float | None, *, holds: bool
+) -> None:
+    threshold = parse_threshold(text, NAMES)
+    assert threshold.metric == metric
+    verdict = threshold.judge(seen)
+    assert verdict.holds is holds
+    assert verdict.as_json()["passed"] is holds
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("reset.p98<5ms", "did you mean 'reset.p99'?"),
+        ("lots==0", "did you mean 'lost'?"),
+        ("lock.iso.p99<1s", "did you mean 'lock.ios.p99'?"),
+        ("sync.p99<1s", "no metric 'sync.p99' in this load"),
+        ("back.p99<1s", "no metric 'back.p99' in this load"),
+        ("reset.p99<500", "compares a time"),
+        ("reset.p99<fast", "compares a time"),
+        ("lost==0ms", "compares a count"),
+        ("lost==-1", "compares a count"),
+        ("all.rate>1m", "compares commands a second"),
+        ("reset.p99", "is not a metric, a comparison and a value"),
+        ("reset.p99=5ms", "is not a metric, a comparison and a value"),
+        ("<5ms", "is not a metric, a comparison and a value"),
+        ("", "is not a metric, a comparison and a value"),
+    ],
+)
+def test_what_is_no_threshold_is_refused(text: str, said: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        parse_threshold(text, NAMES)
+    assert said in f"{refused.value} {refused.value.hint}"
+
+
+def test_a_storm_has_names_of_its_own() -> None:
+    names = metric_names(["reset"], [], storm=True)
+    assert parse_threshold("back.max<2s", names).judge(1.0).holds
+    assert parse_threshold("back.missing==0", names).judge(0.0).holds
+
+
+def test_nothing_may_fail_or_vanish_unless_said_otherwise() -> None:
+    given = parse_threshold("lost<5", NAMES)
+    assert [t.metric for t in with_implied([given])] == ["lost", "failed", "unknown"]
+    assert with_implied([])[0] == Threshold.zero("failed")
+    assert [t.implied for t in with_implied([given])] == [False, True, True]
+
+
+@pytest.mark.parametrize(
+    ("text", "seen", "words"),
+    [
+        ("reset.p99<5s", 0.0005, "500us"),
+        ("reset.p99<5s", 0.01234, "12.34ms"),
+        ("reset.p99<5s", 2.5, "2.500s"),
+        ("lost==0", 3.0, "3"),
+        ("all.rate>1", 12.34, "12.3/s"),
+        ("reset.p99<5s", None, "nothing measured"),
+    ],
+)
+def test_what_was_seen_is_told_in_its_unit(text: str, seen: float | None, words: str) -> None:
+    assert parse_threshold(text, NAMES).judge(seen).seen_text == words
