@@ -38,6 +38,7 @@ __all__ = ["SEED", "Restaged", "ScriptedDraws", "restage"]
 
 SEED: Final = 7
 """Of the fresh devices: what they draw need not be what was drawn."""
+_LONGER: Final = 60_000
 _USUAL: Final = "2580"
 _COMPLEX: Final = "aK7"
 _REFUSALS: Final = frozenset(
@@ -186,21 +187,26 @@ class _Device:
         return 0
 
     def _reactions(self) -> Iterator[int]:
-        """How long each command took, in the order in which they were taken up."""
-        answered = set()
+        """How long the device took, each time that it took a command up.
+
+        An `active` without an end was cut short, by a crash or by the trace's own end: that one
+        takes longer than the trace lasts.
+        """
+        took: dict[tuple[object, object], int] = {}
         for message, document in self._each():
-            final = document.get("actionState") not in (None, "active")
-            command = document.get("commandId")
-            if message.leaf != "results" or not final or command is None or command in answered:
+            state, command = document.get("actionState"), document.get("commandId")
+            if message.leaf != "results" or state is None or command is None:
                 continue
             if document.get("duplicate") or document.get("errorCode") in _REFUSALS:
                 continue
-            answered.add(command)
             try:
+                began = parse_instant(document["startDateTime"])
                 ended = parse_instant(document["lastUpdatedDateTime"])
-                yield max(0, ended - parse_instant(document["startDateTime"]))
             except (KeyError, TypeError, ValueError):
-                yield 0
+                continue
+            never = self._trace.end - began + _LONGER
+            took[command, began] = never if state == "active" else max(0, ended - began)
+        return iter(took.values())
 
     def _starting_passcode(self) -> dict[str, Any] | None:
         """The placeholder of the passcode it starts with, where the trace gives it away.
