@@ -11,6 +11,7 @@ another seed made is refused.
 from __future__ import annotations
 
 import asyncio
+import logging
 import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import fields
@@ -27,6 +28,9 @@ from broker.errors import FileError
 
 __all__ = ["StateFile"]
 
+_log = logging.getLogger("passfleet.store")
+
+_RETRY_AFTER: Final = 1.0
 _FORMAT: Final = "1"
 _NOT_KEPT: Final = {"enrollment", "work", "inbox"}
 """Work in progress is not kept: the broker, not told that it is done, sends it again."""
@@ -181,9 +185,30 @@ class StateFile:
             asyncio.get_running_loop().call_soon(self.flush)
 
     def flush(self) -> None:
-        """Commit what has gathered, then let what waited for it go on."""
+        """Commit what has gathered, then let what waited for it go on.
+
+        Where the file takes nothing (a full disk), all of it waits and is tried again: nobody is
+        answered what might be forgotten.
+        """
         self._scheduled = False
+        try:
+            self._commit()
+        except sqlite3.Error as error:
+            _log.error("%s: %s; trying again", self._path, error)
+            if self._db.in_transaction:
+                self._db.execute("rollback")
+            self._scheduled = True
+            asyncio.get_running_loop().call_later(_RETRY_AFTER, self.flush)
+            return
+        self._rows.clear()
+        self._outgoing.clear()
+        self._gone.clear()
+        self._sessions.clear()
         pending, self._pending = self._pending, []
+        for then, marks in pending:
+            then(marks)
+
+    def _commit(self) -> None:
         rows = [(device.id, _dump(device.state)) for device in self._rows.values()]
         self._db.execute("begin immediate")
         self._db.executemany(
@@ -198,12 +223,6 @@ class StateFile:
             [(session, device_id) for device_id, session in self._sessions.items()],
         )
         self._db.execute("commit")
-        self._rows.clear()
-        self._outgoing.clear()
-        self._gone.clear()
-        self._sessions.clear()
-        for then, marks in pending:
-            then(marks)
 
     def close(self) -> None:
         """Commit and close."""

@@ -160,9 +160,7 @@ class Connection:
 
     def publish(self, message: Outgoing) -> None:
         """Publish now, or after the next connection where there is none."""
-        if self.up:
-            self._send(message)
-        else:
+        if not self.up or self._queued or not self._send(message):
             self._queued.append(message)
 
     def acknowledge(self, delivery: Delivery) -> None:
@@ -296,8 +294,7 @@ class Connection:
             topic, online, _ = presence
             self._send(Outgoing(topic, online, retain=True))
         # What has waited is older than what the listener says now.
-        while self._queued:
-            self._send(self._queued.popleft())
+        self._send_queued()
         self._guarded(self._listener.connected)
         self._pool.now_up(self)
         if self._came_up is not None and not self._came_up.done():
@@ -365,6 +362,8 @@ class Connection:
         accepted = self._accepted.pop(mid, None)
         if accepted is not None:
             self._guarded(accepted)
+        if self._queued and self.up:
+            self._send_queued()
 
     def _on_disconnect(self, _c: Any, _u: Any, _flags: Any, _code: Any, _p: Any) -> None:
         self._lost()
@@ -396,16 +395,21 @@ class Connection:
 
     # -- sending -------------------------------------------------------------------------------
 
-    def _send(self, message: Outgoing) -> None:
+    def _send_queued(self) -> None:
+        """Send what waits, as far as paho takes it; the rest goes as the broker accepts."""
+        while self._queued and self._send(self._queued[0]):
+            self._queued.popleft()
+
+    def _send(self, message: Outgoing) -> bool:
+        """Send a message; False where all 65,535 packet ids are waiting for the broker."""
         info = self._client.publish(message.topic, message.payload, qos=1, retain=message.retain)
         if info.rc == paho.MQTT_ERR_QUEUE_SIZE:
-            # All 65,535 packet ids are waiting for the broker; the next turn has some back.
-            self._queued.append(message)
-            return
+            return False
         self._unaccepted += 1
         self._pool.unaccepted += 1
         if message.accepted is not None:
             self._accepted[info.mid] = message.accepted
+        return True
 
     def _guarded(self, call: Callable[[], None]) -> None:
         try:

@@ -405,7 +405,10 @@ class _Parser(Generic[T]):
             return Refusal("invalidJson", "The payload is not JSON.")
         data = self._loose(payload)
         named = data.get(self._action_key) if isinstance(data, dict) else None
-        if problem["type"] == "union_tag_invalid" and isinstance(named, str):
+        unknown = problem["type"] == "union_tag_invalid" or (
+            problem["type"] == "literal_error" and problem["loc"] == (self._action_key,)
+        )
+        if unknown and isinstance(named, str):
             return self._refuse("unknownAction", "There is no such action.", data)
         if problem["type"].startswith("union_tag_"):
             where, message = self._action_key, "the name of an action is required"

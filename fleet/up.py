@@ -250,7 +250,7 @@ async def _take_down(crew: Crew, err: Console, *, forget: bool, leave: bool) -> 
 
 
 class _StopSignals:
-    """Ctrl-C and SIGTERM, as a future. A second Ctrl-C ends the process at once."""
+    """Ctrl-C, SIGTERM and SIGHUP, as a future. A second Ctrl-C ends the process at once."""
 
     def __init__(self) -> None:
         self.asked: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -260,7 +260,8 @@ class _StopSignals:
     def listening(self) -> Iterator[None]:
         """Take the signals over for a while."""
         loop = asyncio.get_running_loop()
-        numbers = (signal.SIGINT, signal.SIGTERM)
+        # SIGHUP: the terminal was closed.
+        numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
         for number in numbers:
             loop.add_signal_handler(number, self._ask, number)
         try:
