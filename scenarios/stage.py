@@ -14,6 +14,7 @@ Will of one that was lost, so that a scenario never sees half of it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -37,6 +38,8 @@ __all__ = ["Message", "Stage"]
 
 _ANSWER_WITHIN: Final = 20.0
 """Real seconds for a broker to pass a fence on, or to let a device in again."""
+_LOOK_AGAIN: Final = 0.25
+"""Real seconds between two looks at whether the broker is still there, while one waits for it."""
 _CUTS: Final = frozenset({"offline", "dropConnection", "crash"})
 _COMES_BACK: Final = frozenset({"dropConnection", "crash"})
 _ASKED_FIRST: Final = {"commands": 0, "inputs": 0, "messages": 0, "simulate": 0, "presence": 1}
@@ -109,6 +112,7 @@ class Stage:
         self._all_passed = asyncio.Event()
         self._back: dict[str, int] = {}
         self._wills: dict[str, int] = {}
+        self._retained: set[str] = set()
         self._connections: list[Connection] = []
         self._control = Connection(
             pool, host_client_id(topics.root, 0), [f"{topics.root}/#"], self, clean_session=True
@@ -151,13 +155,9 @@ class Stage:
                     await self._pool.end_session(device.connection.client_id)
             # The Will of a device that is offline is retained, and it cannot take it back itself.
             leaves = ("state", "presence")
-            await self._control.close(
-                last=[
-                    Outgoing(self.topics.device(name, leaf), b"", retain=True)
-                    for name in self.devices
-                    for leaf in leaves
-                ]
-            )
+            own = {self.topics.device(name, leaf) for name in self.devices for leaf in leaves}
+            blank = [Outgoing(topic, b"", retain=True) for topic in own | self._retained]
+            await self._control.close(last=blank)
         for connection in self._connections:
             connection.drop(stay_away=True)
             self._pool.remove(connection)
@@ -167,6 +167,8 @@ class Stage:
     def send(self, topic: str, document: Mapping[str, Any] | bytes, *, retained: bool) -> None:
         """Publish on the scenario's own connection, at QoS 1."""
         payload = document if isinstance(document, bytes) else json.dumps(document).encode()
+        if retained:
+            self._retained.add(topic)
         self._control.publish(Outgoing(topic, payload, retained))
 
     def fence_of(self, device_id: str) -> str:
@@ -261,10 +263,24 @@ class Stage:
     async def _rest(self) -> None:
         while not self._is_at_rest():
             self.changed.clear()
-            try:
-                await asyncio.wait_for(self.changed.wait(), _ANSWER_WITHIN)
-            except TimeoutError:
-                raise self._silent("take a device back, or publish its Last Will") from None
+            await self._until(self.changed, "take a device back, or publish its Last Will")
+
+    async def _until(self, event: asyncio.Event, what: str) -> None:
+        """Wait for what the broker brings about; raises BrokerError where it does not, or is lost.
+
+        What was said while the stage had no connection is lost to it: there is no going on.
+        """
+        limit = self._pool.loop.time() + _ANSWER_WITHIN
+        while not event.is_set():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(event.wait(), _LOOK_AGAIN)
+            if self._control.number > 1 or not self._control.up:
+                raise BrokerError(
+                    f"the connection to {self._pool.address.url} was lost",
+                    hint="is the broker still running?",
+                )
+            if self._pool.loop.time() > limit:
+                raise self._silent(what)
 
     async def _pass_fences(self) -> None:
         self._fences += 1
@@ -279,10 +295,7 @@ class Stage:
             self._control.publish(Outgoing(self.fence_of(device.id), number.encode()))
         accepted = partial(self.passed, f"accepted/{own}")
         self._control.publish(Outgoing(self.echo, own.encode(), accepted=accepted))
-        try:
-            await asyncio.wait_for(self._all_passed.wait(), _ANSWER_WITHIN)
-        except TimeoutError:
-            raise self._silent("pass on what is published") from None
+        await self._until(self._all_passed, "pass on what is published")
 
     def passed(self, fence: str) -> None:
         """A fence is back, or accepted."""
