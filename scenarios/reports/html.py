@@ -116,7 +116,8 @@ def _bands(outcome: ScenarioOutcome) -> Iterator[_Band]:
         yield _Band(None, _clock(0), "", rows)
         last = before[-1].at
     for step in outcome.steps:
-        happened = by_step.get(step.number, [])
+        # The step's own row says what was done; its lane need not say it again.
+        happened = [h for h in by_step.get(step.number, []) if h.text != step.text]
         gap = _gap(last, step.began)
         rows = tuple(_rows(happened, outcome.began, max(last, step.began)))
         yield _Band(step, _clock(step.began - outcome.began), gap, rows)
