@@ -254,7 +254,8 @@ class Performance:
         until = min([to, *(each for each in changes if each is not None)])
         self._stage.changed.clear()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._stage.changed.wait(), self._stage.clock.delay(until))
+            async with asyncio.timeout(self._stage.clock.delay(until)):
+                await self._stage.changed.wait()
         await self._settle()
 
     async def _settle(self) -> None:

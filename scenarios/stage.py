@@ -273,7 +273,9 @@ class Stage:
         limit = self._pool.loop.time() + _ANSWER_WITHIN
         while not event.is_set():
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(event.wait(), _LOOK_AGAIN)
+                # Not wait_for, which up to Python 3.11 loses a Ctrl-C that comes with the event.
+                async with asyncio.timeout(_LOOK_AGAIN):
+                    await event.wait()
             if self._control.number > 1 or not self._control.up:
                 raise BrokerError(
                     f"the connection to {self._pool.address.url} was lost",

@@ -112,11 +112,17 @@ class _Reader:
         self._names = names
         self._problems = problems
         self._actors: dict[str, type[Actor]] = {actor.name: actor for actor in ACTORS}
+        self._known = frozenset(step_names())
 
     def step(
         self, name: str, value: object, path: KeyPath
     ) -> Act | Expect | Wait | RawCommand | None:
         """What a step does; None where something is wrong with it."""
+        first, _, verb = name.partition(".")
+        actor = self._actors.get(verb if first == _EXPECT else first)
+        if name not in self._known:
+            self._unknown(name, path)
+            return None
         if name == _WAIT:
             length = self._length(value, path)
             return None if length is None else Wait(length)
@@ -124,15 +130,11 @@ class _Reader:
         if not isinstance(value, Mapping):
             self._add(path, f"got {shown(value)}", "a table such as {device: phone}")
             return None
-        if name == _COMMAND:
+        if actor is None:
             return self._command(value, path)
-        first, _, verb = name.partition(".")
-        if first == _EXPECT and (actor := self._actors.get(verb)) and actor.expects is not None:
+        if first == _EXPECT and actor.expects is not None:
             return self._expect(actor, actor.expects, value, path)
-        if (actor := self._actors.get(first)) and verb in actor.steps:
-            return self._act(actor, verb, value, path)
-        self._unknown(name, path)
-        return None
+        return self._act(actor, verb, value, path)
 
     def _add(
         self, path: KeyPath, message: str, expected: str | None = None, hint: str | None = None
