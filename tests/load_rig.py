@@ -55,9 +55,12 @@ class Command:
 
     async def ended(self) -> int:
         """Wait for its end; returns the exit code."""
-        async with asyncio.timeout(LIMIT):
-            code = await self.process.wait()
-            await asyncio.gather(*self._readers)
+        try:
+            async with asyncio.timeout(LIMIT):
+                code = await self.process.wait()
+                await asyncio.gather(*self._readers)
+        except TimeoutError:
+            raise AssertionError(f"it does not end: {self.err}{self.out}") from None
         assert "Traceback" not in self.err, self.err
         return code
 
@@ -96,10 +99,23 @@ async def load(folder: Path, *arguments: str) -> Command:
     return command
 
 
-async def commands_flow(url: str, count: int = 5) -> None:
+async def commands_flow(url: str, sender: Command, count: int = 5) -> None:
     """Wait until so many commands have been sent on this broker."""
+    flowing = asyncio.ensure_future(_commands(url, count))
+    ended = asyncio.ensure_future(sender.process.wait())
+    done, _ = await asyncio.wait(
+        [flowing, ended], timeout=LIMIT, return_when=asyncio.FIRST_COMPLETED
+    )
+    for task in (flowing, ended):
+        task.cancel()
+    await asyncio.gather(flowing, ended, return_exceptions=True)
+    assert flowing in done, f"no commands on {url}: {sender.err}{sender.out}"
+    flowing.result()
+
+
+async def _commands(url: str, count: int) -> None:
     host, _, port = url.removeprefix("mqtt://").partition(":")
-    async with asyncio.timeout(LIMIT), aiomqtt.Client(host, int(port)) as client:
+    async with aiomqtt.Client(host, int(port)) as client:
         await client.subscribe("passfleet/v1/devices/+/commands")
         async for _ in client.messages:
             count -= 1

@@ -131,7 +131,7 @@ async def test_a_running_fleet_killed_meanwhile_leaves_its_commands_unknown(
         url = (await up.says(r"ready devices=3 broker=(\S+)"))[1]
         what = ("--rate", "50", "--duration", "5m", "--timeout", "5m", "--json")
         async with started(tmp_path, "load", *what) as ran:
-            await commands_flow(url)
+            await commands_flow(url, ran)
             up.process.kill()
             assert await ran.ended() == 1
     document = ran.document
@@ -145,7 +145,7 @@ async def test_its_own_fleet_killed_meanwhile_ends_it(tmp_path: Path) -> None:
     what = ("--devices", "3", "--rate", "50", "--duration", "5m", "--json")
     async with started(tmp_path, "load", *what) as ran:
         url = (await ran.says(r"loading 3 devices on (mqtt://\S+):? "))[1].removesuffix(":")
-        await commands_flow(url)
+        await commands_flow(url, ran)
         for child in children(ran.process.pid):
             os.kill(child, signal.SIGKILL)
         assert await ran.ended() == 1
@@ -158,7 +158,7 @@ async def test_ctrl_c_ends_with_a_summary(tmp_path: Path) -> None:
     what = ("--devices", "3", "--rate", "50", "--duration", "5m", "--json")
     async with started(tmp_path, "load", *what) as ran:
         url = (await ran.says(r"loading 3 devices on (mqtt://\S+):? "))[1].removesuffix(":")
-        await commands_flow(url)
+        await commands_flow(url, ran)
         ran.process.send_signal(signal.SIGINT)
         assert await ran.ended() == 130
     document = ran.document

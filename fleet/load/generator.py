@@ -167,7 +167,8 @@ class Generator:
             await asyncio.sleep(wait)
             return
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self.halt.wait(), wait)
+            async with asyncio.timeout(wait):
+                await self.halt.wait()
 
     def _send(self, arrival: Arrival) -> None:
         now = self.now()

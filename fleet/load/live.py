@@ -1,4 +1,4 @@
-"""How a load goes, on stderr: a live table on a terminal, plain lines elsewhere."""
+"""How a load goes, on stderr: two live lines on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ __all__ = ["shown_on"]
 
 _REFRESH: Final = 0.25
 _LINES_EVERY: Final = 5.0
+_ROW: Final = 6
 _RATE_OVER: Final = 8
 """Refreshes over which the rate reached is taken."""
 
@@ -75,12 +76,11 @@ class _View:
         return "  ".join(f"{n.replace(' ', '-')}={v}" for n, v in self.figures().items())
 
     def table(self) -> Table:
-        """All of it under headings."""
-        table = Table()
-        figures = self.figures()
-        for name in figures:
-            table.add_column(name, justify="right")
-        table.add_row(*figures.values())
+        """All of it under headings, the books in a row of their own: 80 columns are enough."""
+        table = Table.grid(padding=(0, 2))
+        figures = list(self.figures().items())
+        for part in (figures[:_ROW], figures[_ROW:]):
+            table.add_row(*(f"[bold]{name}[/] {value}" for name, value in part))
         return table
 
 

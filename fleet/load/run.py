@@ -37,6 +37,7 @@ Show = Callable[[Generator, Measures, Schedule], Awaitable[None]]
 """Shows how it goes, until it is cancelled."""
 
 _LOOK: Final = 0.2
+_CLOSE_WITHIN: Final = 1.0
 _SPARE: Final = 120.0
 """Seconds that a fleet of our own runs longer than the load should take."""
 
@@ -210,6 +211,18 @@ class _Runner:
             if self._ending is not Ending.FLEET_GONE:
                 await self._probes.close()
                 await generator.close()
+            await self._close_pool()
+
+    async def _close_pool(self) -> None:
+        """Close the pool; once more where the first time goes unheard.
+
+        Until Python 3.12 a task that `asyncio.wait_for` wakes in the very turn in which it is
+        cancelled goes on, and the pool's dialling does just that where its broker has died.
+        """
+        try:
+            async with asyncio.timeout(_CLOSE_WITHIN):
+                await self._pool.close()
+        except TimeoutError:
             await self._pool.close()
 
     async def _run_with_storm(self) -> None:
