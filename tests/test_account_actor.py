@@ -26,7 +26,8 @@ from scenarios.actor import (
     World,
 )
 from scenarios.actors.account import AccountActor
-from scenarios.actors.account_codes import CODE_VALID, SENDER, verification_code
+from scenarios.actors.account_codes import CODE_VALID, SENDER, PageStatus, verification_code
+from scenarios.actors.account_steps import AccountExpectation
 
 START = 1_449_778_747_000
 NUMBER = "+1 425 555 0100"
@@ -338,6 +339,13 @@ def test_codes_come_from_the_seed() -> None:
     assert len(codes) == 8
     assert all(len(code) == 6 and code.isdigit() for code in codes)
     assert verification_code(7, "alex", 1) == verification_code(7, "alex", 1)
+
+
+def test_every_status_can_be_expected() -> None:
+    for status in PageStatus:
+        AccountExpectation.model_validate({"status": status.value})
+    with pytest.raises(ValidationError):
+        AccountExpectation.model_validate({"status": "codeSnt"})
 
 
 # -- no path ----------------------------------------------------------------------------------

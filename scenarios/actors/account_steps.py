@@ -9,6 +9,8 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
+from broker.problems import trouble
+
 __all__ = [
     "METHODS",
     "AccountExpectation",
@@ -32,6 +34,8 @@ METHODS: Final[tuple[Method, ...]] = (
 """The ways to prove who one is, in the order in which the page lists them."""
 
 _PHONE: Final = re.compile(r"\+?[\d\s().-]+")
+_A_PHONE: Final = "a phone number such as '+1 425 555 0100', or a table with its parts"
+_PHONE_HINT: Final = "write it as '+1 425 555 0100', or with countryCode and number"
 _SHORTEST: Final = 7
 
 
@@ -46,7 +50,7 @@ def _six_digits(value: object) -> object:
 
 def _email(value: str) -> str:
     if not re.fullmatch(r"[^@\s]+@[^@\s]+", value):
-        raise ValueError("must be an e-mail address")
+        raise ValueError("an e-mail address")
     return value
 
 
@@ -72,9 +76,9 @@ class Phone(_Arguments):
     of the registration arrives, `text` unless it is `call`.
     """
 
-    country_code: Text | None = None
-    number: Text
-    device: str | None = None
+    country_code: Text | None = Field(default=None, description='a country code such as "+1"')
+    number: Text = Field(description="a phone number")
+    device: str | None = Field(default=None, description="the name of a device")
     by: Literal["text", "call"] = "text"
 
     @model_validator(mode="before")
@@ -87,9 +91,9 @@ class Phone(_Arguments):
     @model_validator(mode="after")
     def _complete(self) -> Phone:
         if not _PHONE.fullmatch(self.number.strip()) or len(self.digits) < _SHORTEST:
-            raise ValueError("must be a phone number such as '+1 425 555 0100'")
+            raise trouble("this is no phone number", hint=_PHONE_HINT)
         if self.country_code is None and not self.number.strip().startswith("+"):
-            raise ValueError("needs its country code, as in '+1 425 555 0100'")
+            raise trouble("the country code is missing", hint=_PHONE_HINT)
         return self
 
     @property
@@ -106,20 +110,24 @@ class Register(_Arguments):
     press # on the call, and the status is `registered`.
     """
 
-    user: str | None = None
-    password: Text | None = Field(default=None, repr=False)
-    authentication_phone: Phone | None = None
-    alternate_email: Annotated[str, AfterValidator(_email)] | None = None
-    office_phone: Phone | None = None
-    security_questions: Annotated[dict[str, Text], Field(min_length=1)] | None = None
+    user: str | None = Field(default=None, description="the name of a user")
+    password: Text | None = Field(default=None, repr=False, description="a string")
+    authentication_phone: Phone | None = Field(default=None, description=_A_PHONE)
+    alternate_email: Annotated[str, AfterValidator(_email)] | None = Field(
+        default=None, description="an e-mail address"
+    )
+    office_phone: Phone | None = Field(default=None, description=_A_PHONE)
+    security_questions: Annotated[dict[str, Text], Field(min_length=1)] | None = Field(
+        default=None, description="a table of questions and their answers, not empty"
+    )
 
     @model_validator(mode="after")
     def _something(self) -> Register:
         given = self.model_fields_set - {"user", "password"}
         if not any(getattr(self, name) is not None for name in given):
-            raise ValueError(
-                "registers nothing: give authenticationPhone, alternateEmail, officePhone or "
-                "securityQuestions"
+            raise trouble(
+                "this registers nothing",
+                hint="give authenticationPhone, alternateEmail, officePhone or securityQuestions",
             )
         return self
 
@@ -130,7 +138,7 @@ class StartReset(_Arguments):
     `captcha` is `solved`; `failed` shows what happens to a robot (status `captchaFailed`).
     """
 
-    user: str | None = None
+    user: str | None = Field(default=None, description="the name of a user")
     captcha: Literal["solved", "failed"]
 
 
@@ -143,8 +151,10 @@ class Verify(_Arguments):
     """
 
     method: Method
-    number: Text | None = None
-    answers: Mapping[str, Text] | None = None
+    number: Text | None = Field(default=None, description="a phone number, with country code")
+    answers: Mapping[str, Text] | None = Field(
+        default=None, description="a table of questions and their answers"
+    )
 
 
 class EnterCode(_Arguments):
@@ -155,21 +165,25 @@ class EnterCode(_Arguments):
     answers it and presses #, and `code` is the key that is pressed.
     """
 
-    code: Annotated[str, BeforeValidator(_six_digits), Field(min_length=1)] | None = None
-    source: str | None = Field(default=None, alias="from")
+    code: Annotated[str, BeforeValidator(_six_digits), Field(min_length=1)] | None = Field(
+        default=None, description='a code such as "123456", or the key to press on a call'
+    )
+    source: str | None = Field(
+        default=None, alias="from", description="phone, mailbox, or the name of a device"
+    )
 
     @model_validator(mode="after")
     def _one_of_them(self) -> EnterCode:
         if (self.code is None) == (self.source is None):
-            raise ValueError("needs either code or from, as in {from: phone}")
+            raise trouble("this needs either code or from", hint="as in {from: phone}")
         return self
 
 
 class ChoosePassword(_Arguments):
     """Choose a new password and type it again; both must be the same (`passwordMismatch`)."""
 
-    password: Text = Field(repr=False)
-    confirm: Text = Field(repr=False)
+    password: Text = Field(repr=False, description="a string")
+    confirm: Text = Field(repr=False, description="a string")
 
 
 class AccountExpectation(_Arguments):
@@ -182,6 +196,24 @@ class AccountExpectation(_Arguments):
     text of the last e-mail.
     """
 
-    status: Any = None
-    mailbox: Any = None
-    options: Any = None
+    status: (
+        Literal[
+            "registered",
+            "captchaFailed",
+            "notEnabled",
+            "notRegistered",
+            "chooseMethod",
+            "numberNotVerified",
+            "codeSent",
+            "calling",
+            "codeRejected",
+            "answersRejected",
+            "secondMethod",
+            "choosePassword",
+            "passwordMismatch",
+            "done",
+        ]
+        | None
+    ) = None
+    mailbox: str | None = Field(default=None, description="a string")
+    options: list[Method] | None = Field(default=None, description="a list of methods")
