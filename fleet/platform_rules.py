@@ -58,10 +58,6 @@ def _reset_problems(
         if not 1 <= rule.default_length <= longest:
             message = f"a temporary passcode cannot have {rule.default_length} characters"
             yield Problem((*path, "default_length"), message, f"1 to {longest}")
-        if profile.passcode.complex_characters is ComplexCharacters.SYMBOLS:
-            where = (*path[:-1], "passcode", "complex_characters")
-            message = "no temporary passcode obeys a policy that counts symbols"
-            yield Problem(where, message, str(ComplexCharacters.CLASSES))
     elif table.get("reset", {}).get("alphabet") not in (None, "none"):
         message = "only a temporary passcode has an alphabet"
         yield Problem((*path, "alphabet"), message, 'outcome = "temporary"')

@@ -237,12 +237,6 @@ BAD = {
     "temporary empty": Bad(
         A + "reset = { default_length = 0 }\n", 3, "platforms.a.reset.default_length", "1 to 16"
     ),
-    "temporary of symbols": Bad(
-        A + 'passcode = { complex_characters = "symbols" }\n',
-        3,
-        "platforms.a.passcode.complex_characters",
-        "expected classes",
-    ),
     "length that nobody has": Bad(
         A + "[platforms.a.passcode]\nmin_length = [4, 18]\n",
         4,
