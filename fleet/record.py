@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -38,11 +38,12 @@ _AT_ONCE: Final = 64
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """What was recorded."""
+    """What was recorded. `interrupted`: Ctrl-C ended it, in good order."""
 
     path: Path
     devices: int
     messages: int
+    interrupted: bool = False
 
 
 async def record(
@@ -62,11 +63,14 @@ async def record(
         recorder = _Recorder(link)
         await recorder.listen()
         policies = await _policies(address, topics, list(recorder.roster.devices))
-        with recorder.writing(path, policies) as writer, _terminated() as stop:
+        interrupted = False
+        with recorder.writing(path, policies) as writer, _stopped() as stop:
             started(len(recorder.devices))
             with contextlib.suppress(TimeoutError):
-                await link.wait(stop, seconds)
-        return Recorded(path, len(recorder.devices), writer.messages)
+                interrupted = await link.wait(stop, seconds) == signal.SIGINT
+            # What the broker had by now is on its way to us.
+            await link.settle()
+        return Recorded(path, len(recorder.devices), writer.messages, interrupted)
 
 
 async def _policies(address: BrokerAddress, topics: Topics, ids: list[str]) -> dict[str, Policy]:
@@ -91,29 +95,32 @@ async def _policies(address: BrokerAddress, topics: Topics, ids: list[str]) -> d
     return found
 
 
-async def _leniently(asking: object) -> None:
+async def _leniently(asking: Awaitable[None]) -> None:
     with contextlib.suppress(PeerError):
-        await asking  # type: ignore[misc]  # a coroutine
+        await asking
 
 
 @contextlib.contextmanager
-def _terminated() -> Iterator[asyncio.Future[None]]:
-    """A future of SIGTERM, which ends a recording as its time does."""
+def _stopped() -> Iterator[asyncio.Future[int]]:
+    """A future of Ctrl-C or SIGTERM, whose number is its result."""
     loop = asyncio.get_running_loop()
-    stop: asyncio.Future[None] = loop.create_future()
+    stop: asyncio.Future[int] = loop.create_future()
 
-    def ask() -> None:
+    def ask(number: int) -> None:
         if not stop.done():
-            stop.set_result(None)
+            stop.set_result(number)
 
-    # Windows' loop takes no signals: there only the time and Ctrl-C end a recording.
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    # Windows' loop takes no signals: there only its time ends a recording in good order.
     with contextlib.suppress(NotImplementedError):
-        loop.add_signal_handler(signal.SIGTERM, ask)
+        for number in numbers:
+            loop.add_signal_handler(number, ask, number)
     try:
         yield stop
     finally:
         with contextlib.suppress(NotImplementedError):
-            loop.remove_signal_handler(signal.SIGTERM)
+            for number in numbers:
+                loop.remove_signal_handler(number)
 
 
 class _Recorder:
@@ -142,7 +149,7 @@ class _Recorder:
     def writing(self, path: Path, policies: dict[str, Policy]) -> Iterator[TraceWriter]:
         """Write the header, what was heard meanwhile, and from then on as it comes.
 
-        The trace has an end unless the broker was lost: Ctrl-C is how a recording ends.
+        The trace has an end unless something went wrong: the broker was lost.
         """
         devices = tuple(
             device
@@ -162,11 +169,7 @@ class _Recorder:
                 for instant, heard in self._waiting:
                     self._write(writer, instant, heard)
                 self._writer = writer
-                try:
-                    yield writer
-                except asyncio.CancelledError:
-                    writer.close(self._now())
-                    raise
+                yield writer
                 writer.close(self._now())
         finally:
             self._writer = None

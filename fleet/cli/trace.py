@@ -72,20 +72,16 @@ def record(
         if seconds is None:
             err.print("Ctrl-C ends the recording", markup=False)
 
-    try:
-        done = run_async(
-            recording.record(
-                address, topics_of(found_root), output, seconds=seconds, started=started
-            )
-        )
-    except KeyboardInterrupt:
-        err.print(f"the trace is in {output}", markup=False)
-        raise
+    done = run_async(
+        recording.record(address, topics_of(found_root), output, seconds=seconds, started=started)
+    )
     if as_json:
         written = {"event": "written", "trace": str(output), "messages": done.messages}
         print_json_line(written | {"devices": done.devices})
     else:
         out.print(f"{done.messages} messages of {done.devices} devices in {output}", markup=False)
+    if done.interrupted:
+        raise typer.Exit(130)
 
 
 def replay(
