@@ -10,26 +10,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from collections.abc import Callable, Mapping
+from typing import Final
 
 from agent.clock import Clock, RealClock, VirtualClock
-from agent.draws import DeviceDraws
-from scenarios.actor import (
-    Actor,
-    DeliverMessage,
-    Heard,
-    Organization,
-    Press,
-    Request,
-    SendCommand,
-    SimulateDevice,
-    StepRefusedError,
-    Subject,
-    World,
-)
+from scenarios.actor import Actor, Heard, StepRefusedError, Subject, World
 from scenarios.actors import ACTORS
+from scenarios.hands import Hands, StepFailedError
 from scenarios.happenings import of_message, of_screen
 from scenarios.language import RawCommand
 from scenarios.matching import is_so, says
@@ -46,7 +33,6 @@ from scenarios.outcome import (
 from scenarios.redact import hide
 from scenarios.scenario import Act, Expect, Scenario, Step, Wait
 from scenarios.stage import Message, Stage
-from scenarios.steps import payload_of
 
 __all__ = ["Performance"]
 
@@ -59,36 +45,16 @@ _ROUNDS: Final = 1_000
 """Actors that answer one another for ever are a defect, not a scenario."""
 
 
-class _FailedError(Exception):
-    """A step failed."""
-
-    def __init__(self, expected: str, seen: str) -> None:
-        super().__init__(expected)
-        self.expected = expected
-        self.seen = seen
-
-
-@dataclass(slots=True)
-class _Pressed:
-    """A press under way, until its answer has come."""
-
-    press: Press
-    answer: Mapping[str, Any] | None = None
-
-
 class Performance:
     """One scenario, once."""
 
     def __init__(self, scenario: Scenario, stage: Stage, seed: int) -> None:
         self._scenario = scenario
         self._stage = stage
-        self._draws = DeviceDraws(seed, "+play")
-        self._drawn = 0
         self._world = _world(scenario, seed)
         self._actors: dict[str, Actor] = {kind.name: kind(self._world) for kind in ACTORS}
         self._world.actors.update(self._actors)
-        self._marks: dict[str, tuple[str, str]] = {}
-        self._pressed: dict[str, _Pressed] = {}
+        self._hands = Hands(stage, self._world, seed)
         self._screens: dict[str, Mapping[str, object]] = {}
         self._step = 0
         self._happenings: list[Happening] = []
@@ -145,7 +111,7 @@ class Performance:
         failure = None
         try:
             await self._do(step)
-        except (StepRefusedError, _FailedError) as error:
+        except (StepRefusedError, StepFailedError) as error:
             failure = Failure(
                 path=self._scenario.path,
                 line=step.line,
@@ -171,16 +137,17 @@ class Performance:
             case Act(actor, verb, arguments):
                 lane = Lane.DEVICE if actor in _ON_THE_DEVICE else Lane.PORTAL
                 self._note_step(step, lane, actor)
-                self._carry_out(self._actors[actor].do(verb, arguments, self._now), actor)
+                requests = self._actors[actor].do(verb, arguments, self._now)
+                self._hands.carry_out(requests, actor)
                 self._look_at_screens()
                 await self._settle()
-                self._judge_presses()
+                self._hands.judge_presses()
             case Expect() as expect:
                 await self._judge(expect)
             case Wait(length):
                 await self._move(self._now + length, lambda: False)
             case RawCommand() as command:
-                self._send_raw(command)
+                self._hands.send_raw(command)
                 await self._settle()
 
     def _note_step(self, step: Step, lane: Lane, actor: str) -> None:
@@ -224,7 +191,7 @@ class Performance:
         if not good:
             found = {key: seen().get(key) for key in expect.wanted}
             late = "" if expect.within is None else f", within {_length(expect.within)}"
-            raise _FailedError(_listed(expect.wanted) + late, _listed(found))
+            raise StepFailedError(_listed(expect.wanted) + late, _listed(found))
 
     # -- time ----------------------------------------------------------------------------------
 
@@ -271,7 +238,9 @@ class Performance:
             self._look_at_screens()
             if not asked:
                 return
-        raise _FailedError("actors that come to an end", "actors that answer one another for ever")
+        raise StepFailedError(
+            "actors that come to an end", "actors that answer one another for ever"
+        )
 
     # -- hearing -------------------------------------------------------------------------------
 
@@ -287,16 +256,15 @@ class Performance:
         document = message.document
         if message.device is None or message.leaf not in _HEARD or not isinstance(document, dict):
             return 0
-        pressed = self._pressed.get(str(document.get("inputId")))
-        if pressed is not None and message.leaf == "results":
-            pressed.answer = document
+        owner, mark = "", None
+        if message.leaf == "results":
+            owner, mark = self._hands.whose(document)
         device = self._world.devices[message.device]
-        owner, mark = self._marks.get(str(document.get("commandId")), ("", None))
         asked = 0
         for name, actor in self._actors.items():
-            own = mark if name == owner and message.leaf == "results" else None
+            own = mark if name == owner else None
             requests = actor.hear(Heard(device, message.leaf, document, own), now)
-            self._carry_out(requests, name)
+            self._hands.carry_out(requests, name)
             asked += len(requests)
         return asked
 
@@ -309,78 +277,6 @@ class Performance:
             self._screens[name] = after
             if noted is not None:
                 self._happenings.append(noted)
-
-    # -- what is done in the world -------------------------------------------------------------
-
-    def _carry_out(self, requests: Sequence[Request], actor: str) -> None:
-        for request in requests:
-            match request:
-                case SendCommand():
-                    self._send(request, actor)
-                case Press():
-                    self._press(request)
-                case DeliverMessage(device, kind, sender, body):
-                    message = {"kind": kind, "from": sender, "body": body}
-                    self._publish(device, "messages", {"messageId": self._fresh("m"), **message})
-                case SimulateDevice(device, action):
-                    self._publish(device, "simulate", {"action": action})
-
-    def _send(self, request: SendCommand, actor: str) -> None:
-        command_id = self._fresh("c")
-        self._marks[command_id] = (actor, request.mark)
-        command: dict[str, Any] = {
-            "commandId": command_id,
-            "actionName": request.action,
-            "issuedBy": request.issued_by,
-        }
-        if request.policy is not None:
-            command["policy"] = dict(request.policy)
-        self._publish(request.device, "commands", command)
-
-    def _press(self, request: Press) -> None:
-        input_id = self._fresh("i")
-        self._pressed[input_id] = _Pressed(request)
-        press = {"inputId": input_id, "action": request.action, **request.values}
-        self._publish(request.device, "inputs", press)
-
-    def _judge_presses(self) -> None:
-        """See that every press was answered, and as it was to be."""
-        pressed, self._pressed = self._pressed, {}
-        for each in pressed.values():
-            if each.answer is None:
-                raise _FailedError("an answer of the device to the press", "none: it is offline")
-            state = str(each.answer["actionState"])
-            word = str(each.answer["errorCode"] or state)
-            if each.press.answer not in (None, state, word):
-                said = f"{word}: {each.answer['message']}"
-                raise _FailedError(f"the answer {each.press.answer} to {each.press.action}", said)
-
-    def _send_raw(self, command: RawCommand) -> None:
-        topics = self._stage.topics
-        if command.group is not None:
-            topic = topics.group(command.group)
-        else:
-            topic = topics.device(self._world.device(command.device).device_id, "commands")
-        if "payload" in command.model_fields_set:
-            raw = command.payload
-            document = raw.encode() if isinstance(raw, str) else _as_table(raw)
-        else:
-            document = payload_of(command, self._fresh("c"))
-        self._stage.send(topic, document, retained=command.retained)
-
-    def _publish(self, device: Subject, leaf: str, document: Mapping[str, Any]) -> None:
-        topic = self._stage.topics.device(device.device_id, leaf)
-        self._stage.send(topic, document, retained=False)
-
-    def _fresh(self, kind: str) -> str:
-        """An id that nobody has used, the same in every run of the seed."""
-        self._drawn += 1
-        bits = self._draws.bits("id", self._drawn)
-        return f"{kind}-{self._drawn}-{bits % 2**32:08x}"
-
-
-def _as_table(raw: Any) -> Any:
-    return b"" if raw is None else raw
 
 
 def _world(scenario: Scenario, seed: int) -> World:
@@ -395,8 +291,7 @@ def _world(scenario: Scenario, seed: int) -> World:
         for cast in scenario.devices
     }
     accounts = {account.user: account for account in scenario.accounts}
-    organization: Organization = scenario.organization
-    return World(devices=devices, accounts=accounts, organization=organization, seed=seed)
+    return World(devices=devices, accounts=accounts, organization=scenario.organization, seed=seed)
 
 
 def _skipped(step: Step, now: int) -> StepOutcome:

@@ -20,6 +20,35 @@ if TYPE_CHECKING:
 __all__ = ["register"]
 
 
+_Paths = Annotated[
+    list[Path] | None,
+    typer.Argument(
+        metavar="[FILE|DIR]...",
+        help="Scenario files, or folders of them, \\[default: the library].",
+    ),
+]
+_Names = Annotated[
+    list[str] | None,
+    typer.Option("-k", metavar="TEXT", help="Only scenarios whose name or file contains it."),
+]
+_Jobs = Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="How many to play at once.")]
+_Broker = Annotated[
+    str, typer.Option("--broker", metavar="URL", help="embedded, mosquitto, or mqtt://host:port.")
+]
+_Clock = Annotated[str, typer.Option("--clock", help="virtual, real, or a speed such as 60x.")]
+_Seed = Annotated[
+    int | None, typer.Option("--seed", help="Where all randomness comes from, for every file.")
+]
+_JUnit = Annotated[
+    Path | None, typer.Option("--junit", metavar="PATH", help="Write a JUnit XML report.")
+]
+_Html = Annotated[Path | None, typer.Option("--html", metavar="PATH", help="Write one HTML page.")]
+_Record = Annotated[
+    Path | None,
+    typer.Option("--record", metavar="PATH", help="Write what went over the wire, redacted."),
+]
+
+
 def register(app: typer.Typer) -> None:
     """Add the command to the application."""
     app.command("play", epilog="Example: passfleet play scenarios/ -k hybrid --junit report.xml")(
@@ -28,40 +57,15 @@ def register(app: typer.Typer) -> None:
 
 
 def play(
-    paths: Annotated[
-        list[Path] | None,
-        typer.Argument(
-            metavar="[FILE|DIR]...",
-            help="Scenario files, or folders of them, [default: the library].",
-        ),
-    ] = None,
-    names: Annotated[
-        list[str] | None,
-        typer.Option("-k", metavar="TEXT", help="Only scenarios whose name or file contains it."),
-    ] = None,
-    jobs: Annotated[
-        int | None, typer.Option("--jobs", "-j", min=1, help="How many to play at once.")
-    ] = None,
-    broker: Annotated[
-        str,
-        typer.Option("--broker", metavar="URL", help="embedded, mosquitto, or mqtt://host:port."),
-    ] = "embedded",
-    clock: Annotated[
-        str, typer.Option("--clock", help="virtual, real, or a speed such as 60x.")
-    ] = "virtual",
-    seed: Annotated[
-        int | None, typer.Option("--seed", help="Where all randomness comes from, for every file.")
-    ] = None,
-    junit: Annotated[
-        Path | None, typer.Option("--junit", metavar="PATH", help="Write a JUnit XML report.")
-    ] = None,
-    html: Annotated[
-        Path | None, typer.Option("--html", metavar="PATH", help="Write one HTML page.")
-    ] = None,
-    record: Annotated[
-        Path | None,
-        typer.Option("--record", metavar="PATH", help="Write what went over the wire, redacted."),
-    ] = None,
+    paths: _Paths = None,
+    names: _Names = None,
+    jobs: _Jobs = None,
+    broker: _Broker = "embedded",
+    clock: _Clock = "virtual",
+    seed: _Seed = None,
+    junit: _JUnit = None,
+    html: _Html = None,
+    record: _Record = None,
     as_json: JsonOption = False,  # noqa: FBT002  # a command-line flag
 ) -> None:
     """Play scenarios: portal, console and users against virtual devices."""

@@ -148,7 +148,7 @@ def check(
         list[Path] | None,
         typer.Argument(
             metavar="[FILE]...",
-            help="A fleet file, scenario files (.yaml), folders of them, [default: fleet.toml].",
+            help="A fleet file, scenario files (.yaml), folders of them, \\[default: fleet.toml].",
         ),
     ] = None,
     broker: _UpBrokerOption = None,
