@@ -27,6 +27,7 @@ class Command:
     process: asyncio.subprocess.Process
     err: str = ""
     out: str = ""
+    _silent: int = 0
     _readers: list[asyncio.Task[None]] = field(default_factory=list)
     _news: asyncio.Condition = field(default_factory=asyncio.Condition)
 
@@ -41,6 +42,9 @@ class Command:
             async with self._news:
                 setattr(self, name, getattr(self, name) + line.decode())
                 self._news.notify_all()
+        async with self._news:
+            self._silent += 1
+            self._news.notify_all()
 
     async def says(self, pattern: str) -> re.Match[str]:
         """Wait until it has written something that fits."""
@@ -48,9 +52,16 @@ class Command:
         def found() -> re.Match[str] | None:
             return re.search(pattern, self.out + self.err)
 
-        async with asyncio.timeout(LIMIT), self._news:
-            match = await self._news.wait_for(found)
-        assert match is not None
+        def settled() -> bool:
+            return found() is not None or self._silent == len(self._readers)
+
+        try:
+            async with asyncio.timeout(LIMIT), self._news:
+                await self._news.wait_for(settled)
+        except TimeoutError:
+            pass  # what it has said instead is told below
+        match = found()
+        assert match is not None, f"{pattern!r} is not in {self.err}{self.out}"
         return match
 
     async def ended(self) -> int:

@@ -64,7 +64,7 @@ def test_latency_counts_from_the_instant_due() -> None:
 def test_actions_and_platforms_are_told_apart_and_together() -> None:
     measures = Measures(1.0, 1.0)
     for kind in (("reset", "ios"), ("reset", "android"), ("lock", "ios")):
-        measures.answered(kind, 0.0, 0.0, 0.1, stormy=kind[0] == "lock")
+        measures.answered(kind, 0.0, 0.0, 0.1, stormy=kind == ("lock", "ios"))
     assert measures.of().latency.count == 3
     assert measures.of("reset").latency.count == 2
     assert measures.of(platform="ios").latency.count == 2
