@@ -40,7 +40,8 @@ Every rule names its source. What the sources leave open was chosen here, and sa
 _TABLES_INTRO = f"""\
 Microsoft's tables of reset and lock changed over the years and contradict each other. A fleet
 behaves as the one that its file names, `conformance = "hybrid-2017-10"` under `[fleet]`; unsaid, it
-is `{BEHAVIOUR_TABLE}`. `passfleet platforms --conformance NAME` prints the platforms under another one,
+is `{BEHAVIOUR_TABLE}`. `passfleet platforms --conformance NAME` prints the platforms under \
+another one,
 `passfleet platforms --diff A B` what two of them say differently, and `passfleet explain` every
 table that says otherwise. A platform that a table does not list is refused both actions.
 """
