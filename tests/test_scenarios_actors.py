@@ -186,6 +186,21 @@ def test_the_usual_path_resets_within_five_minutes_and_not_later() -> None:
         assert count == sent, away
 
 
+@pytest.mark.parametrize("button", [True, False])
+@pytest.mark.parametrize("name", NAMES)
+def test_only_a_device_with_the_button_can_be_reset(name: str, button: bool) -> None:  # noqa: FBT001
+    portal, sent = PortalActor(world(button=button)), 0
+    for verb, arguments in usual:
+        chosen = {"device": name} if verb == "select_device" else arguments
+        sent += len(do(portal, verb, chosen, 0) or ())
+        if verb == "select_device" and portal.view(0)["screen"] != "home":
+            shown = button and name in ("ios", "android", "wp", "hybrid")
+            assert portal.view(0)["resetButton"] is shown
+            assert is_so("device", portal.view(0)["screen"])
+            assert is_so("contactAdmin", portal.view(0)["screen"]) is not shown
+    assert sent == (button and name in ("ios", "android", "wp", "hybrid"))
+
+
 def reset_portal(name: str) -> tuple[PortalActor, SendCommand]:
     """A portal at which a reset of the device was just sent."""
     portal = PortalActor(world())
