@@ -47,7 +47,7 @@ async def test_ios_caller_who_forgets_is_on_the_list_after_an_hour(
 
 
 async def test_windows_rt_caller_is_sent_to_the_admin(desk: HelpDesk) -> None:
-    assert await desk.reset("windows_rt-001") == "Please bring the device to your IT admin."
+    assert await desk.reset("tablets-001") == "Please bring the device to your IT admin."
 
 
 @pytest.mark.passfleet(platform="android", devices=20)
