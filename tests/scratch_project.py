@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from fleet.runfile import is_alive
+
 ROOT = Path(__file__).parent.parent
 PLUGIN = ROOT / "pytest-passfleet"
 BIN = Path(sys.executable).parent
@@ -17,6 +19,26 @@ INI = """
 [pytest]
 addopts = --strict-markers --strict-config -p no:cacheprovider
 filterwarnings = error
+"""
+# What nothing but a kill leaves: tests write down which process their fleet is.
+NOTE = """
+import os
+from pathlib import Path
+
+
+def note(fleet):
+    with Path("fleets.txt").open("a") as file:
+        file.write(f"{os.getpid()} {fleet.pid} {fleet.port}\\n")
+"""
+GOOD = """
+name: An administrator resets a phone
+devices:
+  phone: {platform: ios, passcode: "2580", owner: alex}
+steps:
+  - console.select: {devices: [phone]}
+  - console.reset_passcode
+  - expect.console: {actionState: done, within: 5m}
+  - expect.device: {compliance: inGracePeriod}
 """
 _LIMIT = 90.0
 # What would reach from the test run that we are into the one that is started.
@@ -76,3 +98,15 @@ def named_blocks(page: Path) -> dict[str, str]:
     text = page.read_text(encoding="utf-8")
     blocks = re.findall(r"^```\w+\n# (\S+\.\w+)\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     return dict(blocks)
+
+
+def noted(folder: Path) -> list[tuple[int, int, int]]:
+    """(pytest's process, the fleet's process, its port) for every note, each once."""
+    lines = (folder / "fleets.txt").read_text().splitlines()
+    found = (tuple(int(word) for word in line.split()) for line in dict.fromkeys(lines))
+    return [(pytest_pid, fleet, port) for pytest_pid, fleet, port in found]
+
+
+def none_left(folder: Path) -> bool:
+    """Say whether all fleets that were noted have ended."""
+    return not any(is_alive(fleet) for _, fleet, _ in noted(folder))

@@ -98,13 +98,16 @@ class Running:
 
     def _first_lines(self) -> tuple[int, dict[str, Any]]:
         """The fleet's process id and its ready line. Raises FleetError where it does not come."""
-        with _limited(self._limit, self._child.kill):
-            assert self._child.stdout is not None  # noqa: S101
+        assert self._child.stdin is not None  # noqa: S101  # opened below
+        assert self._child.stdout is not None  # noqa: S101
+        # Not a kill: it is the guard that ends the fleet, and so what we read from.
+        with _limited(self._limit, self._child.stdin.close) as is_late:
             lines = [self._child.stdout.readline() for _ in range(2)]
         try:
             return int(lines[0]), json.loads(lines[1])
         except ValueError:
-            raise FleetError(f"the fleet did not start: {self._ended()}") from None
+            late = f" within {self._limit:g} s" if is_late() else ""
+            raise FleetError(f"the fleet did not start{late}: {self._ended()}") from None
 
     def _why_lost(self) -> str:
         return f"the fleet has gone: {self._ended()}"
@@ -120,12 +123,18 @@ class Running:
 
 
 @contextlib.contextmanager
-def _limited(seconds: float, end: Callable[[], None]) -> Iterator[None]:
-    """Call `end` where the context lasts longer than `seconds`."""
-    timer = threading.Timer(seconds, end)
+def _limited(seconds: float, end: Callable[[], None]) -> Iterator[Callable[[], bool]]:
+    """Call `end` where the context lasts longer than `seconds`; what it gives tells whether so."""
+    late = threading.Event()
+
+    def give_up() -> None:
+        late.set()
+        end()
+
+    timer = threading.Timer(seconds, give_up)
     timer.start()
     try:
-        yield
+        yield late.is_set
     finally:
         timer.cancel()
         timer.join()
