@@ -33,4 +33,6 @@ class DeviceDraws:
         Keyed by the seed, so that a state file alone does not give a four-digit passcode away to
         whoever tries all ten thousand.
         """
-        return blake2b(b"passcode/" + passcode.encode(), key=self._key, digest_size=16).hexdigest()
+        return blake2b(
+            b"passcode/" + passcode.encode("utf-8", "surrogatepass"), key=self._key, digest_size=16
+        ).hexdigest()

@@ -17,7 +17,7 @@ state's `work` until its timer fires; those behind it wait in `inbox`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
 from agent.effects import (
@@ -68,6 +68,7 @@ from agent.state import (
     Secret,
     Timer,
     Work,
+    changed,
 )
 from platforms.profile import (
     Action,
@@ -119,12 +120,9 @@ def first_state(enrollment: Enrollment, now: int) -> DeviceState:
         touch_id=BiometricState.ENROLLED if Biometric.TOUCH_ID in has else BiometricState.NONE,
         face=BiometricState.ENROLLED if Biometric.FACE in has else BiometricState.NONE,
     )
-    compliant = _satisfies_policy(state)
-    return replace(
-        state,
-        compliance=Compliance.COMPLIANT if compliant else Compliance.NONCOMPLIANT,
-        passcode_expires_at=_expiry(state, now),
-    )
+    state = changed(state, passcode_set_at=now)
+    state = changed(state, passcode_expires_at=_expiry(state, now))
+    return state if _satisfies_policy(state, now) else _out_of_policy(state, now)
 
 
 def step(
@@ -201,7 +199,7 @@ def _publish_change(
 ) -> tuple[DeviceState, list[Effect]]:
     """Count the version and publish the snapshot, where something visible changed."""
     if _visible(old) != _visible(new):
-        new = replace(new, version=old.version + 1)
+        new = changed(new, version=old.version + 1)
         return new, [PublishState(new)]
     return new, [PublishState(new)] if always else []
 
@@ -213,7 +211,7 @@ def _show(
         return state, []
     number = state.notifications + 1
     shown = PublishNotification(number, screen.title, screen.body, screen.buttons, now)
-    return replace(state, notifications=number), [shown]
+    return changed(state, notifications=number), [shown]
 
 
 def _timer_effects(old: DeviceState, new: DeviceState) -> list[Effect]:
@@ -233,7 +231,7 @@ def _on_command(
     state: DeviceState, command: Command, now: int, rng: Draws
 ) -> tuple[DeviceState, list[Effect]]:
     if state.work is not None:
-        return replace(state, inbox=(*state.inbox, command)), []
+        return changed(state, inbox=(*state.inbox, command)), []
     return _take_up(state, command, now, rng)
 
 
@@ -249,7 +247,7 @@ def _take_up(
         return _do(state, command, now, now, rng)
     draw = state.draws + 1
     delay = shortest + rng.bits("reaction", draw) % (longest - shortest + 1)
-    state = replace(state, draws=draw)
+    state = changed(state, draws=draw)
     if delay == 0:
         return _do(state, command, now, now, rng)
     announced: list[Effect] = []
@@ -258,32 +256,36 @@ def _take_up(
             command.command_id, command.action, ActionState.ACTIVE, "In progress", now, now
         )
         announced.append(PublishResult(active))
-    return replace(state, work=Work(command, now, now + delay)), announced
+    return changed(state, work=Work(command, now, now + delay)), announced
 
 
-def _answer_at_once(state: DeviceState, command: Command, now: int) -> PublishResult | None:
+def _answer_at_once(
+    state: DeviceState, command: Command, now: int, started: int | None = None
+) -> PublishResult | None:
+    """The answer that needs no work, if there is one. `started` where work had begun."""
+    began = now if started is None else started
     for known in reversed(state.results):
         if known.command_id == command.command_id:
             if known.action is command.action:
                 return PublishResult(known, duplicate=True)
-            return _refusal(
-                command,
-                ErrorCode.COMMAND_ID_REUSED,
-                f"The command id was used before, for {known.action}.",
-                now,
-            )
+            used = f"The command id was used before, for {known.action}."
+            return _refusal(command, ErrorCode.COMMAND_ID_REUSED, used, began, now)
     if command.expires is not None and now > command.expires:
-        return _refusal(command, ErrorCode.EXPIRED, "The command expired before it was done.", now)
+        late = "The command expired before it was done."
+        return _refusal(command, ErrorCode.EXPIRED, late, began, now)
     if state.wiped:
-        return _refusal(command, ErrorCode.NOT_ENROLLED, "The device is not enrolled.", now)
+        gone = "The device is not enrolled."
+        return _refusal(command, ErrorCode.NOT_ENROLLED, gone, began, now)
     return None
 
 
-def _refusal(command: Command, error: ErrorCode, message: str, now: int) -> PublishResult:
+def _refusal(
+    command: Command, error: ErrorCode, message: str, began: int, now: int
+) -> PublishResult:
     """A result that is not remembered: the same command may be sent again, and be done."""
     return PublishResult(
         Result(
-            command.command_id, command.action, ActionState.FAILED, message, now, now, error=error
+            command.command_id, command.action, ActionState.FAILED, message, began, now, error=error
         )
     )
 
@@ -312,7 +314,7 @@ def _do(
         outcome.native,
         told,
     )
-    new = replace(new, results=(*new.results[1 - RESULTS_KEPT :], result))
+    new = changed(new, results=(*new.results[1 - RESULTS_KEPT :], result))
     return new, [*effects, PublishResult(result), Settled(command.delivery)]
 
 
@@ -321,15 +323,15 @@ def _on_reaction(state: DeviceState, now: int, rng: Draws) -> tuple[DeviceState,
     work = state.work
     if work is None or now < work.due:
         return state, []
-    state = replace(state, work=None)
-    answered = _answer_at_once(state, work.command, now)
+    state = changed(state, work=None)
+    answered = _answer_at_once(state, work.command, now, work.started)
     if answered is not None:
         effects: list[Effect] = [answered, Settled(work.command.delivery)]
     else:
         state, effects = _do(state, work.command, work.started, now, rng)
     while state.inbox and state.work is None:
         command, rest = state.inbox[0], state.inbox[1:]
-        state, more = _take_up(replace(state, inbox=rest), command, now, rng)
+        state, more = _take_up(changed(state, inbox=rest), command, now, rng)
         effects += more
     return state, effects
 
@@ -346,7 +348,7 @@ def _reset_passcode(state: DeviceState, _: Command, now: int, rng: Draws) -> _Ou
     cleared = state.history
     if state.secret is not None and _cleared_enters_history(profile.passcode, attributes):
         cleared = (*cleared, state.secret.digest)[-_HISTORY_KEPT:]
-    state = replace(
+    state = changed(
         state,
         history=cleared,
         resets=state.resets + 1,
@@ -361,7 +363,7 @@ def _reset_passcode(state: DeviceState, _: Command, now: int, rng: Draws) -> _Ou
     if rule.outcome is ResetOutcome.TEMPORARY and rule.alphabet is not None:
         state, ref = _set_temporary(state, now, rng)
     else:
-        state = replace(state, secret=None)
+        state = changed(state, secret=None)
     if rule.grace is not None:
         state = _begin_grace(state, now + rule.grace * 1000)
     else:
@@ -380,7 +382,7 @@ def _set_temporary(state: DeviceState, now: int, rng: Draws) -> tuple[DeviceStat
     """Draw passcodes until one obeys the policy in force and was not used before."""
     rule, rules = state.profile.reset, state.profile.passcode
     assert rule.alphabet is not None  # noqa: S101  # _reset_passcode asks
-    spec = temporary_spec(rule.alphabet, rule.default_length, state.policy)
+    spec = temporary_spec(rule.alphabet, rule.default_length, state.policy, rules)
     for draw in range(state.draws + 1, state.draws + 1 + _TEMPORARY_TRIES):
         ref = PasscodeRef(draw, spec)
         passcode = reveal(ref, rng)
@@ -388,8 +390,9 @@ def _set_temporary(state: DeviceState, now: int, rng: Draws) -> tuple[DeviceStat
         if not violations(traits, state.policy, rules) and digest not in state.history:
             break
     secret = Secret(PasscodeKind.TEMPORARY, digest, traits)
-    state = replace(state, draws=draw, secret=secret)
-    return replace(state, passcode_expires_at=_expiry(state, now)), ref
+    state = changed(state, draws=draw, secret=secret)
+    state = changed(state, passcode_set_at=now)
+    return changed(state, passcode_expires_at=_expiry(state, now)), ref
 
 
 def _remote_lock(state: DeviceState, _: Command, now: int, rng: Draws) -> _Outcome:
@@ -412,7 +415,7 @@ def _remote_lock(state: DeviceState, _: Command, now: int, rng: Draws) -> _Outco
             "The device has no passcode to lock with.",
             native=case,
         )
-    locked = _lock(replace(state, **_biometrics_after(state, rule.biometrics)))
+    locked = _lock(changed(state, **_biometrics_after(state, rule.biometrics)))
     return _done(locked, rule.message, native=case)
 
 
@@ -434,18 +437,23 @@ def _apply_policy(state: DeviceState, command: Command, now: int, rng: Draws) ->
                 native=NativeCase.POLICY_VIOLATION,
             )
     in_force = policy if policy is not None and policy.asks_for_something else None
-    state = replace(state, policy=in_force)
-    state = replace(_stay_awake(state, now), passcode_expires_at=_expiry(state, now))
+    state = changed(state, policy=in_force)
+    state = changed(_stay_awake(state, now), passcode_expires_at=_expiry(state, now))
     message = "Passcode policy applied"
-    if _satisfies_policy(state):
+    if _satisfies_policy(state, now):
         return _done(_end_grace(state), message, native=NativeCase.DONE)
     if state.compliance is not Compliance.COMPLIANT:
         return _done(state, message, native=NativeCase.DONE)
-    if rules.policy_grace is not None:
-        state = _begin_grace(state, now + rules.policy_grace * 1000)
-    else:
-        state = replace(state, compliance=Compliance.NONCOMPLIANT)
+    state = _out_of_policy(state, now)
     return _done(state, message, native=NativeCase.DONE, screen=rules.requirement_screen)
+
+
+def _out_of_policy(state: DeviceState, now: int) -> DeviceState:
+    """The present passcode is not enough: the platform gives time to change that, or none."""
+    grace = state.profile.passcode.policy_grace
+    if grace is not None:
+        return _begin_grace(state, now + grace * 1000)
+    return changed(state, compliance=Compliance.NONCOMPLIANT)
 
 
 def _camel(name: str) -> str:
@@ -458,17 +466,24 @@ def _camel(name: str) -> str:
 # Parts of a state
 
 
-def _satisfies_policy(state: DeviceState) -> bool:
+def _satisfies_policy(state: DeviceState, now: int) -> bool:
     """Whether the present passcode is enough; without a policy even none is."""
     if state.policy is None:
         return state.secret is not None or state.resets == 0
-    return state.secret is not None and not violations(
-        state.secret.traits, state.policy, state.profile.passcode
+    return (
+        state.secret is not None
+        and not violations(state.secret.traits, state.policy, state.profile.passcode)
+        and not _is_too_old(state, now)
     )
 
 
+def _is_too_old(state: DeviceState, now: int) -> bool:
+    days = state.policy.max_age_days if state.policy else None
+    return bool(days) and now >= state.passcode_set_at + (days or 0) * _DAY
+
+
 def _begin_grace(state: DeviceState, deadline: int) -> DeviceState:
-    return replace(
+    return changed(
         state,
         compliance=Compliance.IN_GRACE_PERIOD,
         passcode_deadline=deadline,
@@ -477,29 +492,32 @@ def _begin_grace(state: DeviceState, deadline: int) -> DeviceState:
 
 
 def _end_grace(state: DeviceState) -> DeviceState:
-    return replace(
+    return changed(
         state, compliance=Compliance.COMPLIANT, passcode_deadline=None, prompt=Prompt.NONE
     )
 
 
 def _expiry(state: DeviceState, now: int) -> int | None:
+    """When the present passcode will be too old; None where it never is, or is already."""
     days = state.policy.max_age_days if state.policy else None
-    return now + days * _DAY if days and state.secret else None
+    if not days or state.secret is None or _is_too_old(state, now):
+        return None
+    return state.passcode_set_at + days * _DAY
 
 
 def _lock(state: DeviceState) -> DeviceState:
-    return replace(state, locked=True, auto_lock_at=None)
+    return changed(state, locked=True, auto_lock_at=None)
 
 
 def _unlock(state: DeviceState, now: int) -> DeviceState:
-    return _stay_awake(replace(state, locked=False), now)
+    return _stay_awake(changed(state, locked=False), now)
 
 
 def _stay_awake(state: DeviceState, now: int) -> DeviceState:
     """Count inactivity from now on, where the policy in force does."""
     minutes = state.policy.max_inactivity_minutes if state.policy else None
     at = now + minutes * _MINUTE if minutes and not state.locked else None
-    return state if state.auto_lock_at == at else replace(state, auto_lock_at=at)
+    return state if state.auto_lock_at == at else changed(state, auto_lock_at=at)
 
 
 def _biometrics_after(state: DeviceState, consequence: BiometricConsequence) -> dict[str, Any]:
@@ -540,12 +558,12 @@ def _wrong_passcode(state: DeviceState, now: int) -> DeviceState:
     wait = max(
         (seconds for attempts, seconds in rules.attempt_delays if failed >= attempts), default=0
     )
-    return replace(state, failed_attempts=failed, retry_at=now + wait * 1000 if wait else None)
+    return changed(state, failed_attempts=failed, retry_at=now + wait * 1000 if wait else None)
 
 
 def _wipe(state: DeviceState) -> DeviceState:
     """What a device forgets when it wipes itself. Its connection is kept (the contract)."""
-    return replace(
+    return changed(
         state,
         wiped=True,
         secret=None,
@@ -565,9 +583,9 @@ def _wipe(state: DeviceState) -> DeviceState:
 
 
 def _restarted(state: DeviceState) -> DeviceState:
-    state = _lock(replace(state, call=None))
+    state = _lock(changed(state, call=None))
     if state.profile.biometrics_blocked_by_restart and state.secret is not None:
-        state = replace(state, **_biometrics_after(state, BiometricConsequence.BLOCKED))
+        state = changed(state, **_biometrics_after(state, BiometricConsequence.BLOCKED))
     return state
 
 
@@ -600,7 +618,7 @@ def _on_input(
     answer = InputAnswer(
         press.input_id, press.action, outcome.said, outcome.message, now, outcome.error
     )
-    new = replace(new, answers=(*new.answers[1 - RESULTS_KEPT :], answer))
+    new = changed(new, answers=(*new.answers[1 - RESULTS_KEPT :], answer))
     effects = [*effects, *shown, PublishAnswer(answer)]
     if outcome.reboot is not None:
         effects.append(outcome.reboot)
@@ -624,16 +642,20 @@ def _enter_passcode(state: DeviceState, press: Input, now: int, rng: Draws) -> _
     if state.secret is None:
         return _failed(state, ErrorCode.PASSCODE_NOT_SET, "The device has no passcode to enter.")
     if state.retry_at is not None and now < state.retry_at:
-        seconds = -(-(state.retry_at - now) // 1000)
-        return _failed(
-            state, ErrorCode.TOO_MANY_ATTEMPTS, f"The device is disabled; try again in {seconds} s."
-        )
+        return _disabled(state, now)
     if rng.digest(press.passcode or "") != state.secret.digest:
         state = _wrong_passcode(state, now)
         message = "Wrong passcode; the device wiped itself." if state.wiped else "Wrong passcode."
         return _failed(state, ErrorCode.WRONG_PASSCODE, message)
-    state = replace(state, failed_attempts=0, retry_at=None, **_biometrics_trusted(state))
+    state = changed(state, failed_attempts=0, retry_at=None, **_biometrics_trusted(state))
     return _done(_unlock(state, now), "The device opened.")
+
+
+def _disabled(state: DeviceState, now: int) -> _Outcome:
+    seconds = -(-((state.retry_at or now) - now) // 1000)
+    return _failed(
+        state, ErrorCode.TOO_MANY_ATTEMPTS, f"The device is disabled; try again in {seconds} s."
+    )
 
 
 def _change_now(state: DeviceState, _: Input, now: int, rng: Draws) -> _Outcome:
@@ -647,7 +669,7 @@ def _later(state: DeviceState, _: Input, now: int, rng: Draws) -> _Outcome:
     del now, rng
     if state.prompt is not Prompt.SHOWN or state.compliance is not Compliance.IN_GRACE_PERIOD:
         return _failed(state, ErrorCode.NOT_ON_SCREEN, "No prompt with a Later button is shown.")
-    return _done(replace(state, prompt=Prompt.HIDDEN), "The prompt is hidden until the deadline.")
+    return _done(changed(state, prompt=Prompt.HIDDEN), "The prompt is hidden until the deadline.")
 
 
 def _set_passcode(state: DeviceState, press: Input, now: int, rng: Draws) -> _Outcome:
@@ -666,8 +688,9 @@ def _set_passcode(state: DeviceState, press: Input, now: int, rng: Draws) -> _Ou
     history = state.history
     if state.secret is not None:
         history = (*history, state.secret.digest)[-_HISTORY_KEPT:]
-    state = replace(state, history=history, secret=Secret(PasscodeKind.USER, digest, traits))
-    state = replace(_end_grace(state), passcode_expires_at=_expiry(state, now))
+    state = changed(state, history=history, secret=Secret(PasscodeKind.USER, digest, traits))
+    state = changed(_end_grace(state), passcode_set_at=now)
+    state = changed(state, passcode_expires_at=_expiry(state, now))
     return _done(state, "The passcode was set.")
 
 
@@ -693,6 +716,8 @@ def _use_biometric(state: DeviceState, _: Input, now: int, rng: Draws) -> _Outco
     states = {state.touch_id, state.face}
     if state.secret is None:
         return _failed(state, ErrorCode.PASSCODE_NOT_SET, "A biometric needs a passcode.")
+    if state.retry_at is not None and now < state.retry_at:
+        return _disabled(state, now)
     if BiometricState.ENROLLED in states:
         return _done(_unlock(state, now), "The device opened.")
     if BiometricState.BLOCKED in states:
@@ -710,7 +735,7 @@ def _enroll_biometric(state: DeviceState, _: Input, now: int, rng: Draws) -> _Ou
     if state.secret is None:
         return _failed(state, ErrorCode.PASSCODE_NOT_SET, "A biometric needs a passcode.")
     return _done(
-        replace(
+        changed(
             state,
             touch_id=BiometricState.ENROLLED if Biometric.TOUCH_ID in has else state.touch_id,
             face=BiometricState.ENROLLED if Biometric.FACE in has else state.face,
@@ -724,7 +749,7 @@ def _sign_in(state: DeviceState, press: Input, now: int, rng: Draws) -> _Outcome
     if not state.profile.sign_in:
         return _not_supported(state, "Nobody signs in to this device.")
     return _done(
-        _unlock(replace(state, current_user=press.user or state.current_user), now),
+        _unlock(changed(state, current_user=press.user or state.current_user), now),
         "The user signed in.",
     )
 
@@ -733,7 +758,7 @@ def _press_key(state: DeviceState, _: Input, now: int, rng: Draws) -> _Outcome:
     del now, rng
     if state.call is None:
         return _failed(state, ErrorCode.NOT_ON_SCREEN, "No call is coming in.")
-    return _done(replace(state, call=None), "The key was pressed on the call.")
+    return _done(changed(state, call=None), "The key was pressed on the call.")
 
 
 def _press_restart(state: DeviceState, _: Input, now: int, rng: Draws) -> _Outcome:
@@ -751,9 +776,9 @@ def _on_message(
     del rng
     if message.message_id in state.messages:
         return state, []
-    state = replace(state, messages=(*state.messages[1 - RESULTS_KEPT :], message.message_id))
+    state = changed(state, messages=(*state.messages[1 - RESULTS_KEPT :], message.message_id))
     if message.kind is MessageKind.CALL:
-        state = replace(state, call=message.message_id)
+        state = changed(state, call=message.message_id)
         return _show(state, ScreenMessage("Incoming call", message.sender, ("pressKey",)), now)
     return _show(state, ScreenMessage(message.sender, message.body), now)
 
@@ -772,13 +797,13 @@ def _simulate_restart(state: DeviceState, _: int) -> tuple[DeviceState, list[Eff
 
 def _simulate_crash(state: DeviceState, _: int) -> tuple[DeviceState, list[Effect]]:
     """A crash loses what was not finished: the broker, never told otherwise, sends it again."""
-    new, effects = _publish_change(state, _restarted(replace(state, work=None, inbox=())))
+    new, effects = _publish_change(state, _restarted(changed(state, work=None, inbox=())))
     return new, [Reboot(abrupt=True), *effects]
 
 
 def _simulate_restore(state: DeviceState, now: int) -> tuple[DeviceState, list[Effect]]:
     """The first state again. Counters and what was answered go on: ids are used once, ever."""
-    new = replace(
+    new = changed(
         first_state(state.enrollment, now),
         version=state.version,
         draws=state.draws,
@@ -813,7 +838,7 @@ def _on_timer(
 
 def _on_deadline(state: DeviceState) -> tuple[DeviceState, ScreenMessage | None]:
     return (
-        replace(
+        changed(
             state,
             compliance=Compliance.NONCOMPLIANT,
             passcode_deadline=None,
@@ -829,7 +854,7 @@ def _on_inactivity(state: DeviceState) -> tuple[DeviceState, ScreenMessage | Non
 
 def _on_passcode_expiry(state: DeviceState) -> tuple[DeviceState, ScreenMessage | None]:
     return (
-        replace(
+        changed(
             state,
             compliance=Compliance.NONCOMPLIANT,
             passcode_deadline=None,

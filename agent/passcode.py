@@ -105,7 +105,8 @@ class Violation(StrEnum):
 class PasscodeSpec:
     """What a temporary passcode must be: its length, and character classes that all occur.
 
-    `classes` is a string of letters: `d` digits, `l` letters of either case, `s` small letters,
+    A class that is named twice occurs twice. `classes` is a string of letters: `d` digits, `l`
+    letters of either case, `s` small letters,
     `c` capitals, `y` symbols.
     """
 
@@ -178,14 +179,16 @@ def out_of_bounds(policy: PasscodePolicy, rules: PasscodeRules) -> Iterator[tupl
 
 
 def temporary_spec(
-    alphabet: Alphabet, default_length: int, policy: PasscodePolicy | None
+    alphabet: Alphabet, default_length: int, policy: PasscodePolicy | None, rules: PasscodeRules
 ) -> PasscodeSpec:
     """What a temporary passcode must be to obey `policy` and hold one of each of its kinds."""
     policy = policy or _NO_POLICY
     complex_characters = policy.min_complex_characters or 0
     with_letters = alphabet is Alphabet.LETTERS_AND_DIGITS or bool(policy.require_alphanumeric)
     classes = "dl" if with_letters else "d"
-    if complex_characters > len(classes):
+    if rules.complex_characters is ComplexCharacters.SYMBOLS:
+        classes += "y" * complex_characters
+    elif complex_characters > len(classes):
         classes = "dscy"[:complex_characters]
     return PasscodeSpec(max(default_length, policy.min_length or 0, len(classes)), classes)
 

@@ -16,7 +16,6 @@ from agent.passcode import (
     Draws,
     PasscodePolicy,
     PasscodeRef,
-    PasscodeSpec,
     out_of_bounds,
     reveal,
     temporary_spec,
@@ -26,7 +25,7 @@ from agent.passcode import (
 from agent.section import ATTRIBUTES, DeviceSection
 from agent.state import GroupSetup
 from broker.problems import KeyPath, Problem
-from platforms.profile import Alphabet, ComplexCharacters, PasscodeRules, PlatformProfile
+from platforms.profile import Alphabet, PasscodeRules, PlatformProfile
 
 __all__ = ["device_problems", "setup_of", "starting_passcode"]
 
@@ -97,22 +96,13 @@ def starting_passcode(
         return section.passcode or None
     if not violations(traits_of(_USUAL_PASSCODE), policy, rules):
         return _USUAL_PASSCODE
-    spec = _spec(policy or PasscodePolicy(), rules)
+    spec = temporary_spec(Alphabet.DIGITS, _USUAL_LENGTH, policy, rules)
     # The device's own draws count from 1 upwards.
     for draw in range(0, -_TRIES, -1):
         passcode = reveal(PasscodeRef(draw, spec), draws)
         if not violations(traits_of(passcode), policy, rules):
             return passcode
     raise ValueError("no passcode satisfies the policy")
-
-
-def _spec(policy: PasscodePolicy, rules: PasscodeRules) -> PasscodeSpec:
-    """What a passcode must be to obey `policy`: as short and plain as a user would have it."""
-    if rules.complex_characters is not ComplexCharacters.SYMBOLS:
-        return temporary_spec(Alphabet.DIGITS, _USUAL_LENGTH, policy)
-    classes = "dl" if policy.require_alphanumeric else "d"
-    classes += "y" * (policy.min_complex_characters or 0)
-    return PasscodeSpec(max(_USUAL_LENGTH, policy.min_length or 0, len(classes)), classes)
 
 
 def _policy_problems(

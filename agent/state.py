@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 from agent.events import Command
 from agent.passcode import PasscodePolicy, PasscodeRef, Traits
@@ -31,6 +31,7 @@ __all__ = [
     "Secret",
     "Timer",
     "Work",
+    "changed",
 ]
 
 RESULTS_KEPT: Final = 32
@@ -184,7 +185,8 @@ class Work:
     due: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+# No slots: `changed` copies a __dict__ several times as fast as it would set slots.
+@dataclass(frozen=True, kw_only=True)
 class DeviceState:
     """One device at one instant.
 
@@ -209,6 +211,7 @@ class DeviceState:
     policy: PasscodePolicy | None = None
     history: tuple[str, ...] = ()
     auto_lock_at: int | None = None
+    passcode_set_at: int = 0
     passcode_expires_at: int | None = None
     resets: int = 0
     draws: int = 0
@@ -229,3 +232,21 @@ class DeviceState:
     def profile(self) -> PlatformProfile:
         """The platform."""
         return self.enrollment.setup.profile
+
+
+if TYPE_CHECKING:
+    # The same to whoever calls it, and to mypy, which holds the fields and their types against it.
+    from dataclasses import replace as changed
+else:
+
+    def changed(state: DeviceState, /, **changes: Any) -> DeviceState:
+        """`dataclasses.replace` for a state, at a fraction of its cost.
+
+        A reset makes nine states; through `__init__`, each sets thirty frozen fields one by one,
+        which took four fifths of a step's time.
+        """
+        new = object.__new__(DeviceState)
+        fields = new.__dict__
+        fields.update(state.__dict__)
+        fields.update(changes)
+        return new

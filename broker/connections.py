@@ -120,7 +120,8 @@ class Connections:
             before = len(self._missing)
             self._changed.clear()
             try:
-                await asyncio.wait_for(self._changed.wait(), stalled_after)
+                async with asyncio.timeout(stalled_after):
+                    await self._changed.wait()
             except TimeoutError:
                 self._raise_stalled(len(wanted))
             if len(self._missing) != before:
@@ -256,8 +257,10 @@ class Connections:
             wait = self._due[0][0] - time.monotonic()
             if wait > 0:
                 self._wake.clear()
+                # Not wait_for: on Python 3.11 it may swallow the cancellation that ends this task.
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._wake.wait(), wait)
+                    async with asyncio.timeout(wait):
+                        await self._wake.wait()
                 continue
             await self._slots.acquire()
             _, _, connection = heapq.heappop(self._due)

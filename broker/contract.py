@@ -90,6 +90,7 @@ Instant = Annotated[
 
 _MAX_ID: Final = 256
 Id = Annotated[str, Field(min_length=1, max_length=_MAX_ID)]
+Count = Annotated[int, Field(ge=-(2**31), lt=2**31)]
 Name = Annotated[str, Field(min_length=1, max_length=256)]
 
 
@@ -117,14 +118,14 @@ class Wire(BaseModel):
 class Policy(Wire):
     """A passcode policy. What is absent is left to the platform; `{}` lifts the policy."""
 
-    min_length: int | None = None
+    min_length: Count | None = None
     require_alphanumeric: bool | None = None
-    min_complex_characters: int | None = None
+    min_complex_characters: Count | None = None
     allow_simple: bool | None = None
-    history: int | None = None
-    max_failed_attempts: int | None = None
-    max_inactivity_minutes: int | None = None
-    max_age_days: int | None = None
+    history: Count | None = None
+    max_failed_attempts: Count | None = None
+    max_inactivity_minutes: Count | None = None
+    max_age_days: Count | None = None
 
 
 class _CommandBase(Wire):

@@ -323,7 +323,8 @@ class Host:
             self._fences[name] = asyncio.Event()
             self._control.publish(Outgoing(self._fence, name))
             try:
-                await asyncio.wait_for(self._fences[name].wait(), _SETTLE_WITHIN)
+                async with asyncio.timeout(_SETTLE_WITHIN):
+                    await self._fences[name].wait()
             except TimeoutError:
                 _log.warning("the broker took more than %s s to settle", _SETTLE_WITHIN)
             finally:

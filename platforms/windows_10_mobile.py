@@ -4,6 +4,7 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from platforms.profile import (
+    Action,
     Alphabet,
     Attributes,
     Biometric,
@@ -12,6 +13,7 @@ from platforms.profile import (
     LedgerEntry,
     LockRule,
     Management,
+    NativeCase,
     PlatformProfile,
     ResetOutcome,
     ResetRule,
@@ -19,7 +21,9 @@ from platforms.profile import (
     Source,
     WithoutPasscode,
 )
-from platforms.windows import DEVICE_LOCK_CSP, REMOTE_LOCK_CSP
+from platforms.windows import DEVICE_LOCK_CSP, REMOTE_LOCK_CSP, syncml
+
+_POLICY_CSP = "./Vendor/MSFT/Policy/Config/DeviceLock"
 
 WINDOWS_10_MOBILE = PlatformProfile(
     id="windows_10_mobile",
@@ -62,7 +66,13 @@ WINDOWS_10_MOBILE = PlatformProfile(
             " reaching MaxDevicePasswordFailedAttempts"
         ),
     ),
-    native=REMOTE_LOCK_CSP,
+    native=MappingProxyType(
+        {
+            **REMOTE_LOCK_CSP,
+            (Action.APPLY_PASSCODE_POLICY, NativeCase.DONE): syncml(_POLICY_CSP, "200"),
+            (Action.APPLY_PASSCODE_POLICY, NativeCase.POLICY_VIOLATION): syncml(_POLICY_CSP, "500"),
+        }
+    ),
     biometrics=frozenset({Biometric.FACE}),
     attributes=Attributes(os_version=(10, 0, 14393), azure_ad_joined=False),
     ledger=(

@@ -84,8 +84,11 @@ class PhoneModel:
         self.idle_at: int | None = None
         self.touch = "enrolled" if "touchId" in self.senses and self.first else "none"
         self.face = "enrolled" if "face" in self.senses and self.first else "none"
-        self.compliance = "compliant" if self.satisfied() else "noncompliant"
+        self.set_at = self.now
+        self.compliance = "compliant"
         self.count_age()
+        if not self.satisfied():
+            self.fall_short()
 
     def seen(self) -> tuple[Any, ...]:
         """All that a reader of the state, or the user at the lock screen, can tell apart."""
@@ -106,11 +109,24 @@ class PhoneModel:
     def satisfied(self) -> bool:
         if self.opens is None:
             return self.policy is None and not self.was_reset
-        return self.policy is None or fits(self.policy, self.opens, self.platform)
+        if self.policy is None:
+            return True
+        return fits(self.policy, self.opens, self.platform) and not self.too_old()
+
+    def too_old(self) -> bool:
+        days = (self.policy or {}).get("max_age_days")
+        return bool(days) and self.now >= self.set_at + days * DAY
 
     def count_age(self) -> None:
         days = (self.policy or {}).get("max_age_days")
-        self.expires = self.now + days * DAY if days and self.opens else None
+        due = days and self.opens and not self.too_old()
+        self.expires = self.set_at + days * DAY if due else None
+
+    def fall_short(self) -> None:
+        if self.platform == "ios":
+            self.give_grace()
+        else:
+            self.compliance = "noncompliant"
 
     def stir(self) -> None:
         minutes = (self.policy or {}).get("max_inactivity_minutes")
@@ -150,7 +166,7 @@ class PhoneModel:
             self.past.append(self.opens)
         self.was_reset = True
         self.failed = self.disabled_until = 0
-        self.opens, self.temporary = tells, tells is not None
+        self.opens, self.temporary, self.set_at = tells, tells is not None, self.now
         if self.platform in PHONES:
             self.lock()
         if self.platform == "ios":
@@ -192,10 +208,7 @@ class PhoneModel:
             return "done", None, 0
         if self.compliance != "compliant":
             return "done", None, 0
-        if self.platform == "ios":
-            self.give_grace()
-        else:
-            self.compliance = "noncompliant"
+        self.fall_short()
         return "done", None, 1
 
     # Inputs: the same three.
@@ -252,7 +265,7 @@ class PhoneModel:
             return "policyViolation", 1
         if self.opens:
             self.past.append(self.opens)
-        self.opens, self.temporary = press.passcode, False
+        self.opens, self.temporary, self.set_at = press.passcode, False, self.now
         self.comply()
         self.count_age()
         return None
@@ -281,6 +294,8 @@ class PhoneModel:
         sense = self.touch if self.platform == "ios" else self.face
         if self.opens is None:
             return "passcodeNotSet"
+        if self.now < self.disabled_until:
+            return "tooManyAttempts"
         if sense != "enrolled":
             return "biometricBlocked" if sense == "blocked" else "biometricNotEnrolled"
         self.locked = False

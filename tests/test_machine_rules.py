@@ -282,6 +282,34 @@ def test_a_passcode_expires_and_a_new_one_makes_the_device_compliant() -> None:
     assert rig.state.compliance == "noncompliant"
 
 
+def test_a_passcode_does_not_get_younger_by_a_policy_applied_again() -> None:
+    policy = PasscodePolicy(max_age_days=30)
+    rig = Rig("windows_10_mobile", policy=policy)
+    rig.advance(29 * DAY)
+    assert rig.do("applyPasscodePolicy", policy=policy).state == "done"
+    rig.advance(DAY)
+    assert rig.state.compliance == "noncompliant"
+    assert rig.do("applyPasscodePolicy", policy=policy).state == "done"
+    assert rig.state.compliance == "noncompliant"
+
+
+def test_an_iphone_enrolled_under_a_policy_its_passcode_breaks_has_sixty_minutes() -> None:
+    rig = Rig("ios", policy=PasscodePolicy(min_length=16))
+    assert rig.state.compliance == "inGracePeriod"
+    assert rig.state.passcode_deadline == START + HOUR
+    rig.advance(HOUR)
+    assert rig.state.compliance == "noncompliant"
+
+
+def test_touch_id_does_not_open_a_disabled_iphone() -> None:
+    rig = Rig("ios", biometrics=("touchId",))
+    for _ in range(5):
+        rig.press("enterPasscode", OTHER)
+    assert rig.press("useBiometric").error == "tooManyAttempts"
+    rig.advance(MINUTE)
+    assert rig.press("useBiometric").state == "done"
+
+
 @pytest.mark.parametrize("platform", EVERY)
 def test_a_right_passcode_forgives_the_wrong_ones(platform: str) -> None:
     rig = Rig(platform, policy=PasscodePolicy(max_failed_attempts=3))

@@ -60,7 +60,9 @@ def test_a_temporary_passcode_can_obey_every_policy_that_the_platform_takes(
     policy = data.draw(policies_within(profile))
     assert not list(out_of_bounds(policy, profile.passcode))
     assert profile.reset.alphabet is not None
-    spec = temporary_spec(profile.reset.alphabet, profile.reset.default_length, policy)
+    spec = temporary_spec(
+        profile.reset.alphabet, profile.reset.default_length, policy, profile.passcode
+    )
     passcode = reveal(PasscodeRef(number, spec), DRAWS)
     against = violations(traits_of(passcode), policy, profile.passcode)
     # Six digits may count up by chance; such a draw is thrown away and the next one taken.
