@@ -24,6 +24,7 @@ __all__ = ["main"]
 
 _HOST = "127.0.0.1"
 _USUAL_PORT = 1883
+_BACKLOG = 4096
 # Seconds between two looks at whether the parent is still there. The end of stdin says so at once,
 # unless a process forked from the parent holds the other end of the pipe open.
 _PARENT_CHECK = 1.0
@@ -101,6 +102,8 @@ def _bound(port: int) -> socket.socket:
             # would share the port with another program.)
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((_HOST, port))
+        # Now, not later: two who start at once may both bind, and the second hears of it here.
+        listening.listen(_BACKLOG)
     except OSError:
         listening.close()
         raise

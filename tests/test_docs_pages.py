@@ -15,7 +15,7 @@ from agent.section import PolicySection
 from agent.state import ErrorCode
 from broker.contract_page import contract_page
 from broker.wire_catalog import CHANNELS, PAYLOADS
-from fleet.cli import facts, operate, play, up
+from fleet.cli import application
 from fleet.config import parse_fleet
 from fleet.docs_pages import PAGES, differing, main, write
 from fleet.platform_facts import explain
@@ -122,10 +122,7 @@ def _command_lines() -> list[list[str]]:
 
 
 def _application() -> Any:
-    app = typer.Typer()
-    for room in (up, operate, play, facts):
-        room.register(app)
-    return typer.main.get_command(app)
+    return typer.main.get_command(application())
 
 
 @pytest.mark.parametrize("page", WRITTEN, ids=lambda p: p.name)

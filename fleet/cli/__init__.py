@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import cache
 
 import typer
 
 from broker.errors import PassfleetError
 from fleet.cli.common import err, print_error
 
-__all__ = ["app", "main"]
+__all__ = ["app", "application", "main"]
 
 app = typer.Typer(
     name="passfleet",
@@ -27,20 +28,22 @@ app = typer.Typer(
 )
 
 
-def _register() -> None:
-    """Add the commands, room by room; each module stays light until its command runs."""
+@cache
+def application() -> typer.Typer:
+    """The application with all commands, room by room; each stays light until it runs."""
     # They import this package.
     from fleet.cli import facts, load, operate, play, trace, up  # noqa: PLC0415
 
     for module in (up, operate, play, load, trace, facts):
         module.register(app)
+    return app
 
 
 def main() -> None:
     """Run the command line and exit with its code."""
-    _register()
+    run = application()
     try:
-        app()
+        run()
     except PassfleetError as error:
         print_error(error)
         sys.exit(error.exit_code)
