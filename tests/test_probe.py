@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import shutil
 import socket
 import ssl
@@ -202,8 +203,17 @@ async def test_probe_quotes_the_alert_for_a_missing_certificate(guarded: Guarded
 
     def refuse() -> None:
         # asyncio's server would close without sending the alert.
-        with listening, listening.accept()[0] as accepted, contextlib.suppress(OSError):
-            context.wrap_socket(accepted, server_side=True)
+        with listening, listening.accept()[0] as accepted:
+            tls = context.wrap_socket(accepted, server_side=True, do_handshake_on_connect=False)
+            # Closing on what the client has sent meanwhile would reset the connection, and the
+            # alert with it: read that first.
+            with tls, socket.socket(fileno=os.dup(tls.fileno())) as raw:
+                with contextlib.suppress(OSError):
+                    tls.do_handshake()
+                with contextlib.suppress(OSError):
+                    raw.shutdown(socket.SHUT_WR)
+                    while raw.recv(4096):
+                        pass
 
     refusing = asyncio.create_task(asyncio.to_thread(refuse))
     with pytest.raises(BrokerError, match=r"refused our certificate: .*certificate required"):
