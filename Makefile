@@ -29,6 +29,7 @@ lint: $(READY)
 
 bench: $(READY)
 	$(BIN)/python bench/run.py
+	$(BIN)/python bench/growth.py --svg docs/growth.svg
 
 docs: $(READY)
 	$(BIN)/python -m fleet.docs_pages

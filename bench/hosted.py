@@ -3,7 +3,8 @@
     python bench/hosted.py KIND URL DEVICES PLATFORM
 
 Reads a word a line from stdin, answers each with a line of JSON, and ends when stdin does. Nothing
-but the devices runs here: the CPU time and memory of this process are theirs.
+but the devices runs here: the CPU time and memory of this process are theirs. KIND is `passfleet`,
+`shared` (passfleet's devices behind one connection) or `bare`.
 
     start   connect all: seconds it took, its CPU seconds, and the KiB of memory that came with it
     usage   CPU seconds and KiB so far; the worst lag of the loop since the last `usage`, in ms
@@ -62,9 +63,11 @@ def sample_answers(setup: GroupSetup) -> list[tuple[str, bytes, bool]]:
 class Passfleet:
     """passfleet's own devices."""
 
-    def __init__(self, names: list[str], setup: GroupSetup, address: BrokerAddress) -> None:
+    def __init__(
+        self, names: list[str], setup: GroupSetup, address: BrokerAddress, *, shared: bool
+    ) -> None:
         self.address = address
-        specs = [DeviceSpec(name, f"user-{name}", setup, "2580", 0.0) for name in names]
+        specs = [DeviceSpec(name, f"user-{name}", setup, "2580", 0.0, shared) for name in names]
         self.host = Host(specs, Topics("passfleet/v1"), seed=7, clock=RealClock())
 
     async def start(self) -> None:
@@ -118,7 +121,8 @@ async def serve(kind: str, url: str, devices: int, platform: str) -> None:
     asked = asyncio.StreamReader()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(asked), sys.stdin)
     address = BrokerAddress.parse(url)
-    check_room(devices)
+    if kind != "shared":
+        check_room(devices)
     setup = GroupSetup(name=GROUP, profile=PLATFORMS_BY_ID[platform])
     names = [f"d-{n:05}" for n in range(devices)]
     answers = sample_answers(setup)
@@ -128,10 +132,10 @@ async def serve(kind: str, url: str, devices: int, platform: str) -> None:
         word = line.decode().strip()
         if word == "start":
             before, cpu, started = memory_kib(), time.process_time(), time.perf_counter()
-            if kind == "passfleet":
-                fleet = Passfleet(names, setup, address)
-            else:
+            if kind == "bare":
                 fleet = BareFleet(names, GROUP, "bare/v1", address, answers)
+            else:
+                fleet = Passfleet(names, setup, address, shared=kind == "shared")
             await fleet.start()
             answer = {
                 "seconds": time.perf_counter() - started,
