@@ -139,13 +139,17 @@ def step(
 
 def timers(state: DeviceState) -> dict[Timer, int]:
     """What the device waits for, and until when: to arm after a start from a stored state."""
-    waits = {
-        Timer.REACTION: state.work.due if state.work else None,
-        Timer.GRACE: state.passcode_deadline,
-        Timer.AUTO_LOCK: state.auto_lock_at,
-        Timer.PASSCODE_EXPIRY: state.passcode_expires_at,
-    }
-    return {timer: at for timer, at in waits.items() if at is not None}
+    return {timer: at for timer, at in zip(Timer, _waits(state), strict=True) if at is not None}
+
+
+def _waits(state: DeviceState) -> tuple[int | None, ...]:
+    """Until when, for each `Timer` in its order; None where the device does not wait for it."""
+    return (
+        state.work.due if state.work else None,
+        state.passcode_deadline,
+        state.auto_lock_at,
+        state.passcode_expires_at,
+    )
 
 
 # ---------------------------------------------------------------------------------------------
@@ -215,9 +219,9 @@ def _show(
 
 
 def _timer_effects(old: DeviceState, new: DeviceState) -> list[Effect]:
-    before, after = timers(old), timers(new)
-    if before == after:
+    if _waits(old) == _waits(new):
         return []
+    before, after = timers(old), timers(new)
     effects: list[Effect] = [CancelTimer(timer) for timer in before if timer not in after]
     effects += [ArmTimer(timer, at) for timer, at in after.items() if before.get(timer) != at]
     return effects

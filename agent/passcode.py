@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from enum import StrEnum
+from functools import lru_cache
 from itertools import pairwise
 from typing import Protocol
 
@@ -124,12 +125,12 @@ class PasscodeRef:
 
 def traits_of(passcode: str) -> Traits:
     """The traits of a passcode in clear."""
-    symbols = sum(not c.isalnum() for c in passcode)
+    symbols = len(passcode) - sum(map(str.isalnum, passcode))
     return Traits(
         length=len(passcode),
-        digits=any(c.isdigit() for c in passcode),
+        digits=any(map(str.isdigit, passcode)),
         small=any(c.isalpha() and not c.isupper() for c in passcode),
-        capitals=any(c.isupper() for c in passcode),
+        capitals=any(map(str.isupper, passcode)),
         symbols=symbols,
         simple=_is_simple(passcode),
     )
@@ -193,21 +194,27 @@ def temporary_spec(
     return PasscodeSpec(max(default_length, policy.min_length or 0, len(classes)), classes)
 
 
-def reveal(ref: PasscodeRef, draws: Draws) -> str:
-    """The temporary passcode in clear. Only what goes into `newPasscode` may hold it."""
-    bits = draws.bits("passcode", ref.draw)
+# A fleet has a handful of specs and asks for each thousands of times. No passcode is kept.
+@lru_cache(maxsize=64)
+def _alphabets(spec: PasscodeSpec) -> tuple[str, ...]:
+    """What each character is drawn from: one of each class, then any of them."""
     kinds = {
-        "d": _DIGITS if ref.spec.classes == "d" else _DIGITS_IN_TEXT,
+        "d": _DIGITS if spec.classes == "d" else _DIGITS_IN_TEXT,
         "l": _SMALL + _CAPITALS,
         "s": _SMALL,
         "c": _CAPITALS,
         "y": _SYMBOLS,
     }
-    required = [kinds[c] for c in ref.spec.classes]
+    required = [kinds[c] for c in spec.classes]
     anything = "".join(required)
+    return (*required, *[anything] * (spec.length - len(required)))[: spec.length]
+
+
+def reveal(ref: PasscodeRef, draws: Draws) -> str:
+    """The temporary passcode in clear. Only what goes into `newPasscode` may hold it."""
+    bits = draws.bits("passcode", ref.draw)
     characters = []
-    for n in range(ref.spec.length):
-        alphabet = required[n] if n < len(required) else anything
+    for alphabet in _alphabets(ref.spec):
         bits, index = divmod(bits, len(alphabet))
         characters.append(alphabet[index])
     for n in range(len(characters) - 1, 0, -1):
