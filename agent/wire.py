@@ -6,11 +6,12 @@ The machine knows no wire and the contract no machine; this is the one place tha
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 from agent import effects, events
 from agent.passcode import Draws, PasscodePolicy, PasscodeRef, reveal
-from agent.state import DeviceState, InputAnswer, Result
+from agent.state import BiometricState, DeviceState, InputAnswer, Result
 from broker import contract
 from platforms.profile import Action
 
@@ -113,11 +114,16 @@ def state_payload(state: DeviceState) -> contract.DeviceState:
         passcode=state.passcode.value,
         passcode_deadline=state.passcode_deadline,
         compliance=state.compliance.value,
-        biometrics=contract.Biometrics(touch_id=state.touch_id.value, face=state.face.value),
+        biometrics=_biometrics(state.touch_id, state.face),
         failed_attempts=state.failed_attempts,
         wiped=state.wiped,
         version=state.version,
     )
+
+
+@cache
+def _biometrics(touch_id: BiometricState, face: BiometricState) -> contract.Biometrics:
+    return contract.Biometrics(touch_id=touch_id.value, face=face.value)
 
 
 def notification_payload(
@@ -197,6 +203,8 @@ def refusal_payload(
 
 def _plain(value: Any) -> Any:
     """Platform data as JSON's own types."""
+    if isinstance(value, str):
+        return value
     if isinstance(value, Mapping):
         return {key: _plain(each) for key, each in value.items()}
     if isinstance(value, tuple):
