@@ -209,8 +209,10 @@ def machine() -> str:
 
 WIDTH, HEIGHT = 400, 230
 LEFT, RIGHT, TOP, BOTTOM = 52, 34, 44, 38
+INSET = 18
 STYLE = """
   .page { fill: #ffffff } text { fill: #1f2328; font: 12px system-ui, sans-serif }
+  .value { paint-order: stroke; stroke: #ffffff; stroke-width: 3px }
   .title { font-weight: 600; font-size: 13px } .small { fill: #59636e; font-size: 11px }
   .grid { stroke: #d1d9e0 } .line { fill: none; stroke-width: 2 }
   .own { stroke: #0969da } .own-dot { fill: #0969da }
@@ -218,7 +220,8 @@ STYLE = """
   .goal { stroke: #bc4c00; stroke-dasharray: 4 4 }
   @media (prefers-color-scheme: dark) {
     .page { fill: #0d1117 } text { fill: #f0f6fc } .small { fill: #9198a1 }
-    .grid { stroke: #3d444d } .own { stroke: #4493f8 } .own-dot { fill: #4493f8 }
+    .value { stroke: #0d1117 } .grid { stroke: #3d444d }
+    .own { stroke: #4493f8 } .own-dot { fill: #4493f8 }
     .shared, .goal { stroke: #f0883e } .shared-dot { fill: #f0883e }
   }
 """
@@ -250,7 +253,7 @@ def panel(
 
     def x(devices: int) -> float:
         share = (math.log10(devices) - few) / (many - few) if many > few else 0.5
-        return LEFT + share * (WIDTH - LEFT - RIGHT)
+        return LEFT + INSET + share * (WIDTH - LEFT - RIGHT - INSET)
 
     def y(value: float) -> float:
         return HEIGHT - BOTTOM - value / top * (HEIGHT - TOP - BOTTOM)
@@ -279,7 +282,8 @@ def panel(
         made.append(f'<polyline class="line {name}" points="{path}"/>')
         made += [
             f'<circle class="{name}-dot" cx="{x(n):.1f}" cy="{y(value):.1f}" r="3.5"/>'
-            f'<text x="{x(n):.1f}" y="{y(value) - 8:.1f}" text-anchor="middle">{value:.3g}</text>'
+            f'<text class="value" x="{x(n):.1f}" y="{y(value) - 8:.1f}" text-anchor="middle">'
+            f"{value:.3g}</text>"
             for n, value in line_points
         ]
     return [*made, "</g>"]
