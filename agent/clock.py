@@ -61,13 +61,17 @@ class RealClock:
     """The time of day, or, with `speed`, time that runs so many times as fast.
 
     It runs so since `since`, an instant of the time of day in seconds, None for now: processes that
-    are given the same one agree.
+    are given the same one agree. `origin`, in milliseconds since the epoch, is what it showed then,
+    None for the time of day.
     """
 
-    def __init__(self, speed: float = 1.0, since: float | None = None) -> None:
+    def __init__(
+        self, speed: float = 1.0, since: float | None = None, origin: int | None = None
+    ) -> None:
         self.speed = speed
-        self._origin = time.time() if since is None else since
-        self._started = time.monotonic() - (time.time() - self._origin)
+        since = time.time() if since is None else since
+        self._origin = since if origin is None else origin / 1000
+        self._started = time.monotonic() - (time.time() - since)
 
     def now(self) -> int:
         """Milliseconds since the epoch; never goes back while the process lives."""

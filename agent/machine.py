@@ -800,8 +800,11 @@ def _simulate_restart(state: DeviceState, _: int) -> tuple[DeviceState, list[Eff
 
 
 def _simulate_crash(state: DeviceState, _: int) -> tuple[DeviceState, list[Effect]]:
-    """A crash loses what was not finished: the broker, never told otherwise, sends it again."""
-    new, effects = _publish_change(state, _restarted(changed(state, work=None, inbox=())))
+    """Down without a word. Its work is taken up where it stood, so that `active` is said once.
+
+    The broker, not told that it is done, sends it again, and hears that it is a duplicate.
+    """
+    new, effects = _publish_change(state, _restarted(state))
     return new, [Reboot(abrupt=True), *effects]
 
 

@@ -14,7 +14,7 @@ import asyncio
 import logging
 import sqlite3
 from collections.abc import Callable, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final, get_type_hints
@@ -22,6 +22,8 @@ from typing import Any, Final, get_type_hints
 from pydantic import BaseModel, TypeAdapter, create_model
 
 from agent import effects
+from agent.clock import Clock
+from agent.events import Command
 from agent.runner import Device
 from agent.state import DeviceState, Enrollment
 from broker.errors import FileError
@@ -32,8 +34,8 @@ _log = logging.getLogger("passfleet.store")
 
 _RETRY_AFTER: Final = 1.0
 _FORMAT: Final = "1"
-_NOT_KEPT: Final = {"enrollment", "work", "inbox"}
-"""Work in progress is not kept: the broker, not told that it is done, sends it again."""
+_NOT_KEPT: Final = {"enrollment"}
+"""The fleet file says who a device is."""
 
 _hints = get_type_hints(DeviceState)
 _Kept: type[BaseModel] = create_model(
@@ -94,6 +96,18 @@ class StateFile:
         self._gone: list[tuple[int]] = []
         self._sessions: dict[str, int] = {}
         self._scheduled = False
+        self.clock: Clock | None = None
+        """Whose time is kept with what is stored."""
+
+    @property
+    def reached(self) -> int | None:
+        """How far the fleet's time had come when something was stored last, None where unknown."""
+        row = self._db.execute("select value from about where key = 'now'").fetchone()
+        return int(row[0]) if row else None
+
+    def tick(self) -> None:
+        """Store the time: it was moved."""
+        self._schedule()
 
     def _check(self, seed: int) -> None:
         print_of_seed = blake2b(f"seed/{seed}".encode(), digest_size=8).hexdigest()
@@ -222,6 +236,10 @@ class StateFile:
             "update device set session = ? where id = ?",
             [(session, device_id) for device_id, session in self._sessions.items()],
         )
+        if self.clock is not None:
+            self._db.execute(
+                "insert or replace into about values ('now', ?)", (str(self.clock.now()),)
+            )
         self._db.execute("commit")
 
     def close(self) -> None:
@@ -232,4 +250,13 @@ class StateFile:
 
 def _dump(state: DeviceState) -> str:
     values = {name: getattr(state, name) for name in _Kept.model_fields}
+    # Work in progress goes on after a restart. Its mark does not: it meant a connection that is
+    # gone; the broker, not told that it is done, sends it again.
+    if state.work is not None:
+        values["work"] = replace(state.work, command=_unmarked(state.work.command))
+    values["inbox"] = tuple(map(_unmarked, state.inbox))
     return _Kept.model_construct(**values).model_dump_json()
+
+
+def _unmarked(command: Command) -> Command:
+    return replace(command, delivery=None)

@@ -196,7 +196,7 @@ def refusal_payload(
         "start_date_time": now,
         "last_updated_date_time": now,
     }
-    if refusal.input_id is not None:
+    if refusal.of_input:
         return contract.InputResult(input_id=refusal.input_id, **said)
     return contract.ActionResult(command_id=refusal.command_id, **said)
 

@@ -365,13 +365,17 @@ class Topics:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a payload is not taken. `action` is the name it gave, where one can be read."""
+    """Why a payload is not taken. `action` is the name it gave, where one can be read.
+
+    `of_input`: it came where inputs come, and is answered with an `inputId`.
+    """
 
     error: str
     message: str
     command_id: str | None = None
     input_id: str | None = None
     action: str | None = None
+    of_input: bool = False
 
 
 class _Parser(Generic[T]):
@@ -388,7 +392,9 @@ class _Parser(Generic[T]):
     def __call__(self, payload: bytes, *, retained: bool = False) -> T | Refusal:
         """Parse a payload, or say why it is refused."""
         if len(payload) > MAX_PAYLOAD:
-            return Refusal("payloadTooLarge", f"The payload is above {MAX_PAYLOAD} bytes.")
+            return self._refuse(
+                "payloadTooLarge", f"The payload is above {MAX_PAYLOAD} bytes.", None
+            )
         if retained:
             return self._refuse(
                 "retainedCommand",
@@ -403,7 +409,7 @@ class _Parser(Generic[T]):
     def _explain(self, payload: bytes, invalid: ValidationError) -> Refusal:
         problem = invalid.errors(include_url=False, include_context=False, include_input=False)[0]
         if problem["type"] == "json_invalid":
-            return Refusal("invalidJson", "The payload is not JSON.")
+            return self._refuse("invalidJson", "The payload is not JSON.", None)
         data = self._loose(payload)
         named = data.get(self._action_key) if isinstance(data, dict) else None
         unknown = problem["type"] == "union_tag_invalid" or (
@@ -434,6 +440,7 @@ class _Parser(Generic[T]):
             command_id=id_read if self._id_key == "commandId" else None,
             input_id=id_read if self._id_key == "inputId" else None,
             action=_short(values.get(self._action_key)),
+            of_input=self._id_key == "inputId",
         )
 
 

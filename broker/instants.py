@@ -7,8 +7,11 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Final
 
-__all__ = ["format_instant", "instant_of", "parse_instant"]
+__all__ = ["LAST_INSTANT", "format_instant", "instant_of", "parse_instant"]
 
+_NOT_ONE: Final = "not an ISO 8601 date and time in UTC, such as 2015-12-10T20:19:07Z"
+LAST_INSTANT: Final = 253_402_300_799_999
+"""The last millisecond of the year 9999: no instant is written beyond it."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -19,9 +22,12 @@ def instant_of(moment: datetime) -> int:
 
 def parse_instant(text: str) -> int:
     """Read an ISO 8601 date and time in UTC. Raises ValueError where it is not one."""
-    moment = datetime.fromisoformat(text)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(_NOT_ONE) from None
     if "T" not in text.upper() or moment.utcoffset() != timedelta(0):
-        raise ValueError("not an ISO 8601 date and time in UTC")
+        raise ValueError(_NOT_ONE)
     return instant_of(moment)
 
 

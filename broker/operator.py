@@ -29,6 +29,7 @@ from broker.answers import (
 from broker.cleaning import Cleaned, clean
 from broker.contract import ClockNow, ClockTo, Inspection, Policy, Topics
 from broker.errors import PeerError, UsageError
+from broker.instants import LAST_INSTANT
 from broker.operator_link import OperatorLink
 from broker.pending import Desk, Round, Sight
 from broker.requests import (
@@ -137,6 +138,8 @@ class Operator:
         target = clock.now + (by or 0) if to is None else to
         if target < clock.now:
             raise UsageError("time never goes back", hint="`passfleet clock now` tells the time")
+        if target > LAST_INSTANT:
+            raise UsageError("time ends with the year 9999", hint="move it less far")
 
         def accept(heard: Heard) -> int | None:
             if heard.topic != self.topics.clock_now:

@@ -58,11 +58,13 @@ class Crew(Protocol):
 def clock_of(config: FleetConfig, since: float, reached: int | None = None) -> Clock:
     """The fleet's clock: the same in all its workers.
 
-    `since` is when it started, by `time.time()`; `reached` is where virtual time stands already.
+    `since` is when it started, by `time.time()`; `reached` is how far its time had come before, and
+    where it goes on: devices that survive a restart keep their deadlines. The time of day needs
+    nobody to remember it.
     """
     if config.speed is None:
         return VirtualClock() if reached is None else VirtualClock(reached)
-    return RealClock(config.speed, since)
+    return RealClock(config.speed, since, None if config.speed == 1 else reached)
 
 
 def by_platform(devices: Iterable[Device]) -> dict[str, Counter[str]]:
@@ -113,12 +115,13 @@ class LocalCrew:
         self.figures = Figures()
         self.size = len(specs)
         self.failed: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
+        store = StateFile(config.state, config.seed) if config.state else None
         self._host = Host(
             specs,
             Topics(config.root),
             seed=config.seed,
-            clock=clock_of(config, time.time()),
-            store=StateFile(config.state, config.seed) if config.state else None,
+            clock=clock_of(config, time.time(), store.reached if store else None),
+            store=store,
             heard=self.figures.heard,
         )
         self._lag = LoopLag()

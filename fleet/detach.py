@@ -13,7 +13,7 @@ from typing import Final
 
 from rich.console import Console
 
-from broker.errors import PassfleetError, PeerError
+from broker.errors import PassfleetError, PeerError, UsageError
 from fleet import runfile
 
 __all__ = ["start_detached", "stop_running"]
@@ -37,9 +37,13 @@ def start_detached(folder: Path) -> None:
     Its output goes to `.passfleet/up.log`. Raises PassfleetError, with its exit code, where it ends
     before that; what it said is repeated.
     """
-    target = folder / runfile.FOLDER
-    target.mkdir(exist_ok=True)
-    log = target / "up.log"
+    found = runfile.find_running(folder)
+    if found is not None and found[0].parent.parent == folder and found[1].alive:
+        raise UsageError(
+            f"a fleet already runs here, as process {found[1].pid}",
+            hint="stop it with `passfleet down`, or start this one in another folder",
+        )
+    log = runfile.make_folder(folder) / "up.log"
     arguments = [argument for argument in sys.argv[1:] if argument != "--detach"]
     with log.open("wb") as output:
         child = subprocess.Popen(  # noqa: S603  # our own command line
@@ -91,7 +95,7 @@ def stop_running(start: Path, err: Console) -> int | None:
         os.kill(running.pid, signal.SIGTERM)
     until = time.monotonic() + _DOWN_WITHIN
     with err.status(f"stopping {running.devices} devices"):
-        while runfile.is_alive(running.pid):
+        while runfile.is_alive(running.pid, running.started):
             if time.monotonic() > until:
                 raise PeerError(
                     f"process {running.pid} did not end within {_DOWN_WITHIN:.0f} s",

@@ -78,6 +78,8 @@ class Host:
         self._pace = pace
         self._specs = specs
         self._store = store
+        if store is not None:
+            store.clock = clock
         self._topics = topics
         self._gateway: Gateway | None = None
         self._gateway_id = gateway_client_id(topics.root, index)
@@ -308,6 +310,8 @@ class Host:
                 self.timers.fire_due()
                 await self.settle()
             clock.move(to)
+            if self._store is not None:
+                self._store.tick()
             if self._moved is None:
                 self.publish_now()
             else:

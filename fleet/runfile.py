@@ -14,9 +14,19 @@ from pathlib import Path
 
 from broker.address import BrokerAddress
 from broker.contract import DEFAULT_ROOT
-from broker.errors import BrokerError
+from broker.errors import BrokerError, FileError
 
-__all__ = ["FOLDER", "RunningFleet", "find_running", "is_alive", "locate", "remove", "write"]
+__all__ = [
+    "FOLDER",
+    "RunningFleet",
+    "find_running",
+    "is_alive",
+    "locate",
+    "make_folder",
+    "remove",
+    "started_at",
+    "write",
+]
 
 FOLDER = ".passfleet"
 _NAME = "up.json"
@@ -36,6 +46,8 @@ class RunningFleet:
     ca: str | None = None
     cert: str | None = None
     key: str | None = None
+    started: str | None = None
+    """When the process started, by the system's own count; None where it is not known."""
 
     def __repr__(self) -> str:
         """Without the password."""
@@ -44,7 +56,7 @@ class RunningFleet:
     @property
     def alive(self) -> bool:
         """Whether the process that wrote this still runs."""
-        return is_alive(self.pid)
+        return is_alive(self.pid, self.started)
 
     def address(self) -> BrokerAddress:
         """The broker it runs on, with what is needed to log in."""
@@ -54,24 +66,46 @@ class RunningFleet:
         )
 
 
-def is_alive(pid: int) -> bool:
-    """Whether a process runs; one that has ended and was not waited for does not."""
+def is_alive(pid: int, started: str | None = None) -> bool:
+    """Whether a process runs; one that has ended and was not waited for does not.
+
+    Nor does another one that has its number since: `started` tells them apart, where it is known.
+    """
+    if pid <= 1:
+        return False
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
     except PermissionError:
-        return True
-    return not _is_zombie(pid)
+        return started is None
+    state, since = _stat(pid)
+    return state != "Z" and (started is None or since is None or since == started)
 
 
-def _is_zombie(pid: int) -> bool:
-    """Whether a process has ended and only waits for a parent to notice (known on Linux alone)."""
+def started_at(pid: int) -> str | None:
+    """When a process started, by the system's own count (known on Linux alone)."""
+    return _stat(pid)[1]
+
+
+def _stat(pid: int) -> tuple[str | None, str | None]:
+    """(state, start time) of a process; None where the system does not say."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
     except OSError:
-        return False
-    return stat.rpartition(")")[2].split()[0] == "Z"
+        return None, None
+    fields = stat.rpartition(")")[2].split()
+    return fields[0], fields[19]
+
+
+def make_folder(folder: Path) -> Path:
+    """Make `.passfleet` in `folder`. Raises FileError where that cannot be."""
+    target = folder / FOLDER
+    try:
+        target.mkdir(exist_ok=True)
+    except OSError as error:
+        raise FileError(f"cannot be made: {error.strerror}", path=target) from None
+    return target
 
 
 def write(folder: Path, running: RunningFleet) -> Path | None:
@@ -79,9 +113,7 @@ def write(folder: Path, running: RunningFleet) -> Path | None:
 
     None where another fleet that still runs has written one there: its commands must reach it.
     """
-    target = folder / FOLDER
-    target.mkdir(exist_ok=True)
-    path = target / _NAME
+    path = make_folder(folder) / _NAME
     other = _read(path)
     if other is not None and other.pid != running.pid and other.alive:
         return None

@@ -156,6 +156,7 @@ def _running(config: FleetConfig, address: BrokerAddress, devices: int) -> runfi
         broker=address.url,
         root=config.root,
         pid=os.getpid(),
+        started=runfile.started_at(os.getpid()),
         devices=devices,
         fleet=str(config.path.resolve()) if config.path else None,
         username=address.username,

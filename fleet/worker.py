@@ -81,12 +81,14 @@ class _Worker:
         part = (job.index, job.workers)
         self.job = job
         self.figures = Figures()
+        store = StateFile(config.state, config.seed, part=part) if config.state else None
+        kept = store.reached if store else None
         self.host = Host(
             specs,
             Topics(config.root),
             seed=config.seed,
-            clock=clock_of(config, job.since, job.reached),
-            store=StateFile(config.state, config.seed, part=part) if config.state else None,
+            clock=clock_of(config, job.since, job.reached or kept),
+            store=store,
             heard=self.figures.heard,
             pace=job.pace,
             moved=lambda to: _say(moved=to),

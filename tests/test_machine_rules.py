@@ -654,19 +654,27 @@ def test_a_reused_id_behind_the_first_is_refused_in_its_turn() -> None:
     assert rig.state.work is None
 
 
-def test_a_reset_lost_in_a_crash_is_done_when_it_comes_again() -> None:
+def test_a_reset_at_work_outlives_a_crash_and_is_announced_once() -> None:
     rig = Rig("android", reaction=(2 * SECOND, 2 * SECOND))
-    rig.send("resetPasscode", "a")
+    said = [*results(rig.send("resetPasscode", "a"))]
     rig.send("remoteLock", "b")
     crashed = rig.simulate("crash")
     assert not [e for e in crashed if isinstance(e, Settled)]
-    assert timers(rig.state) == {}
-    assert rig.advance(HOUR) == ()
-    assert rig.state.resets == 0
+    # The broker, not told that they are done, sends them again.
     rig.send("resetPasscode", "a")
     rig.send("remoteLock", "b")
-    done = [r.result for r in results(rig.advance(HOUR)) if r.result.state == "done"]
-    assert [r.command_id for r in done] == ["a", "b"]
+    said += results(rig.advance(HOUR))
+    told = [(r.result.command_id, r.result.state, r.duplicate) for r in said]
+    assert [one for one in told if one[0] == "a"] == [
+        ("a", "active", False),
+        ("a", "done", False),
+        ("a", "done", True),
+    ]
+    assert [one for one in told if one[0] == "b"] == [
+        ("b", "active", False),
+        ("b", "done", False),
+        ("b", "done", True),
+    ]
     assert rig.state.resets == 1
 
 

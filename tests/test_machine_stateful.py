@@ -327,8 +327,6 @@ class Phone(RuleBasedStateMachine):
                 always = True
             else:
                 model.restart()
-                if event.action == "crash":
-                    self.waiting.clear()
         self.published(effects, seen, shown, always=always)
 
     def compare(self, state: DeviceState) -> None:

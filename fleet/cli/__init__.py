@@ -13,7 +13,7 @@ from functools import cache
 
 import typer
 
-from broker.errors import PassfleetError
+from broker.errors import PassfleetError, UsageError
 from fleet.cli.common import err, print_error
 
 __all__ = ["app", "application", "main"]
@@ -53,5 +53,15 @@ def main() -> None:
     except BrokenPipeError:
         # The reader of our output went away (`| head`); nobody is left to tell. Without this, the
         # interpreter would complain when it flushes stdout at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _mute_stdout()
         sys.exit(0)
+    except OSError as error:
+        # A file that the user named, or the disk that his output goes to.
+        _mute_stdout()
+        where = f"{error.filename}: " if error.filename else ""
+        print_error(UsageError(f"{where}{error.strerror or error}"))
+        sys.exit(2)
+
+
+def _mute_stdout() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
