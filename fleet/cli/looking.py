@@ -198,7 +198,9 @@ def _describe(heard: Heard, document: object) -> str:
 
 
 def _describe_result(document: Mapping[Any, Any]) -> str:
-    text = f"{document.get('actionName')} {document.get('actionState')}: {document.get('message')}"
+    # What could not be read has no action to name.
+    what = document.get("actionName") or "something unreadable"
+    text = f"{what} {document.get('actionState')}: {document.get('message')}"
     if document.get("newPasscode") is not None:
         text += f" {_passcode_words(document)}"
     if document.get("errorCode"):
