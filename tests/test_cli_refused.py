@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import json
 import re
 import resource
 import signal
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 from broker_help import free_port
@@ -183,3 +187,61 @@ async def test_a_low_soft_limit_is_raised(start: Start) -> None:
 def _low_soft_limit() -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (128, hard))
+
+
+async def test_a_second_fleet_in_the_background_of_one_folder_is_refused(
+    tmp_path: Path, start: Start
+) -> None:
+    write_fleet(tmp_path, fleet_text(phones()))
+    assert await start("up", "--detach").ended() == 0
+    again = start("up", "--detach")
+    assert await again.ended() == 2
+    assert "already runs here" in again.err
+    assert await start("down").ended() == 0
+
+
+async def test_down_leaves_a_stranger_with_the_fleets_old_number_alone(
+    tmp_path: Path, start: Start
+) -> None:
+    stranger = subprocess.Popen(["sleep", "60"])  # noqa: ASYNC220
+    try:
+        left = {"broker": "mqtt://127.0.0.1:1", "root": "r", "devices": 1, "started": "1"}
+        (tmp_path / ".passfleet").mkdir()
+        for pid in (stranger.pid, 1):
+            up = tmp_path / ".passfleet" / "up.json"
+            up.write_text(json.dumps({**left, "pid": pid}))
+            down = start("down")
+            assert await down.ended() == 0
+            assert "no fleet runs" in down.out
+        assert stranger.poll() is None
+    finally:
+        stranger.kill()
+        stranger.wait()
+
+
+async def test_files_that_cannot_be_written_are_told_in_words(tmp_path: Path, start: Start) -> None:
+    picture = start("demo", "--picture", str(tmp_path / "nowhere" / "x.svg"))
+    (tmp_path / ".passfleet").touch()
+    folder = start("up", "--devices", "1", "--for", "1s")
+    for refused, words in ((picture, "nowhere"), (folder, ".passfleet: cannot be made")):
+        assert await refused.ended() == 2
+        assert words in refused.err
+    with Path("/dev/full").open("w") as full:  # noqa: ASYNC230  # a device, not a disk
+        schema = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *("-m", "fleet.cli", "schema"),
+            stdout=full,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        _, err = await schema.communicate()
+    assert schema.returncode == 2
+    assert b"No space left" in err
+    assert b"Traceback" not in err
+
+
+async def test_virtual_time_beyond_the_calendar_is_refused(tmp_path: Path, start: Start) -> None:
+    write_fleet(tmp_path, fleet_text(phones(), clock='"virtual"'))
+    await start("up").ready()
+    beyond = start("clock", "advance", "100000000h")
+    assert await beyond.ended() == 2
+    assert "9999" in beyond.err

@@ -13,7 +13,7 @@ from functools import cache
 
 import typer
 
-from broker.errors import PassfleetError, UsageError
+from broker.errors import BrokerError, PassfleetError, UsageError
 from fleet.cli.common import err, print_error
 
 __all__ = ["app", "application", "main"]
@@ -55,6 +55,9 @@ def main() -> None:
         # interpreter would complain when it flushes stdout at its end.
         _mute_stdout()
         sys.exit(0)
+    except ConnectionError as error:
+        print_error(BrokerError(f"the connection to the broker failed: {error.strerror or error}"))
+        sys.exit(BrokerError.exit_code)
     except OSError as error:
         # A file that the user named, or the disk that his output goes to.
         _mute_stdout()
