@@ -41,6 +41,9 @@ def _width(stream: TextIO) -> int | None:
     return None if stream.isatty() or "COLUMNS" in os.environ else _OFF_TERMINAL_WIDTH
 
 
+_CANCEL_AGAIN: Final = 5.0
+"""Seconds that a cancelled command has to clean up after itself."""
+
 out = Console(highlight=False, soft_wrap=True, width=_width(sys.stdout))
 """Stdout: data."""
 err = Console(stderr=True, highlight=False, soft_wrap=True, width=_width(sys.stderr))
@@ -90,4 +93,16 @@ def _plain(text: str) -> str:
 
 def run_async(main: Coroutine[Any, Any, T]) -> T:
     """Run a command's coroutine; Ctrl-C cancels it and ends with 130 (see `fleet.cli.main`)."""
-    return asyncio.run(main)
+    return asyncio.run(_ended_by_cancelling(main))
+
+
+async def _ended_by_cancelling(main: Coroutine[Any, Any, T]) -> T:
+    """Cancel again what did not end: on Python 3.11 a library's `wait_for` may swallow a Ctrl-C."""
+    work = asyncio.ensure_future(main)
+    try:
+        return await asyncio.shield(work)
+    except asyncio.CancelledError:
+        while not work.done():
+            work.cancel()
+            await asyncio.wait([work], timeout=_CANCEL_AGAIN)
+        return work.result()
