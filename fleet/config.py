@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from agent.draws import DeviceDraws
+from agent.own_platforms import Platforms, read_platforms
 from agent.section_rules import setup_of, starting_passcode
 from agent.state import GroupSetup
 from broker.errors import FileError, UsageError
 from broker.problems import KeyPath, Problem, Problems, nearest, shown, validated
-from fleet.own_platforms import Platforms, read_platforms
 from fleet.rules import (
     broker_problems,
     fleet_problems,

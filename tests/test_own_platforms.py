@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from fleet_text import group
 
+from agent.own_platforms import Platforms, table_named
 from broker.errors import FileError, UsageError
 from fleet.config import FleetConfig, load_platforms, parse_fleet
-from fleet.own_platforms import Platforms, table_named
 from fleet.platform_facts import explain
 from platforms import PLATFORMS, PLATFORMS_BY_ID
 from platforms.conformance import CONFORMANCE, differences, under

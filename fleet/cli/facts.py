@@ -12,7 +12,7 @@ from broker.errors import UsageError
 from fleet.cli.common import JsonOption, RootOption, out, print_json
 
 if TYPE_CHECKING:
-    from fleet.own_platforms import Platforms
+    from agent.own_platforms import Platforms
     from platforms.profile import Action, PlatformProfile
 
 __all__ = ["explain", "platforms", "register", "schema"]
@@ -84,9 +84,9 @@ def platforms(
 def _print_difference(one: str, other: str, *, as_json: bool) -> None:
     from dataclasses import asdict  # noqa: PLC0415
 
+    from agent.own_platforms import table_named  # noqa: PLC0415
     from fleet.cli import telling  # noqa: PLC0415
     from fleet.dated import differing  # noqa: PLC0415
-    from fleet.own_platforms import table_named  # noqa: PLC0415
 
     tables = table_named(one), table_named(other)
     rows = list(differing(*tables))
@@ -160,7 +160,7 @@ def schema(
 
 def _known(fleet: Path | None, conformance: str | None) -> Platforms:
     """The platforms of the fleet file, if any, under the table that was asked for."""
-    from fleet.own_platforms import Platforms  # noqa: PLC0415
+    from agent.own_platforms import Platforms  # noqa: PLC0415
 
     known = Platforms()
     if fleet is not None or _FLEET_FILE.is_file():

@@ -17,10 +17,10 @@ from functools import cache, cached_property
 from types import MappingProxyType
 from typing import Any, Final
 
+from agent.platform_reader import overridden
+from agent.platform_rules import profile_problems, truthful
 from broker.errors import UsageError
 from broker.problems import KeyPath, Problem, nearest, shown
-from fleet.platform_reader import overridden
-from fleet.platform_rules import profile_problems, truthful
 from platforms import PLATFORMS, PLATFORMS_BY_ID
 from platforms.conformance import CONFORMANCE, DEFAULT_CONFORMANCE, ConformanceTable, under
 from platforms.profile import PlatformProfile
@@ -102,7 +102,7 @@ def read_platforms(tables: object, conformance: str) -> tuple[Platforms, list[Pr
     Those with a problem are left out.
     """
     if not isinstance(tables, dict):
-        problem = Problem(("platforms",), f"got {shown(tables)}", "a table: [platforms.NAME]")
+        problem = Problem(("platforms",), f"got {shown(tables)}", "a table of platforms by name")
         return Platforms(conformance), [problem]
     problems: list[Problem] = []
     right = {name: table for name, table in tables.items() if not _misnamed(name, table, problems)}
@@ -130,8 +130,7 @@ def _misnamed(name: str, table: object, problems: list[Problem]) -> bool:
         expected = "1 to 64 small letters, digits and underscores, a letter first"
         problems.append(Problem(path, f"{shown(name)} cannot be a platform id", expected))
     elif not isinstance(table, dict):
-        expected = f'a table: [platforms.{name}] with extends = "..."'
-        problems.append(Problem(path, f"got {shown(table)}", expected))
+        problems.append(Problem(path, f"got {shown(table)}", "a table with the key extends"))
     return len(problems) > before
 
 

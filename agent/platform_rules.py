@@ -60,7 +60,7 @@ def _reset_problems(
             yield Problem((*path, "default_length"), message, f"1 to {longest}")
     elif table.get("reset", {}).get("alphabet") not in (None, "none"):
         message = "only a temporary passcode has an alphabet"
-        yield Problem((*path, "alphabet"), message, 'outcome = "temporary"')
+        yield Problem((*path, "alphabet"), message, "one where the outcome is temporary")
     if rule.grace == 0:
         yield Problem((*path, "grace"), "a grace of no time is none", '"30m", or "none"')
 

@@ -1,4 +1,4 @@
-"""A platform of the user's own: the tables of a fleet file read into the platforms' frozen data.
+"""A platform of the user's own: the tables of a file read into the platforms' frozen data.
 
 There is no second list of what a platform has: the keys, and what each takes, are read off the
 dataclasses of `platforms.profile`, so that whatever is a field there can be said in a fleet file.
@@ -147,8 +147,7 @@ class _Reader:
         assert isinstance(value, dict)  # noqa: S101  # fields_of asked
         for field in fields(kind):
             if _required(field) and field.name not in value:
-                expected = f"{field.name} = ..."
-                self._problems.append(Problem((*path, field.name), "this key is missing", expected))
+                self._problems.append(Problem((*path, field.name), "this key is missing"))
         return _WRONG if len(self._problems) > before else kind(**values)
 
     def _sequence(self, kinds: tuple[Any, ...], value: object, path: KeyPath) -> Any:
@@ -189,7 +188,7 @@ class _Reader:
             if action is None:
                 continue
             if not isinstance(cases, dict):
-                self._refuse(where, cases, "a table of answers by case, such as { done = {} }")
+                self._refuse(where, cases, "a table of answers by case, such as done")
                 continue
             for case_name, answer in cases.items():
                 case = self._key(NativeCase, case_name, (*where, case_name))
