@@ -21,8 +21,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-import paho.mqtt.client as paho
-
 if TYPE_CHECKING:
     from broker.connections import Connections
 
@@ -78,6 +76,7 @@ class Connection:
 
     __slots__ = (
         "_accepted",
+        "_asked",
         "_attempts",
         "_bouncing",
         "_came_up",
@@ -91,6 +90,7 @@ class Connection:
         "_slot",
         "_socket",
         "_stopped",
+        "_subscribed",
         "_unaccepted",
         "_waiting",
         "_wanted",
@@ -119,6 +119,7 @@ class Connection:
         self._client = pool.new_client(client_id, clean_session=clean_session)
         self._queued: deque[Outgoing] = deque()
         self._accepted: dict[int, Callable[[], None]] = {}
+        self._asked = False
         self._attempts = 0
         self._bouncing = False
         self._came_up: asyncio.Future[None] | None = None
@@ -127,15 +128,15 @@ class Connection:
         self._slot = False
         self._socket: Any = None
         self._stopped: asyncio.Future[None] | None = None
+        self._subscribed = False
         self._unaccepted = 0
         self._wanted = False
         self._waiting = False
         self._writing = False
         client = self._client
+        client.heard = self
         client.on_connect = self._on_connect
         client.on_subscribe = self._on_subscribe
-        client.on_message = self._on_message
-        client.on_publish = self._on_publish
         client.on_disconnect = self._on_disconnect
         client.on_socket_close = self._on_socket_close
         client.on_socket_register_write = self._on_want_write
@@ -168,7 +169,8 @@ class Connection:
         if not delivery.mid:
             return  # a broker ends the connection of whoever acknowledges what has no packet id
         if self._socket is not None and delivery.connection_number == self.number:
-            self._client.ack(delivery.mid, 1)
+            self._client.acknowledge(delivery.mid)
+            self._ask_to_write()
 
     def drop(self, *, stay_away: bool = False) -> None:
         """Lose the connection without a word, as a network does: the broker publishes the Will.
@@ -267,11 +269,15 @@ class Connection:
         self._pool.loop.add_reader(sock.fileno(), self._on_readable)
         self.write()
 
-    def _on_connect(self, _c: Any, _u: Any, _flags: Any, code: Any, _p: Any) -> None:
+    def _on_connect(self, _c: Any, _u: Any, flags: Any, code: Any, _p: Any) -> None:
         if code.is_failure:
             self._pool.refused(self, str(code))
             return
-        if self._filters:
+        self._client.send_again()
+        self._ask_to_write()
+        # What the session already has is not asked for again: a broker may go through all the
+        # subscribers of a group for each of them (Mosquitto: 10,000 came back in 20 s, not in 8).
+        if self._filters and not (self._subscribed and flags.session_present):
             self._client.subscribe([(topic, 1) for topic in self._filters])
         else:
             self._become_up()
@@ -281,6 +287,7 @@ class Connection:
         if refused:
             self._pool.refused(self, f"it does not let {self.client_id} subscribe to {refused[0]}")
             return
+        self._subscribed = True
         self._become_up()
 
     def _become_up(self) -> None:
@@ -332,7 +339,7 @@ class Connection:
         elif self.up:
             self._client.loop_misc()
 
-    # -- paho's callbacks ----------------------------------------------------------------------
+    # -- what the client tells -----------------------------------------------------------------
 
     def _on_readable(self) -> None:
         self._client.loop_read()
@@ -342,26 +349,26 @@ class Connection:
             self._client.loop_read()
             sock = self._client.socket()
 
-    def _on_message(self, _c: Any, _u: Any, message: paho.MQTTMessage) -> None:
+    def message(self, topic: bytes, payload: bytes, retained: bool, mid: int) -> None:  # noqa: FBT001
+        """Hand a message to the listener (`broker.quick_client.Heard`)."""
         if self._dropping:
             return
-        delivery = Delivery(self.number, message.mid)
+        delivery = Delivery(self.number, mid)
         try:
-            payload = bytes(message.payload)
-            self._listener.arrived(message.topic, payload, message.retain, delivery)
+            self._listener.arrived(topic.decode(), payload, retained, delivery)
         except Exception as error:  # noqa: BLE001  # nothing that arrives may stop a device
             self._complain(error)
             self.acknowledge(delivery)
 
-    def _on_publish(self, _c: Any, _u: Any, mid: int, _code: Any, _p: Any) -> None:
+    def accepted(self, mid: int) -> None:
+        """Count a message that the broker has (`broker.quick_client.Heard`)."""
         self._unaccepted -= 1
         if self.up:
             self._pool.unaccepted -= 1
         if self._unaccepted == 0:
             self._disconnect_when_accepted()
-        accepted = self._accepted.pop(mid, None)
-        if accepted is not None:
-            self._guarded(accepted)
+        if self._accepted and (told := self._accepted.pop(mid, None)) is not None:
+            self._guarded(told)
         if self._queued and self.up:
             self._send_queued()
 
@@ -376,6 +383,11 @@ class Connection:
     def _on_want_write(self, _c: Any, _u: Any, _sock: Any) -> None:
         # Called from the dialling thread too, before the socket is ours: _dialled writes then.
         if self._socket is not None:
+            self._ask_to_write()
+
+    def _ask_to_write(self) -> None:
+        if not self._asked:
+            self._asked = True
             self._pool.wants_write(self)
 
     def _on_written(self, _c: Any, _u: Any, sock: Any) -> None:
@@ -385,6 +397,7 @@ class Connection:
 
     def write(self) -> None:
         """Send what is queued; wait for the socket where it takes no more. Called by the pool."""
+        self._asked = False
         sock = self._client.socket()
         if sock is None:
             return
@@ -402,13 +415,14 @@ class Connection:
 
     def _send(self, message: Outgoing) -> bool:
         """Send a message; False where all 65,535 packet ids are waiting for the broker."""
-        info = self._client.publish(message.topic, message.payload, qos=1, retain=message.retain)
-        if info.rc == paho.MQTT_ERR_QUEUE_SIZE:
+        mid = self._client.send(message.topic, message.payload, retain=message.retain)
+        if not mid:
             return False
+        self._ask_to_write()
         self._unaccepted += 1
         self._pool.unaccepted += 1
         if message.accepted is not None:
-            self._accepted[info.mid] = message.accepted
+            self._accepted[mid] = message.accepted
         return True
 
     def _guarded(self, call: Callable[[], None]) -> None:

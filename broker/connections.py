@@ -18,13 +18,12 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, Final
 
-import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
 from broker.address import BrokerAddress
-from broker.batch_client import BatchClient
 from broker.connection import Connection, Delivery
 from broker.errors import BrokerError
+from broker.quick_client import QuickClient
 
 __all__ = ["Connections", "Pace"]
 
@@ -165,15 +164,14 @@ class Connections:
 
     # -- what connections ask of it ------------------------------------------------------------
 
-    def new_client(self, client_id: str, *, clean_session: bool) -> paho.Client:
-        """Make a paho client for the broker, not connected yet."""
+    def new_client(self, client_id: str, *, clean_session: bool) -> QuickClient:
+        """Make a client for the broker, not connected yet."""
         address = self.address
-        client = (paho.Client if address.websocket else BatchClient)(
+        client = QuickClient(
             CallbackAPIVersion.VERSION2,
             client_id=client_id,
             clean_session=clean_session,
             transport="websockets" if address.websocket else "tcp",
-            manual_ack=True,
             reconnect_on_failure=False,
         )
         if address.websocket:

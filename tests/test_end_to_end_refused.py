@@ -10,6 +10,8 @@ from broker_help import until
 from fleet_rig import Server, both, fleet_text, hosted, phones
 from wire_operator import RESET, Seen, WireOperator
 
+from fleet.config import parse_fleet
+
 DONE = "Passcode successfully reset"
 ALIVE = "phones-001"
 
@@ -80,15 +82,12 @@ async def test_bad_commands_are_answered_and_change_nothing(server: Server) -> N
 @both
 async def test_a_retained_command_is_refused(server: Server) -> None:
     text = fleet_text(phones())
+    root = parse_fleet(text).root
+    # No device is there: what is retained now was retained before it subscribed.
+    async with WireOperator.connected(server.port, root) as early:
+        left = json.dumps(early.command(RESET, "left")).encode()
+        await early.publish("groups/phones/commands", left, retain=True)
     async with hosted(server, text) as (operator, _):
-        operator.simulate(ALIVE, "offline")
-        await operator.present(ALIVE, "offline")
-        left = json.dumps(operator.command(RESET, "left")).encode()
-        # No device is there: what is retained now was retained before it subscribed.
-        await operator.publish("groups/phones/commands", left, retain=True)
-        session = operator.about(ALIVE, "presence")[-1]["session"]
-        operator.simulate(ALIVE, "online")
-        await operator.present(ALIVE, "online", beyond=session)
 
         def refusals() -> list[Any]:
             return [r for r in operator.results("left") if r["errorCode"] == "retainedCommand"]
