@@ -103,6 +103,19 @@ async def test_devices_without_a_fleet_file_are_of_the_platform_asked_for(start:
     assert len(json.loads(devices.out)["devices"]) == 20
 
 
+async def test_a_fleet_that_the_embedded_broker_may_bound_is_told_of_the_remedy(
+    start: Start,
+) -> None:
+    small = start("up", "--devices", "20", "--for", "100ms")
+    large = start("up", "--devices", "3001", "--for", "100ms")
+    assert await small.ended() == 0
+    assert await large.ended() == 0
+    assert large.out.startswith("ready devices=3001 ")
+    assert "--broker mosquitto" in large.err
+    assert "commands a second" in large.err
+    assert "--broker mosquitto" not in small.err
+
+
 @pytest.mark.parametrize("where", [EMBEDDED, MOSQUITTO, "external"])
 async def test_ctrl_c_ends_a_big_fleet_within_two_seconds_with_130(
     where: str, mosquitto: Server, tmp_path: Path, start: Start
