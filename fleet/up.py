@@ -136,8 +136,8 @@ def _metrics(crew: Crew, options: UpOptions) -> str | None:
 def _warn_of_limits(url: str, devices: int, err: Console) -> None:
     if url == EMBEDDED and devices > _EMBEDDED_CARRIES:
         err.print(
-            f"note: the embedded broker carries about {_EMBEDDED_RATE:,} commands a second on a core"
-            " of its own, however many devices; `--broker mosquitto` carries a third more"
+            f"note: the embedded broker carries about {_EMBEDDED_RATE:,} commands a second on a"
+            " core of its own, however many devices; `--broker mosquitto` carries a third more"
         )
 
 
