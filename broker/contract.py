@@ -37,6 +37,7 @@ __all__ = [
     "DEFAULT_ROOT",
     "DEVICE_ID",
     "MAX_PAYLOAD",
+    "ROOT_WORDS",
     "ActionResult",
     "Biometrics",
     "ClockNow",
@@ -56,6 +57,7 @@ __all__ = [
     "Refusal",
     "Simulate",
     "Topics",
+    "is_root",
     "parse_clock",
     "parse_command",
     "parse_input",
@@ -66,6 +68,12 @@ __all__ = [
 DEFAULT_ROOT: Final = "passfleet/v1"
 DEVICE_ID: Final = r"[A-Za-z0-9._-]{1,64}"
 """What a device id or group name looks like."""
+ROOT_WORDS: Final = (
+    f'topic levels such as "{DEFAULT_ROOT}": none of them empty, no slash at either end, no + or #,'
+    " no $ in front"
+)
+"""What a topic root looks like, for those who wrote another one."""
+_MAX_ROOT: Final = 1024
 MAX_PAYLOAD: Final = 64 * 1024
 """Bytes; a larger payload is refused unread."""
 _SHOWN: Final = 200
@@ -326,6 +334,13 @@ class Inspection(Wire):
 # Topics
 
 
+def is_root(text: str) -> bool:
+    """Whether a fleet's topics may start with `text`: see ROOT_WORDS. At most 1024 characters."""
+    levels = text.split("/")
+    plain = text.isprintable() and not text.startswith("$") and not set("+#") & set(text)
+    return all(levels) and plain and len(text) <= _MAX_ROOT
+
+
 @dataclass(frozen=True, slots=True)
 class Topics:
     """The topics under one root."""
@@ -401,6 +416,9 @@ class _Parser(Generic[T]):
                 f"A {self._what} must not be retained: it would come again.",
                 self._loose(payload),
             )
+        if (b"NaN" in payload or b"Infinity" in payload) and self._loose(payload) is None:
+            # pydantic reads what Python would write for a number that is none, and JSON has not.
+            return self._refuse("invalidJson", _NO_JSON, None)
         try:
             return self._adapter.validate_json(payload, by_alias=True, by_name=False)
         except ValidationError as invalid:
@@ -409,7 +427,7 @@ class _Parser(Generic[T]):
     def _explain(self, payload: bytes, invalid: ValidationError) -> Refusal:
         problem = invalid.errors(include_url=False, include_context=False, include_input=False)[0]
         if problem["type"] == "json_invalid":
-            return self._refuse("invalidJson", "The payload is not JSON.", None)
+            return self._refuse("invalidJson", _NO_JSON, None)
         data = self._loose(payload)
         named = data.get(self._action_key) if isinstance(data, dict) else None
         unknown = problem["type"] == "union_tag_invalid" or (
@@ -427,7 +445,7 @@ class _Parser(Generic[T]):
 
     def _loose(self, payload: bytes) -> object:
         try:
-            return from_json(payload)
+            return from_json(payload, allow_inf_nan=False)
         except ValueError:
             return None
 
@@ -443,6 +461,8 @@ class _Parser(Generic[T]):
             of_input=self._id_key == "inputId",
         )
 
+
+_NO_JSON: Final = "The payload is not JSON."
 
 # pydantic's own words where they are not a user's, or would repeat the value.
 _WORDS: Final = {

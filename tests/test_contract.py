@@ -127,8 +127,9 @@ WORDS = st.sampled_from(
         "x" * 257,
     )
 )
+NUMBERS = st.integers() | st.floats(allow_nan=False, allow_infinity=False)  # JSON has no others
 VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20) | WORDS,
+    st.none() | st.booleans() | NUMBERS | st.text(max_size=20) | WORDS,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=4),
     max_leaves=8,
 )
@@ -253,6 +254,12 @@ def test_a_parsed_passcode_is_not_in_the_repr() -> None:
         (b"\xff\xfe", "invalidJson"),
         (b'{"commandId": "c-1"}}', "invalidJson"),
         (b"[" * 60_000, "invalidJson"),
+        (b"NaN", "invalidJson"),
+        (b'{"commandId": "c", "actionName": "remoteLock", "issuedBy": NaN}', "invalidJson"),
+        (b'{"commandId": "c", "actionName": "remoteLock", "x": Infinity}', "invalidJson"),
+        (b'{"commandId": "c", "actionName": "remoteLock", "x": [-Infinity]}', "invalidJson"),
+        (b'{"commandId": NaN, "commandId": "c", "actionName": "remoteLock"}', "invalidJson"),
+        (_json({"commandId": "NaN", "actionName": "-Infinity"}), "unknownAction"),
         (b"null", "invalidCommand"),
         (b"[]", "invalidCommand"),
         (b"{}", "invalidCommand"),
@@ -295,7 +302,7 @@ def test_the_id_and_action_of_a_refused_payload_are_read_where_they_can_be() -> 
     for unread in ("", "x" * 257, 7, None, ["c-1"]):
         refusal = _refused(parse_command(_json(COMMAND | {"commandId": unread})), "invalidCommand")
         assert (refusal.command_id, refusal.action) == (None, "resetPasscode")
-    for payload in (b"", b"{", b"null", _json(["c-1"])):
+    for payload in (b"", b"{", b"null", _json(["c-1"]), b'{"commandId": "c-1", "x": NaN}'):
         read = parse_command(payload)
         assert isinstance(read, Refusal)
         assert (read.command_id, read.action) == (None, None)

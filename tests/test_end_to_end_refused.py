@@ -24,6 +24,7 @@ REFUSED: dict[str, tuple[bytes, str, str | None]] = {
     "no JSON": (b"reset, please", "invalidJson", None),
     "half a document": (b'{"commandId": "c"', "invalidJson", None),
     "not UTF-8": (b'{"commandId": "\xff\xfe"}', "invalidJson", None),
+    "a number that is none": (b'{"commandId": "c", "actionName": NaN}', "invalidJson", None),
     "too deep": (DEEP, "invalidJson", None),
     "too large": (b" " * (64 * 1024 + 1), "payloadTooLarge", None),
     "a list": (b"[]", "invalidCommand", None),
