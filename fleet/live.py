@@ -49,12 +49,12 @@ async def show_table(console: Console, crew: Crew, headline: str) -> None:
 
 def _screen(crew: Crew, headline: str) -> Group:
     counts, figures = crew.counts(), crew.figures
-    table = Table(title=headline, title_justify="left", title_style="bold")
-    for column in ("platform", "devices", "online", "locked", "user", "temporary", "none"):
-        table.add_column(column, justify="left" if column == "platform" else "right")
-    table.add_column("in grace", justify="right")
-    table.add_column("noncompliant", justify="right")
-    table.add_column("wiped", justify="right")
+    # Without lines, and with two-line headings, it fits a terminal of 80 columns.
+    table = Table(title=headline, title_justify="left", title_style="bold", box=None)
+    table.padding, table.pad_edge = (0, 1, 0, 0), False
+    for heading in _HEADINGS:
+        left = heading == "platform"
+        table.add_column(heading, justify="left" if left else "right", no_wrap=left)
     for platform, count in counts.items():
         table.add_row(platform, *(_number(count[key]) for key in _KEYS))
     outcomes = figures.by_outcome()
@@ -70,6 +70,18 @@ def _screen(crew: Crew, headline: str) -> Group:
     return Group(table, line, *shown, Text("Ctrl-C stops", style="dim"))
 
 
+_HEADINGS: Final = (
+    "platform",
+    "devices",
+    "online",
+    "locked",
+    "user",
+    "tempo-\nrary",
+    "none",
+    "in\ngrace",
+    "non-\ncompliant",
+    "wiped",
+)
 _KEYS: Final = (
     "devices",
     "online",

@@ -162,6 +162,28 @@ async def test_wrong_usage_is_told_with_exit_2(tmp_path: Path, start: Start) -> 
     assert not (tmp_path / ".passfleet").exists()
 
 
+ROOTS = ("", "a/#", "a/+/b", "$SYS/x", "/a", "a/", "a//b", "a\nb", "a\udcff", "a" * 1025)
+
+
+async def test_a_root_that_topics_cannot_start_with_is_refused_by_every_command(
+    start: Start,
+) -> None:
+    one_mqtt = ("--broker", "mqtt://127.0.0.1:1")
+    commands = [
+        ("devices",), ("show", "x"), ("watch",), ("reset", "--all"), ("tap", "x", "later"),
+        ("simulate", "crash", "--all"), ("clock", "now"), ("clean",), ("load",),
+        ("record", "-o", "trace"), ("schema",), ("schema", "command"),
+    ]  # fmt: skip
+    cases = [("schema", "--root", root) for root in ROOTS]
+    cases += [("devices", *one_mqtt, "--root", root) for root in ROOTS]
+    cases += [(*command, "--root", "a/#") for command in commands]
+    for at in range(0, len(cases), 8):
+        for run in [start(*case) for case in cases[at : at + 8]]:
+            assert await run.ended() == 2, run.popen.args
+            assert "--root is no topic root; expected topic levels such as" in run.err
+            assert run.out == ""
+
+
 async def test_too_many_devices_for_the_descriptors_are_refused_with_the_remedy(
     start: Start,
 ) -> None:

@@ -6,17 +6,14 @@ import asyncio
 import json
 import os
 import signal
-import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pytest
 import pytest_asyncio
 from broker_help import need
-from fake_fleet import LIMIT, NEW_PASSCODE, NOW, Fake, FakeFleet, fake_fleet
+from fake_fleet import LIMIT, NEW_PASSCODE, NOW, Fake, fake_fleet
+from operate_rig import ended, fleet_of, phones, run, started
 
 from broker._process import BrokerHandle
 from broker.contract import Topics
@@ -24,20 +21,6 @@ from broker.server import MOSQUITTO, open_broker
 from fleet.runfile import RunningFleet, write
 
 TOPICS = Topics()
-HOME = Path(__file__).resolve().parent.parent
-
-
-@dataclass
-class Ran:
-    """How a command ended. `out` may hold a passcode and is not shown by itself."""
-
-    code: int
-    out: str = field(repr=False)
-    err: str
-
-    @property
-    def document(self) -> Any:
-        return json.loads(self.out)
 
 
 @pytest_asyncio.fixture
@@ -45,60 +28,6 @@ async def broker() -> AsyncIterator[BrokerHandle]:
     need(MOSQUITTO)
     async with open_broker(MOSQUITTO) as handle:
         yield handle
-
-
-@asynccontextmanager
-async def started(
-    *args: str, cwd: Path | None = None, broker: BrokerHandle | None = None
-) -> AsyncIterator[asyncio.subprocess.Process]:
-    """A command on its way, killed if it is still there at the end."""
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("PASSFLEET_")}
-    environment |= {"PYTHONPATH": str(HOME), "NO_COLOR": "1", "COLUMNS": "200"}
-    if broker is not None:
-        environment["PASSFLEET_BROKER"] = broker.address.url
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "fleet.cli", *args),
-        cwd=cwd or HOME / "tests",
-        env=environment,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
-
-
-async def ended(process: asyncio.subprocess.Process) -> Ran:
-    async with asyncio.timeout(LIMIT):
-        out, err = await process.communicate()
-    assert b"Traceback" not in err
-    return Ran(process.returncode or 0, out.decode(), err.decode())
-
-
-async def run(*args: str, broker: BrokerHandle | None = None, cwd: Path | None = None) -> Ran:
-    async with started(*args, broker=broker, cwd=cwd) as process:
-        return await ended(process)
-
-
-@asynccontextmanager
-async def fleet_of(broker: BrokerHandle, *devices: Fake) -> AsyncIterator[FakeFleet]:
-    async with fake_fleet(broker, *devices) as fleet:
-        yield fleet
-
-
-PHONES = (
-    Fake("ios-001"),
-    Fake("ios-002"),
-    Fake("android-001", platform="android", group="droids", new_passcode=NEW_PASSCODE),
-)
-
-
-def phones() -> tuple[Fake, ...]:
-    return tuple(Fake(**vars(phone)) for phone in PHONES)
 
 
 # -- commands ---------------------------------------------------------------------------------

@@ -7,14 +7,14 @@ traceback for what he did: whatever derives from `PassfleetError` is printed as 
 
 from __future__ import annotations
 
-import os
 import sys
 from functools import cache
 
 import typer
 
-from broker.errors import BrokerError, PassfleetError, UsageError
+from broker.errors import PassfleetError, UsageError
 from fleet.cli.common import err, print_error
+from fleet.cli.streams import mute_stdout, open_streams
 
 __all__ = ["app", "application", "main"]
 
@@ -41,6 +41,7 @@ def application() -> typer.Typer:
 
 def main() -> None:
     """Run the command line and exit with its code."""
+    open_streams()
     run = application()
     try:
         run()
@@ -50,21 +51,9 @@ def main() -> None:
     except KeyboardInterrupt:
         err.print("interrupted")
         sys.exit(130)
-    except BrokenPipeError:
-        # The reader of our output went away (`| head`); nobody is left to tell. Without this, the
-        # interpreter would complain when it flushes stdout at its end.
-        _mute_stdout()
-        sys.exit(0)
-    except ConnectionError as error:
-        print_error(BrokerError(f"the connection to the broker failed: {error.strerror or error}"))
-        sys.exit(BrokerError.exit_code)
     except OSError as error:
         # A file that the user named, or the disk that his output goes to.
-        _mute_stdout()
+        mute_stdout()
         where = f"{error.filename}: " if error.filename else ""
         print_error(UsageError(f"{where}{error.strerror or error}"))
         sys.exit(2)
-
-
-def _mute_stdout() -> None:
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -15,30 +15,40 @@ from typing import Annotated, Any, Final, TextIO, TypeVar
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
-from broker.errors import PassfleetError
+from broker.errors import BrokerError, PassfleetError, UsageError
 
 __all__ = [
     "BrokerOption",
     "JsonOption",
     "RootOption",
+    "check_root",
     "err",
     "out",
     "print_error",
     "print_json",
     "print_json_line",
+    "print_warning",
     "run_async",
 ]
 
 T = TypeVar("T")
 
+_CONTROLS: Final = dict.fromkeys(
+    [*range(0x0A), *range(0x0B, 0x20), *range(0x7F, 0xA0)], "\N{REPLACEMENT CHARACTER}"
+)
+"""All but the line feed: a name that is repeated must not move a terminal's cursor."""
+
 _OFF_TERMINAL_WIDTH: Final = 200
 """Columns of a table that goes to a file or a pipe, where nothing says how wide it may be."""
 
 
-def _width(stream: TextIO) -> int | None:
-    """None leaves the width to the terminal, or to COLUMNS."""
-    return None if stream.isatty() or "COLUMNS" in os.environ else _OFF_TERMINAL_WIDTH
+def _width(stream: TextIO | None) -> int | None:
+    """None leaves the width to the terminal, or to COLUMNS. A closed descriptor has no stream."""
+    if (stream is not None and stream.isatty()) or "COLUMNS" in os.environ:
+        return None
+    return _OFF_TERMINAL_WIDTH
 
 
 _CANCEL_AGAIN: Final = 5.0
@@ -62,8 +72,28 @@ BrokerOption = Annotated[
         help="The broker of the running fleet; unsaid, .passfleet/up.json tells.",
     ),
 ]
+
+
+def check_root(root: str | None) -> str | None:
+    """`root` as it is. Raises UsageError where topics cannot start with it."""
+    if root is None:
+        return None
+    from broker.contract import ROOT_WORDS, is_root  # noqa: PLC0415  # takes time
+
+    if not is_root(root):
+        raise UsageError(f"--root is no topic root; expected {ROOT_WORDS}")
+    return root
+
+
 RootOption = Annotated[
-    str | None, typer.Option("--root", help="The fleet's topic root, default: passfleet/v1.")
+    str | None,
+    typer.Option(
+        "--root",
+        metavar="TOPIC",
+        callback=check_root,
+        help="What the fleet's topics start with; unsaid, .passfleet/up.json tells, else it is"
+        " passfleet/v1.",
+    ),
 ]
 
 
@@ -81,19 +111,31 @@ def print_json_line(document: Any) -> None:
 
 def print_error(error: PassfleetError) -> None:
     """What went wrong and what to do about it, on stderr."""
-    err.print(f"[bold red]error:[/] {_plain(str(error))}")
-    if error.hint:
-        err.print(f"[bold]hint:[/] {_plain(error.hint)}")
+    _print_told("error", "bold red", str(error), error.hint)
 
 
-def _plain(text: str) -> str:
-    """Keep rich from reading brackets in a message as markup."""
-    return text.replace("[", r"\[")
+def print_warning(text: str, hint: str | None = None) -> None:
+    """What is not as it should be and yet stops nothing, on stderr."""
+    _print_told("warning", "bold yellow", text, hint)
+
+
+def _print_told(what: str, style: str, text: str, hint: str | None) -> None:
+    err.print(Text.assemble((f"{what}:", style), " ", text.translate(_CONTROLS)))
+    if hint:
+        err.print(Text.assemble(("hint:", "bold"), " ", hint.translate(_CONTROLS)))
 
 
 def run_async(main: Coroutine[Any, Any, T]) -> T:
-    """Run a command's coroutine; Ctrl-C cancels it and ends with 130 (see `fleet.cli.main`)."""
-    return asyncio.run(_ended_by_cancelling(main))
+    """Run a command's coroutine; Ctrl-C cancels it and ends with 130 (see `fleet.cli.main`).
+
+    Raises BrokerError for a broken connection that nobody has translated: all that a coroutine
+    connects to is a broker.
+    """
+    try:
+        return asyncio.run(_ended_by_cancelling(main))
+    except ConnectionError as error:
+        told = error.strerror or error
+        raise BrokerError(f"the connection to the broker failed: {told}") from error
 
 
 async def _ended_by_cancelling(main: Coroutine[Any, Any, T]) -> T:

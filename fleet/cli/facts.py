@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from broker.errors import UsageError
-from fleet.cli.common import JsonOption, RootOption, out, print_json
+from fleet.cli.common import JsonOption, check_root, out, print_json
 
 if TYPE_CHECKING:
     from agent.own_platforms import Platforms
@@ -131,7 +131,15 @@ def schema(
     list_names: Annotated[
         bool, typer.Option("--list", help="Print the names that can be asked for.")
     ] = False,
-    root: RootOption = None,
+    root: Annotated[
+        str | None,
+        typer.Option(
+            "--root",
+            metavar="TOPIC",
+            callback=check_root,
+            help="What the topics start with.  \\[default: passfleet/v1]",
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Print the wire contract as AsyncAPI 3, or one payload's JSON Schema.

@@ -7,7 +7,7 @@ import contextlib
 import fnmatch
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from broker.answers import Heard, Seen, read_state
@@ -15,16 +15,35 @@ from broker.contract import Inspection
 from broker.errors import PeerError
 from broker.instants import format_instant
 from broker.operator import Operator
-from fleet.cli.common import err, out, print_json, print_json_line
+from fleet.cli.common import err, print_json, print_json_line, print_warning
 from fleet.cli.selection import Selection, Where
-from fleet.cli.tables import clean_text, count_devices, device_lines, device_table, print_table
-from fleet.cli.targets import find_device, matching, operator_at, read_duration
+from fleet.cli.streams import reader_left
+from fleet.cli.tables import (
+    clean_text,
+    count_devices,
+    device_lines,
+    device_table,
+    print_hanging,
+    print_table,
+)
+from fleet.cli.targets import (
+    find_device,
+    matching,
+    missing,
+    nobody,
+    operator_at,
+    read_duration,
+)
 
 __all__ = ["list_devices", "masked", "show", "watch"]
 
 MASK: Final = "***"
 """What stands in the stream in place of a passcode."""
 _INSPECT_LIMIT: Final = 3.0
+_QUIET: Final = 1.0
+"""Seconds without a retained message after which a watch has heard of all that there are."""
+_NAMES: Final = 12
+"""Columns for what a line of `show` is about."""
 _TABLE_ROWS: Final = 500
 """More devices are listed plainly."""
 
@@ -53,11 +72,11 @@ async def show(where: Where, device_id: str, *, as_json: bool) -> int:
         seen = await find_device(operator, device_id)
         now = await operator.now()
         inspection: Inspection | None = None
-        missing: str | None = None
+        unanswered: str | None = None
         try:
             inspection = await operator.inspect(device_id, limit=_INSPECT_LIMIT)
         except PeerError as error:
-            missing = str(error)
+            unanswered = str(error)
     told = masked(inspection.model_dump(mode="json", by_alias=True)) if inspection else None
     if as_json:
         document = {**_device_document(seen), "now": format_instant(now), "inspection": told}
@@ -66,8 +85,8 @@ async def show(where: Where, device_id: str, *, as_json: bool) -> int:
         _print_device(seen, now)
         if isinstance(told, dict):
             _print_inspection(told)
-    if missing is not None:
-        err.print(f"warning: {missing}: its policy, results and notifications are not known")
+    if unanswered is not None:
+        print_warning(f"{unanswered}: its policy, results and notifications are not known")
     return 0
 
 
@@ -83,12 +102,51 @@ async def watch(
     limit = None if duration is None else read_duration(duration, "--for")
     wanted = tuple(patterns)
     async with operator_at(where) as operator:
+        absent = _Absent(operator, wanted)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(limit), contextlib.aclosing(operator.watch()) as stream:
                 async for heard in stream:
+                    absent.hear(heard)
                     if not wanted or _is_wanted(heard.device_id, wanted):
                         _print_heard(operator, heard, show=show_passcodes, as_json=as_json)
+                    if reader_left():
+                        break
     return 0
+
+
+class _Absent:
+    """Warns once, when what the broker had retained is in, of devices that are not there.
+
+    They may still come: a watch goes on.
+    """
+
+    def __init__(self, operator: Operator, wanted: Sequence[str]) -> None:
+        self._operator = operator
+        self._wanted = wanted
+        self._known: set[str] = set()
+        self._loop = asyncio.get_running_loop()
+        self._since = self._loop.time()
+        self._loop.call_later(_QUIET, self._look)
+
+    def hear(self, heard: Heard) -> None:
+        """Note who is there."""
+        if heard.retained:
+            self._since = self._loop.time()
+        if heard.device_id is not None:
+            self._known.add(heard.device_id)
+
+    def _look(self) -> None:
+        left = self._since + _QUIET - self._loop.time()
+        if left > 0:
+            self._loop.call_later(left, self._look)
+            return
+        wanted = self._wanted if self._known else ()
+        for error in (missing(pattern, self._known) for pattern in wanted):
+            if error is not None:
+                print_warning(f"{error.message} yet", error.hint)
+        if not self._known:
+            error = nobody(self._operator)
+            print_warning(f"{error.message} yet", error.hint)
 
 
 def masked(value: object) -> object:
@@ -156,15 +214,18 @@ def _print_inspection(told: Mapping[str, Any]) -> None:
         ("screen told", "notifications", _describe_notification),
     ):
         entries = told.get(key) or []
-        _line(title, "none" if not entries else "")
-        for entry in entries:
+        if not entries:
+            _line(title, "none")
+        for number, entry in enumerate(entries):
             if isinstance(entry, Mapping):
                 when = entry.get("lastUpdatedDateTime") or entry.get("dateTime") or ""
-                _line("", f"{when}  {describe(entry)}")
+                _line("" if number else title, describe(entry), f"{when}  ")
 
 
-def _line(name: str, text: str) -> None:
-    out.print(clean_text(f"{name:<12}", "bold"), clean_text(text), sep="")
+def _line(name: str, text: str, before: str = "") -> None:
+    """A line of `show`; what does not fit hangs below `text`."""
+    head = clean_text(f"{name:<{_NAMES}}", "bold").append_text(clean_text(before, "not bold"))
+    print_hanging(head, clean_text(text))
 
 
 # -- the stream -------------------------------------------------------------------------------
@@ -183,7 +244,7 @@ def _print_heard(operator: Operator, heard: Heard, *, show: bool, as_json: bool)
         return
     when = format_instant(operator.last_now() // 1000 * 1000)
     what = _describe(heard, document)
-    out.print(clean_text(f"{when}  {heard.device_id:<16}  {what}"))
+    print_hanging(clean_text(f"{when}  {heard.device_id:<16}  "), clean_text(what))
 
 
 def _describe(heard: Heard, document: object) -> str:

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
 
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -24,14 +27,19 @@ __all__ = [
     "device_table",
     "effect_table",
     "outcome_table",
+    "print_hanging",
     "print_table",
     "summary_line",
     "summary_table",
 ]
 
-_PIPED_WIDTH = 250
+_PIPED_WIDTH: Final = 250
 """Columns where no terminal says how wide it is: lines are for grep, not for eyes."""
-_DEVICE_HEADERS = (
+_HANGING_ROOM: Final = 30
+"""Columns below which lines of words are too short to be read."""
+_MESSAGE_ROOM: Final = 24
+"""Columns that a message is to have before other columns give way to it."""
+_DEVICE_HEADERS: Final = (
     "Device",
     "Platform",
     "Group",
@@ -41,8 +49,9 @@ _DEVICE_HEADERS = (
     "Compliance",
     "Deadline",
 )
-_GIVES_WAY = frozenset({"Message", "What", "Group", "Deadline"})
-"""The columns that are wrapped where a terminal is too narrow."""
+_DEVICES_GIVE_WAY: Final = ("Group", "Screen", "Platform", "Deadline")
+_OUTCOMES_GIVE_WAY: Final = ("Platform", "Time")
+"""What is left out where a terminal is too narrow for all columns, one after the other."""
 _CONTROLS = dict.fromkeys([*range(0x20), *range(0x7F, 0xA0)], "\N{REPLACEMENT CHARACTER}")
 _STYLES = {
     "done": "green",
@@ -67,30 +76,86 @@ def clean_text(text: str, style: str = "") -> Text:
     return Text(text.translate(_CONTROLS), style=style)
 
 
+def print_hanging(head: Text, text: Text) -> None:
+    """Print `text` after `head`, on a terminal in lines that stand below one another.
+
+    Off a terminal it stays one line: it may be on its way into grep.
+    """
+    room = out.width - head.cell_len
+    if not out.is_terminal or room < _HANGING_ROOM:
+        out.print(head, text, sep="")
+        return
+    for number, line in enumerate(text.wrap(out, room)):
+        line.rstrip()
+        out.print(Text(" " * head.cell_len) if number else head, line, sep="")
+
+
 def print_table(table: Table) -> None:
     """Print a table as wide as the terminal, or as wide as it is where there is none."""
     console = out if out.is_terminal else Console(highlight=False, width=_PIPED_WIDTH)
     console.print(table, soft_wrap=False)
 
 
+@dataclass(frozen=True, slots=True)
+class _Column:
+    """A column of text; one with `room` is wrapped down to so many columns before others go."""
+
+    header: str
+    cells: Sequence[Text]
+    room: int | None = None
+
+    @property
+    def least(self) -> int:
+        """The columns it needs at least."""
+        lines = (line for cell in self.cells for line in cell.plain.split("\n"))
+        widest = max((cell_len(line) for line in lines), default=0)
+        wanted = widest if self.room is None else min(widest, self.room)
+        return max(wanted, cell_len(self.header))
+
+
+def _fitting(columns: Sequence[_Column], give_way: Sequence[str]) -> tuple[_Column, ...]:
+    """Those for which there is room, without as many of `give_way` as there must be."""
+    width = out.width if out.is_terminal else _PIPED_WIDTH
+    left = tuple(columns)
+    for name in give_way:
+        if sum(column.least + 1 for column in left) - 1 <= width:
+            break
+        left = tuple(column for column in left if column.header != name)
+    return left
+
+
+def _fitted(columns: Sequence[_Column], give_way: Sequence[str]) -> Table:
+    """A table no wider than the terminal, which says below what it has no room for."""
+    shown = _fitting(columns, give_way)
+    table = _table()
+    for number, column in enumerate(shown):
+        # Where all that can give way has, the first column does: better folded than cut.
+        folds = number == 0 and not any(c.header in give_way for c in shown)
+        table.add_column(column.header, no_wrap=column.room is None and not folds, overflow="fold")
+    for row in zip(*(column.cells for column in shown), strict=True):
+        table.add_row(*row)
+    if len(shown) < len(columns):
+        left_out = ", ".join(column.header for column in columns if column not in shown)
+        table.caption = f"left out for lack of room: {left_out}"
+        table.caption_justify = "left"
+    return table
+
+
 def outcome_table(outcomes: Iterable[Outcome], devices: Mapping[str, Seen]) -> Table:
     """What became of a command on each device, as the portal would say it."""
     rows = list(outcomes)
-    refused = any(outcome.result and outcome.result.error_code for outcome in rows)
-    table = _table("Device", "Platform", "Outcome", "Message", *(["Error"] if refused else []))
-    table.add_column("Time", no_wrap=True)
-    for outcome in rows:
-        seen = devices.get(outcome.device_id)
-        error = (outcome.result.error_code if outcome.result else None) or ""
-        table.add_row(
-            clean_text(outcome.device_id),
-            clean_text(seen.platform if seen else "?"),
-            _word(outcome.word),
-            _portal_text(outcome),
-            *([clean_text(error)] if refused else []),
-            f"{outcome.seconds:.2f} s",
-        )
-    return table
+    platforms = (s.platform if (s := devices.get(o.device_id)) else "?" for o in rows)
+    errors = [(o.result.error_code if o.result else None) or "" for o in rows]
+    columns = [
+        _Column("Device", [clean_text(o.device_id) for o in rows]),
+        _Column("Platform", [clean_text(platform) for platform in platforms]),
+        _Column("Outcome", [_word(o.word) for o in rows]),
+        _Column("Message", [_portal_text(o) for o in rows], room=_MESSAGE_ROOM),
+        _Column("Time", [Text(f"{o.seconds:.2f} s") for o in rows]),
+    ]
+    if any(errors):
+        columns.insert(-1, _Column("Error", [clean_text(error) for error in errors]))
+    return _fitted(columns, _OUTCOMES_GIVE_WAY)
 
 
 def summary_table(outcomes: Iterable[Outcome], devices: Mapping[str, Seen]) -> Table:
@@ -120,13 +185,19 @@ def summary_line(outcomes: Sequence[Outcome]) -> str:
 
 def device_table(devices: Iterable[Seen]) -> Table:
     """Who is there, in what state."""
+    return _fitted(_device_columns(devices), _DEVICES_GIVE_WAY)
+
+
+def _device_columns(devices: Iterable[Seen]) -> list[_Column]:
+    """All columns; the deadline only where some device has one."""
     rows = list(devices)
     limited = any(seen.state and seen.state.passcode_deadline is not None for seen in rows)
-    table = _table(*(_DEVICE_HEADERS if limited else _DEVICE_HEADERS[:-1]))
-    for seen in rows:
-        cells = device_row(seen)
-        table.add_row(*(_word(cell) for cell in (cells if limited else cells[:-1])))
-    return table
+    cells = zip(*map(device_row, rows), strict=True)
+    columns = [
+        _Column(header, [_word(cell) for cell in column])
+        for header, column in zip(_DEVICE_HEADERS, cells, strict=True)
+    ]
+    return columns if limited else columns[:-1]
 
 
 def device_row(seen: Seen) -> tuple[str, ...]:
@@ -150,11 +221,12 @@ def device_row(seen: Seen) -> tuple[str, ...]:
 
 def device_lines(devices: Sequence[Seen]) -> Iterator[str]:
     """The same without a table's looks: rich takes seconds for thousands of rows."""
-    rows = [_DEVICE_HEADERS, *map(device_row, devices)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_DEVICE_HEADERS))]
-    for row in rows:
-        line = " ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        yield line.translate(_CONTROLS).rstrip()
+    columns = _fitting(_device_columns(devices), _DEVICES_GIVE_WAY)
+    widths = [column.least for column in columns]
+    rows = zip(*(column.cells for column in columns), strict=True)
+    for row in ([column.header for column in columns], *rows):
+        cells = (set_cell_size(str(cell), width) for cell, width in zip(row, widths, strict=True))
+        yield " ".join(cells).rstrip()
 
 
 def effect_table(effects: Iterable[Effect], action: str) -> Table:
@@ -179,7 +251,7 @@ def effect_table(effects: Iterable[Effect], action: str) -> Table:
 def _table(*headers: str) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1, 0, 0))
     for header in headers:
-        table.add_column(header, no_wrap=header not in _GIVES_WAY, overflow="fold")
+        table.add_column(header, no_wrap=header != "What", overflow="fold")
     return table
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from agent.clock import parse_duration
@@ -13,6 +13,7 @@ from broker.contract import DEVICE_ID, Topics
 from broker.errors import UsageError
 from broker.operator import EVERYONE, Group, Operator
 from broker.problems import nearest
+from fleet.cli.common import check_root
 from fleet.cli.selection import Selection, Where
 from fleet.runfile import locate
 
@@ -21,6 +22,8 @@ __all__ = [
     "choose",
     "find_device",
     "matching",
+    "missing",
+    "nobody",
     "operator_at",
     "read_duration",
     "topics_of",
@@ -57,12 +60,8 @@ def operator_at(where: Where) -> Operator:
 
 
 def topics_of(root: str) -> Topics:
-    """The topics below `root`, if it can be a root."""
-    if not root or set("+#\0") & set(root) or root.startswith("/") or root.endswith("/"):
-        raise UsageError(
-            "--root is no topic: it has no + or #, and no / at its ends",
-            hint="the default is passfleet/v1",
-        )
+    """The topics below `root`. Raises UsageError where it cannot be a root."""
+    check_root(root)
     return Topics(root)
 
 
@@ -93,7 +92,7 @@ async def choose(operator: Operator, selection: Selection) -> Chosen:
             return _narrowed(known, selection)
     known = await operator.devices()
     if not known:
-        raise _nobody(operator)
+        raise nobody(operator)
     return _narrowed(known, selection)
 
 
@@ -102,7 +101,7 @@ async def find_device(operator: Operator, device_id: str) -> Seen:
     found = (await operator.devices([device_id])).get(device_id) if _is_id(device_id) else None
     if found is None:
         known = await operator.devices()
-        raise _unknown(device_id, known) if known else _nobody(operator)
+        raise _unknown(device_id, known) if known else nobody(operator)
     return found
 
 
@@ -118,13 +117,27 @@ def matching(known: Mapping[str, Seen], selection: Selection) -> dict[str, Seen]
     }
 
 
+def missing(target: str, known: Collection[str]) -> UsageError | None:
+    """What to say of an id or shell pattern that fits no known device; None where it fits one."""
+    if not _WILDCARDS & set(target):
+        return None if target in known else _unknown(target, known)
+    if any(fnmatch.fnmatchcase(device_id, target) for device_id in known):
+        return None
+    return UsageError(f"no device matches {target!r}", hint=_LOOK)
+
+
+def nobody(operator: Operator) -> UsageError:
+    """What to say where no device at all is known."""
+    return UsageError(
+        f"no device is there below {operator.topics.root}",
+        hint="is the fleet on another broker (--broker) or another root (--root)?",
+    )
+
+
 def _narrowed(known: Mapping[str, Seen], selection: Selection) -> Chosen:
     for target in selection.targets:
-        if _WILDCARDS & set(target):
-            if not any(fnmatch.fnmatchcase(device_id, target) for device_id in known):
-                raise UsageError(f"no device matches {target!r}", hint=_LOOK)
-        elif target not in known:
-            raise _unknown(target, known)
+        if (error := missing(target, known)) is not None:
+            raise error
     _check_name("group", selection.group, {s.group for s in known.values()} | {EVERYONE})
     _check_name("platform", selection.platform, {s.platform for s in known.values()})
     devices = matching(known, selection)
@@ -153,12 +166,5 @@ def _is_id(text: str) -> bool:
     return re.fullmatch(DEVICE_ID, text) is not None
 
 
-def _unknown(device_id: str, known: Mapping[str, Seen]) -> UsageError:
+def _unknown(device_id: str, known: Iterable[str]) -> UsageError:
     return UsageError(f"no device {device_id!r} is there", hint=nearest(device_id, known) or _LOOK)
-
-
-def _nobody(operator: Operator) -> UsageError:
-    return UsageError(
-        f"no device is there below {operator.topics.root}",
-        hint="is the fleet on another broker (--broker) or another root (--root)?",
-    )

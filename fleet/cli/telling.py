@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from typing import Final
 
+from rich import box
 from rich.table import Table
+from rich.text import Text
 
 from fleet import platform_words as words
 from fleet.cli.common import out
-from fleet.cli.tables import print_table
+from fleet.cli.tables import print_hanging, print_table
 from fleet.dated import Dated, Differing
 from fleet.platform_facts import Answer, Explanation
 from platforms.conformance import ConformanceTable
@@ -18,17 +21,16 @@ from platforms.profile import PlatformProfile
 __all__ = ["print_difference", "print_explanation", "print_platforms"]
 
 
+_DENSE: Final = 110
+"""Columns below which a table goes without vertical lines."""
+
+
 def print_platforms(profiles: Iterable[PlatformProfile], dated: ConformanceTable) -> None:
     """One row a platform, as it behaves under `dated`."""
-    title = f"Behaviour table {dated.name} ({dated.title})"
-    table = Table(title=title, show_lines=True, title_justify="left")
-    for heading in (
-        "platform",
-        "resetPasscode",
-        "portal on success",
-        "on the device",
-        "remoteLock",
-    ):
+    table = _ruled(f"Behaviour table {dated.name} ({dated.title})")
+    table.add_column("platform", no_wrap=True)
+    table.add_column("resetPasscode", overflow="fold", min_width=len("(notSupported)"))
+    for heading in ("portal on success", "on the device", "remoteLock"):
         table.add_column(heading, overflow="fold")
     for profile in profiles:
         cells = (
@@ -48,15 +50,23 @@ def print_difference(
 ) -> None:
     """Row by row, what two dated tables say differently, each with its source."""
     title = f"{one.name} and {other.name}"
-    table = Table(title=title, show_lines=True, title_justify="left")
+    table = _ruled(title)
     for heading in ("platform", "action", one.name, other.name):
-        table.add_column(heading, overflow="fold")
+        table.add_column(heading, overflow="fold", no_wrap=heading in ("platform", "action"))
     for row in rows:
         table.add_row(row.platform, row.action, _cell(row.one), _cell(row.other))
     if table.row_count:
         print_table(table)
     else:
         out.print(f"{title} say the same of every platform", markup=False)
+
+
+def _ruled(title: str) -> Table:
+    """A table with lines between its rows, without columns yet."""
+    table = Table(title=title, show_lines=True, title_justify="left")
+    if out.is_terminal and out.width < _DENSE:
+        table.box, table.padding, table.pad_edge = box.HORIZONTALS, (0, 1, 0, 0), False
+    return table
 
 
 def _cell(dated: Dated) -> str:
@@ -74,27 +84,27 @@ def _literal(text: str) -> str:
 
 def print_explanation(told: Explanation) -> None:
     """One action on one platform: rule, portal, device, answers, sources, other tables."""
-    out.print(f"[bold]{told.title}: {told.action}[/]  ({told.platform}, {told.table})")
-    out.print(_literal(told.rule))
+    title = (f"{told.title}: {told.action}", "bold")
+    out.print(Text.assemble(title, f"  ({told.platform}, {told.table})"))
+    _say("", told.rule)
     if told.says is not None:
         _heading("The table in force")
         _print_dated(told.says)
     _heading("Portal and console")
     for view in told.portal:
-        out.print(f"  {view.management}")
-        out.print(f"    portal:  {_literal('; '.join(view.portal) or 'says nothing')}")
-        out.print(f"    console: {_literal('; '.join(view.console))}")
+        _say("  ", view.management)
+        _say("    portal:  ", "; ".join(view.portal) or "says nothing")
+        _say("    console: ", "; ".join(view.console))
     _heading("On the device")
     for line in told.device:
-        out.print(f"  {_literal(line)}")
+        _say("  ", line)
     _heading("Answers")
     for answer in told.answers:
         _print_answer(answer)
     _heading("Sources")
     for source in told.sources:
-        out.print(f"  {source.about}: {_literal(source.cite)}")
-        if source.assumption:
-            out.print(f"    [yellow]assumption:[/] {_literal(source.assumption)}")
+        _say("  ", f"{source.about}: {source.cite}")
+        _assume(source.assumption)
     if told.otherwise:
         _heading("Other tables say otherwise")
     for dated in told.otherwise:
@@ -102,19 +112,27 @@ def print_explanation(told: Explanation) -> None:
 
 
 def _print_dated(dated: Dated) -> None:
-    out.print(f"  {dated.table}: {_literal(dated.says)}")
+    _say("  ", f"{dated.table}: {dated.says}")
     if dated.cite:
-        out.print(f"    {_literal(dated.cite)}")
-    if dated.assumption:
-        out.print(f"    [yellow]assumption:[/] {_literal(dated.assumption)}")
+        _say("    ", dated.cite)
+    _assume(dated.assumption)
+
+
+def _assume(assumption: str | None) -> None:
+    if assumption:
+        print_hanging(Text("    "), Text.assemble(("assumption:", "yellow"), " ", assumption))
 
 
 def _print_answer(answer: Answer) -> None:
     error = f" ({answer.error_code})" if answer.error_code else ""
     native = "its protocol is not asked" if answer.native is None else json.dumps(answer.native)
-    out.print(f"  {answer.when}: {answer.action_state}{error}")
-    out.print(f"    native: {_literal(native)}")
+    _say("  ", f"{answer.when}: {answer.action_state}{error}")
+    _say("    native: ", native)
 
 
 def _heading(text: str) -> None:
     out.print(f"\n[bold]{text}[/]")
+
+
+def _say(head: str, text: str) -> None:
+    print_hanging(Text(head), Text(text))
