@@ -1,8 +1,9 @@
-"""The platforms of a fleet: the built-in ones and its file's own, under the table in force.
+"""The platforms that a file may name: the built-in ones and its own, under the table in force.
 
-`[platforms.kiosk]` says what it `extends` and what it does otherwise. What a fleet file says of its
-own platform's reset or lock goes before the dated table; where it says nothing of whether and when
-these are supported, the table rules as it does over the built-in platform underneath.
+`platforms.kiosk` says what it `extends` and what it does otherwise. What a file says of its own
+platform's reset or lock goes before the dated table; where it says nothing of whether and when
+these are supported, the table rules as it does over the built-in platform underneath. Fleet files,
+scenarios and traces say it alike.
 
 `Platforms` holds the tables as they are written and makes the profiles when they are first asked
 for, so that it can be pickled for a worker process.
@@ -11,7 +12,7 @@ for, so that it can be pickled for a worker process.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from types import MappingProxyType
@@ -37,7 +38,7 @@ _Tables = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Platforms:
-    """The platforms that a fleet may name. `own` are its file's `[platforms]`, as written."""
+    """The platforms that a file may name. `own` are those that files define, as written."""
 
     conformance: str = DEFAULT_CONFORMANCE
     own: _Tables = field(default_factory=dict)
@@ -57,6 +58,11 @@ class Platforms:
     def like(self, platform: str) -> str:
         """The built-in platform that a platform is, or extends in the end."""
         return _line(platform, self.own)[-1]
+
+    def definitions(self, platforms: Iterable[str]) -> dict[str, Any]:
+        """The own ones among `platforms`, and those that they extend: all that they need."""
+        needed = {name for platform in platforms for name in _line(platform, self.own)}
+        return {name: table for name, table in self.own.items() if name in needed}
 
     def at(self, conformance: str) -> Platforms:
         """The same platforms under another table. Raises UsageError for an unknown one."""
@@ -96,36 +102,43 @@ def table_named(name: str) -> ConformanceTable:
     return table
 
 
-def read_platforms(tables: object, conformance: str) -> tuple[Platforms, list[Problem]]:
+def read_platforms(
+    tables: object, conformance: str, besides: _Tables | None = None
+) -> tuple[Platforms, list[Problem]]:
     """The platforms of a file whose `platforms` key holds `tables`, and what is wrong with them.
 
-    Those with a problem are left out.
+    Those with a problem are left out. `besides` are own ones that another file has defined, and
+    that was found right: these may extend them, and not be called as they are.
     """
+    given = dict(besides or {})
     if not isinstance(tables, dict):
         problem = Problem(("platforms",), f"got {shown(tables)}", "a table of platforms by name")
-        return Platforms(conformance), [problem]
+        return Platforms(conformance, given), [problem]
     problems: list[Problem] = []
-    right = {name: table for name, table in tables.items() if not _misnamed(name, table, problems)}
-    right = {name: table for name, table in right.items() if not _lost(name, right, problems)}
-    sound: dict[str, Any] = {}
-    for name in sorted(right, key=lambda n: len(_line(n, right))):
+    right = {n: table for n, table in tables.items() if not _misnamed(n, table, given, problems)}
+    right = {n: table for n, table in right.items() if not _lost(n, given | right, problems)}
+    everything, sound = given | right, dict(given)
+    for name in sorted(right, key=lambda n: len(_line(n, everything))):
         found: list[Problem] = []
-        _check(name, right, found)
+        _check(name, everything, found)
         problems += found
         base = right[name][_EXTENDS]
         if not found and (base in PLATFORMS_BY_ID or base in sound):
             sound[name] = right[name]
-    kept = {name: sound[name] for name in tables if name in sound}
+    kept = {name: sound[name] for name in (*given, *tables) if name in sound}
     return Platforms(conformance, kept), problems
 
 
-def _misnamed(name: str, table: object, problems: list[Problem]) -> bool:
+def _misnamed(name: str, table: object, given: _Tables, problems: list[Problem]) -> bool:
     """Note what is wrong with a platform's name, or that it is no table."""
     path: KeyPath = ("platforms", name)
     before = len(problems)
     if name in PLATFORMS_BY_ID:
         expected = "an id of its own"
         problems.append(Problem(path, f"{shown(name)} is a built-in platform", expected))
+    elif name in given:
+        message = f"{shown(name)} is a platform of the fleet file already"
+        problems.append(Problem(path, message, "an id of its own"))
     elif not _ID.fullmatch(name):
         expected = "1 to 64 small letters, digits and underscores, a letter first"
         problems.append(Problem(path, f"{shown(name)} cannot be a platform id", expected))

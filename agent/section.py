@@ -12,15 +12,25 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated, Final, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from agent.clock import parse_duration
 from agent.passcode import PasscodePolicy
 from broker.problems import shown, trouble
+from platforms.conformance import CONFORMANCE
 from platforms.profile import Biometric, Management
 
-__all__ = ["ATTRIBUTES", "DeviceSection", "PolicySection", "Section", "choice", "parse_version"]
+__all__ = [
+    "ATTRIBUTES",
+    "CONFORMANCE_WORDS",
+    "Conformance",
+    "DeviceSection",
+    "PolicySection",
+    "Section",
+    "choice",
+    "parse_version",
+]
 
 ATTRIBUTES: Final = ("os_version", "api_level", "supervised", "azure_ad_joined")
 """The keys that say more of a device than its platform does, as `Attributes` names them."""
@@ -46,6 +56,17 @@ def parse_version(text: object) -> tuple[int, ...]:
     if not isinstance(text, str) or not _VERSION.fullmatch(text):
         raise ValueError("a version has one to four numbers with dots between them")
     return tuple(int(number) for number in text.split("."))
+
+
+def _conformance(name: str) -> str:
+    if name not in CONFORMANCE:
+        raise trouble(f"got {shown(name)}", choices=CONFORMANCE)
+    return name
+
+
+Conformance = Annotated[str, AfterValidator(_conformance)]
+"""The name of a dated table."""
+CONFORMANCE_WORDS: Final = f"one of {', '.join(CONFORMANCE)}"
 
 
 def _listed(value: object) -> object:

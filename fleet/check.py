@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from agent.own_platforms import Platforms
 from broker.mosquitto import find_mosquitto
 from broker.server import EMBEDDED, MOSQUITTO, open_broker, probe
 from fleet.config import FleetConfig
 from fleet.preflight import check_room
+from fleet.words import counted
 from scenarios.parse import ENDINGS, find_scenarios, load_scenarios
 
 __all__ = ["check_fleet", "check_scenarios", "split"]
@@ -20,10 +22,8 @@ async def check_fleet(config: FleetConfig, broker: str | None) -> dict[str, str]
     Raises what `up` would raise: UsageError where there is no room, BrokerError where the broker is
     not there or lets nobody in.
     """
-    devices = config.devices()
-    found = {
-        "fleet": f"{config.path}: {len(devices)} devices in {len(config.groups)} groups",
-    }
+    devices = counted(len(config.devices()), "device")
+    found = {"fleet": f"{config.path}: {devices} in {counted(len(config.groups), 'group')}"}
     table = config.known.table
     found["conformance"] = f"{table.name}: {table.title}"
     if config.known.own:
@@ -56,8 +56,11 @@ def split(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
     return [path for path in paths if path not in scenarios], scenarios
 
 
-def check_scenarios(paths: Sequence[Path]) -> dict[str, str]:
-    """What was found in scenario files. Raises FileError for the first that is not right."""
+def check_scenarios(paths: Sequence[Path], known: Platforms | None = None) -> dict[str, str]:
+    """What was found in scenario files, which may name the platforms of `known` besides.
+
+    Raises FileError for the first that is not right.
+    """
     files = find_scenarios(paths)
-    steps = sum(len(scenario.steps) for scenario in load_scenarios(files))
-    return {"scenarios": f"{len(files)} files, {steps} steps"}
+    steps = sum(len(scenario.steps) for scenario in load_scenarios(files, known))
+    return {"scenarios": f"{counted(len(files), 'file')}, {counted(steps, 'step')}"}

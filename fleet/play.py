@@ -14,6 +14,7 @@ from rich.live import Live
 from rich.markup import escape
 from rich.text import Text
 
+from agent.own_platforms import Platforms
 from broker.errors import UsageError
 from broker.instants import format_instant
 from fleet.preflight import check_room
@@ -34,13 +35,16 @@ _CONNECTIONS_A_SCENARIO: Final = 1
 """Beside those of its devices."""
 
 
-def chosen(paths: Sequence[Path], names: Sequence[str]) -> list[Scenario]:
+def chosen(
+    paths: Sequence[Path], names: Sequence[str], known: Platforms | None = None
+) -> list[Scenario]:
     """The scenarios of files and folders, the library's where none are named.
 
-    `names` keeps those whose name or file contains one of them. Raises FileError for one that is
-    not right, UsageError where nothing is left.
+    `names` keeps those whose name or file contains one of them; `known` are the platforms, and the
+    dated table, of a fleet file. Raises FileError for one that is not right, UsageError where
+    nothing is left.
     """
-    scenarios = load_scenarios(find_scenarios(paths or [LIBRARY]))
+    scenarios = load_scenarios(find_scenarios(paths or [LIBRARY]), known)
     if not names:
         return scenarios
     wanted = [name.lower() for name in names]

@@ -11,13 +11,13 @@ from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from agent.section import DeviceSection, Section
+from agent.section import CONFORMANCE_WORDS, Conformance, DeviceSection, Section
 from broker.address import BrokerAddress
 from broker.contract import DEFAULT_ROOT, DEVICE_ID
 from broker.errors import UsageError
 from broker.problems import nearest, shown, trouble
 from broker.server import EMBEDDED, MOSQUITTO
-from platforms.conformance import CONFORMANCE, DEFAULT_CONFORMANCE
+from platforms.conformance import DEFAULT_CONFORMANCE
 
 __all__ = [
     "ALL_DEVICES",
@@ -77,12 +77,6 @@ def _root(root: str) -> str:
     if not all(levels) or root.startswith("$") or set("+#") & set(root) or not root.isprintable():
         raise ValueError
     return root
-
-
-def _conformance(name: str) -> str:
-    if name not in CONFORMANCE:
-        raise trouble(f"got {shown(name)}", choices=CONFORMANCE)
-    return name
 
 
 def _broker_url(url: str) -> str:
@@ -157,9 +151,7 @@ class FleetSection(Section):
         description=f'topic levels such as "{DEFAULT_ROOT}": none of them empty, no slash at either'
         " end, no + or #, no $ in front",
     )
-    conformance: Annotated[str, AfterValidator(_conformance)] = Field(
-        default=DEFAULT_CONFORMANCE, description=f"one of {', '.join(CONFORMANCE)}"
-    )
+    conformance: Conformance = Field(default=DEFAULT_CONFORMANCE, description=CONFORMANCE_WORDS)
 
 
 class PasswordSource(Section):

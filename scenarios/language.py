@@ -15,7 +15,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic.alias_generators import to_camel
 
 from agent.clock import parse_duration
-from agent.section import DeviceSection, Section
+from agent.section import CONFORMANCE_WORDS, Conformance, DeviceSection, Section
 from broker.contract import DEVICE_ID
 from broker.problems import shown, trouble
 from broker.requests import ActionName
@@ -136,7 +136,10 @@ class OrganizationEntry(Arguments):
 
 
 class ScenarioFile(Section):
-    """A scenario file. Devices, users and steps are looked at one by one."""
+    """A scenario file. Platforms, devices, users and steps are looked at one by one.
+
+    `conformance` None leaves the dated table to whoever plays it.
+    """
 
     name: str = Field(min_length=1, description="a string")
     source: str = Field(default="", description="a string: where the flow is documented")
@@ -144,6 +147,8 @@ class ScenarioFile(Section):
     organization: OrganizationEntry = Field(
         default=OrganizationEntry(), description="a table such as {resetPasscode: false}"
     )
+    conformance: Conformance | None = Field(default=None, description=CONFORMANCE_WORDS)
+    platforms: Any = Field(default={}, description="a table of platforms by name")
     users: dict[str, Any] = Field(default={}, description="a table of users by name")
     devices: dict[str, Any] = Field(min_length=1, description="a table of devices by name")
     steps: list[Any] = Field(min_length=1, description="a list of steps, at least one")

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from agent.draws import DeviceDraws
+from agent.own_platforms import Platforms, read_platforms
 from agent.section_rules import device_problems, setup_of, starting_passcode
 from broker.contract import DEVICE_ID
 from broker.errors import FileError, UsageError
 from broker.problems import KeyPath, Problem, Problems, nearest, shown, validated
-from platforms import PLATFORMS_BY_ID
+from platforms.conformance import CONFORMANCE
 from scenarios.actor import Account, Organization, SelfServiceReset
 from scenarios.language import DeviceEntry, OrganizationEntry, ScenarioFile, UserEntry
 from scenarios.scenario import Cast, Scenario
@@ -38,6 +39,9 @@ ENDINGS: Final = (".yaml", ".yml")
 """What the names of scenario files end in."""
 _MAX_SIZE: Final = 1024 * 1024
 _NAME: Final = re.compile(DEVICE_ID)
+_OWN_PLATFORM: Final = (
+    "one of your own is defined under platforms: in this file, or in a fleet file (play --fleet)"
+)
 _USUAL_PASSWORD: Final = "Pa55word of "  # noqa: S105  # of a virtual user
 """With the user's name: what a user without a password of his own in the file has."""
 
@@ -69,14 +73,18 @@ def _hidden(path: Path, below: Path) -> bool:
     return any(part.startswith(".") for part in path.relative_to(below).parts)
 
 
-def load_scenarios(paths: Iterable[Path]) -> list[Scenario]:
-    """Read and check files. Raises FileError at the first that is not right."""
-    return [load_scenario(path) for path in paths]
+def load_scenarios(paths: Iterable[Path], known: Platforms | None = None) -> list[Scenario]:
+    """Read and check files. Raises FileError at the first that is not right.
+
+    `known` are the platforms, and the dated table, of the fleet file that they are played with;
+    None for the built-in ones.
+    """
+    return [load_scenario(path, known) for path in paths]
 
 
-def load_scenario(path: Path) -> Scenario:
-    """Read and check the scenario file at `path`. Raises FileError."""
-    return parse_scenario(_read(path), path)
+def load_scenario(path: Path, known: Platforms | None = None) -> Scenario:
+    """Read and check the scenario file at `path`; `known` as above. Raises FileError."""
+    return parse_scenario(_read(path), path, known)
 
 
 def _read(path: Path) -> str:
@@ -95,18 +103,19 @@ def _read(path: Path) -> str:
         raise FileError("not UTF-8 text", path=path, line=line, expected="YAML") from None
 
 
-def parse_scenario(text: str, path: Path | str) -> Scenario:
+def parse_scenario(text: str, path: Path | str, known: Platforms | None = None) -> Scenario:
     """Check a scenario's text; `path` is what messages call it. Raises FileError."""
     located = read_yaml(text, path)
-    return _Reader(located, path).scenario()
+    return _Reader(located, path, known or Platforms()).scenario()
 
 
 class _Reader:
     """One document, and what is wrong with it."""
 
-    def __init__(self, located: Located, path: Path | str) -> None:
+    def __init__(self, located: Located, path: Path | str, known: Platforms) -> None:
         self._located = located
         self._path = str(path)
+        self._known = known
         self._found: list[Problem] = []
 
     def scenario(self) -> Scenario:
@@ -114,6 +123,7 @@ class _Reader:
         if not isinstance(document, dict):
             self._refuse_now(Problem((), f"got {shown(document)}", "keys: name, devices, steps"))
         file = validated(ScenarioFile, document, (), self._found)
+        self._read_platforms(document)
         devices = self._devices(document.get("devices"))
         users = self._users(document.get("users"))
         names = Names(
@@ -136,6 +146,7 @@ class _Reader:
             accounts=_accounts(devices, users),
             organization=_organization(file.organization),
             steps=read.steps,
+            known=self._known,
         )
 
     def _refuse(self) -> None:
@@ -148,6 +159,14 @@ class _Reader:
     def _refuse_now(self, problem: Problem) -> None:
         self._found.append(problem)
         self._refuse()
+
+    def _read_platforms(self, document: Mapping[str, Any]) -> None:
+        """Take in the file's own platforms, under the table that it asks for."""
+        # Also where something else is wrong in the file; an unknown table is refused there.
+        asked, known = document.get("conformance"), self._known
+        table = asked if isinstance(asked, str) and asked in CONFORMANCE else known.conformance
+        self._known, problems = read_platforms(document.get("platforms", {}), table, known.own)
+        self._found += problems
 
     def _devices(self, tables: Any) -> list[Cast]:
         """The devices that are right, in the order of the file."""
@@ -164,14 +183,19 @@ class _Reader:
 
     def _cast(self, entry: DeviceEntry, name: str, number: int) -> Cast | None:
         path: KeyPath = ("devices", name)
-        profile = PLATFORMS_BY_ID.get(entry.platform)
+        profiles = self._known.profiles
+        profile = profiles.get(entry.platform)
         if profile is None:
+            own = self._located.value.get("platforms", {})
+            if not isinstance(own, Mapping) or entry.platform in own:
+                return None  # what is wrong with that platform is told where it stands
+            guess = nearest(entry.platform, profiles)
             self._found.append(
                 Problem(
                     (*path, "platform"),
                     f"got {shown(entry.platform)}",
-                    f"one of {', '.join(PLATFORMS_BY_ID)}",
-                    nearest(entry.platform, PLATFORMS_BY_ID),
+                    f"one of {', '.join(profiles)}",
+                    f"{guess} {_OWN_PLATFORM}" if guess else _OWN_PLATFORM,
                 )
             )
             return None

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from pydantic import BaseModel
 
+from agent.own_platforms import Platforms
 from agent.state import GroupSetup
 from scenarios.actor import Account, Organization
 from scenarios.language import RawCommand
@@ -72,7 +73,7 @@ class Cast:
 
 @dataclass(frozen=True, kw_only=True)
 class Scenario:
-    """A scenario. `path` is the file as it was named."""
+    """A scenario. `path` is the file as it was named, `known` the platforms that it may name."""
 
     name: str
     path: str
@@ -83,3 +84,4 @@ class Scenario:
     accounts: tuple[Account, ...]
     organization: Organization
     steps: tuple[Step, ...]
+    known: Platforms = field(default_factory=Platforms)

@@ -167,8 +167,8 @@ async def test_check_takes_scenarios_and_a_fleet(start: Start, tmp_path: Path) -
     process = start("check", "right.yaml", "fleet.toml", "--json")
     assert await process.ended() == 0, process.err
     found = json.loads(process.out)
-    assert found["scenarios"] == "1 files, 2 steps"
-    assert found["fleet"] == "fleet.toml: 1 devices in 1 groups"
+    assert found["scenarios"] == "1 file, 2 steps"
+    assert found["fleet"] == "fleet.toml: 1 device in 1 group"
 
 
 async def test_fifty_scenarios_of_an_hour_run_ten_thousand_times_as_fast(

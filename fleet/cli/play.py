@@ -32,6 +32,12 @@ _Names = Annotated[
     typer.Option("-k", metavar="TEXT", help="Only scenarios whose name or file contains it."),
 ]
 _Jobs = Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="How many to play at once.")]
+_Fleet = Annotated[
+    Path | None,
+    typer.Option(
+        "--fleet", metavar="FILE", help="A fleet file: its own platforms, and its dated table."
+    ),
+]
 _Broker = Annotated[
     str, typer.Option("--broker", metavar="URL", help="embedded, mosquitto, or mqtt://host:port.")
 ]
@@ -60,6 +66,7 @@ def play(
     paths: _Paths = None,
     names: _Names = None,
     jobs: _Jobs = None,
+    fleet: _Fleet = None,
     broker: _Broker = "embedded",
     clock: _Clock = "virtual",
     seed: _Seed = None,
@@ -74,7 +81,12 @@ def play(
 
     started = time.perf_counter()
     options = PlayOptions(broker=broker, speed=_speed(clock), jobs=jobs or DEFAULT_JOBS, seed=seed)
-    scenarios = playing.chosen(paths or [], names or [])
+    known = None
+    if fleet is not None:
+        from fleet.config import load_platforms  # noqa: PLC0415
+
+        known = load_platforms(fleet)
+    scenarios = playing.chosen(paths or [], names or [], known)
     for report in (junit, html, record):
         _check_place(report)
     show = None if as_json else playing.Show(out, len(scenarios))

@@ -164,9 +164,11 @@ def check(
             "one fleet is checked at a time",
             hint="scenario files, of which several go, end in .yaml",
         )
-    found = check_scenarios(scenarios) if scenarios else {}
-    for fleet in fleets:
-        found |= run_async(check_fleet(load_fleet(fleet), broker))
+    config = load_fleet(fleets[0]) if fleets else None
+    known = None if config is None else config.known
+    found = check_scenarios(scenarios, known) if scenarios else {}
+    if config is not None:
+        found |= run_async(check_fleet(config, broker))
     if as_json:
         print_json(found)
         return

@@ -95,8 +95,12 @@ class Settings:
 
     @property
     def play(self) -> list[str]:
-        """Further arguments of `passfleet play`."""
-        return [str(argument) for argument in self.config.getini("passfleet_play")]
+        """Arguments of `passfleet play`: the fleet file, for its platforms, and further ones."""
+        said = [str(argument) for argument in self.config.getini("passfleet_play")]
+        fleet = self.fleet_file
+        if fleet is None or any(word.partition("=")[0] == "--fleet" for word in said):
+            return said
+        return ["--fleet", str(fleet), *said]
 
     @property
     def folder(self) -> Path:
