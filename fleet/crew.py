@@ -123,6 +123,7 @@ class LocalCrew:
             clock=clock_of(config, time.time(), store.reached if store else None),
             store=store,
             heard=self.figures.heard,
+            known=config.known,
         )
         self._lag = LoopLag()
 

@@ -2,7 +2,7 @@
 
 The host has one connection of its own, on which it takes what is done to devices rather than by
 them: `simulate` works while a device is offline, `clock` moves virtual time for all, `inspect`
-tells what a device remembers.
+tells what a device remembers, and a recorder is told how devices were set up (`fleet.describe`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import gc
 import logging
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Final
 
@@ -20,6 +20,7 @@ from agent.clock import Clock, RealClock, Timers, VirtualClock
 from agent.draws import DeviceDraws
 from agent.effects import Effect
 from agent.machine import enroll, first_state
+from agent.own_platforms import Platforms
 from agent.runner import Device, Shared
 from agent.store import StateFile
 from broker import contract
@@ -30,6 +31,7 @@ from broker.contract import Refusal, Topics
 from broker.gateway import Gateway
 from broker.identity import client_id, gateway_client_id, host_client_id
 from fleet.config import DeviceSpec
+from fleet.describe import answers, question_topic, read_question
 from fleet.survey import survey
 
 __all__ = ["Host"]
@@ -63,12 +65,14 @@ class Host:
         pace: Pace | None = None,
         moved: Callable[[int], None] | None = None,
         index: int = 0,
+        known: Platforms | None = None,
     ) -> None:
         """Make the devices, in their first state or the one that `store` has of them.
 
         `heard` is told of every effect. `moved` is told when virtual time has reached an instant,
         where somebody else than this host publishes it (`publish_now`): there are several hosts,
-        of which this is number `index`.
+        of which this is number `index`. `known` are the platforms that the devices are of, None
+        for the built-in ones.
         """
         self.clock = clock
         self._moved = moved
@@ -81,6 +85,7 @@ class Host:
         if store is not None:
             store.clock = clock
         self._topics = topics
+        self._known = known or Platforms()
         self._gateway: Gateway | None = None
         self._gateway_id = gateway_client_id(topics.root, index)
         self._name = host_client_id(topics.root, secrets.randbelow(10**9))
@@ -177,6 +182,7 @@ class Host:
             topics.device("+", "simulate"),
             topics.device("+", "inspect"),
             topics.clock,
+            question_topic(topics),
             self._fence,
         ]
         self._control = Connection(self.pool, self._name, filters, self, clean_session=True)
@@ -273,6 +279,11 @@ class Host:
                 fence.set()
         elif topic == self._topics.clock:
             self._take_clock(payload, retained=retained)
+        elif topic == question_topic(self._topics):
+            question = read_question(payload)
+            if question is not None and not retained:
+                said = answers(question, self.devices, self._known)
+                self._answer(question.topic(self._topics), said)
         elif (parts := self._topics.split(topic)) is not None:
             device = self.devices.get(parts[0])
             if device is not None:
@@ -289,6 +300,13 @@ class Host:
             self._control.publish(device.refusal(parsed))
         else:
             device.simulate(parsed.action)
+
+    def _answer(self, topic: str, said: Iterator[bytes]) -> None:
+        """Say one thing after the other, and let the devices do theirs in between."""
+        payload = next(said, None)
+        if payload is not None:
+            self._control.publish(Outgoing(topic, payload))
+            asyncio.get_running_loop().call_soon(self._answer, topic, said)
 
     # -- time ----------------------------------------------------------------------------------
 

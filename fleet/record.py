@@ -1,7 +1,8 @@
 """`passfleet record`: what goes over a broker, into a trace.
 
-The recorder is an operator that only listens. What the broker has retained tells which devices
-there are; their policies are asked of the process that hosts them, and left out where none answers.
+The recorder is an operator that listens. What the broker has retained tells which devices there
+are; how they were set up and what they remember is asked of the processes that host them
+(`fleet.describe`), and left out where none answers.
 """
 
 from __future__ import annotations
@@ -10,30 +11,35 @@ import asyncio
 import contextlib
 import signal
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from broker.address import BrokerAddress
-from broker.answers import Heard, Roster, Seen, read_clock_now, read_state
-from broker.contract import ClockNow, Policy, Topics
-from broker.errors import PeerError
-from broker.operator import Operator
+from broker.answers import Heard, Roster, read_clock_now, read_state
+from broker.contract import ClockNow, DeviceState, Topics
+from broker.errors import UsageError
+from broker.operator import EVERYONE
 from broker.operator_link import OperatorLink
+from fleet.describe import Described, ask
+from platforms.conformance import DEFAULT_CONFORMANCE
 from scenarios.trace import (
     OPERATOR_LEAVES,
     PUBLISHED_LEAVES,
     TraceDevice,
     TraceHeader,
     TraceWriter,
+    is_known,
+    refused_to_overwrite,
 )
 
-__all__ = ["Recorded", "record"]
+__all__ = ["Recorded", "check_place", "record"]
 
-_ASKING: Final = 2.0
-"""Seconds that a host has to tell a device's policy."""
-_AT_ONCE: Final = 64
+_GATHERING: Final = 0.2
+"""Seconds in which devices that join are gathered, to be asked about together."""
+_LAST_ASKING: Final = 3.0
+"""Seconds that hosts have, at the end, to tell of devices that have just joined."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +52,14 @@ class Recorded:
     interrupted: bool = False
 
 
+def check_place(path: Path, *, overwrite: bool) -> None:
+    """Raise UsageError where no trace is to be written, before anything else is done."""
+    if path.exists() and not overwrite:
+        raise refused_to_overwrite(path)
+    if not path.absolute().parent.is_dir():
+        raise UsageError(f"there is no folder {path.parent} to write {path.name} into")
+
+
 async def record(
     address: BrokerAddress,
     topics: Topics,
@@ -53,51 +67,27 @@ async def record(
     *,
     seconds: float | None,
     started: Callable[[int], None],
+    overwrite: bool = False,
 ) -> Recorded:
     """Record until `seconds` have passed, Ctrl-C or SIGTERM.
 
     `started` hears of how many devices, once everything that happens from now on is recorded.
-    Raises BrokerError where the broker cannot be reached or goes away; the trace then breaks off.
+    Raises UsageError for a file that is there already and not to be overwritten, FileError where
+    it cannot be written, BrokerError where the broker cannot be reached or goes away; the trace
+    then breaks off.
     """
     async with OperatorLink(address, topics) as link:
         recorder = _Recorder(link)
         await recorder.listen()
-        policies = await _policies(address, topics, list(recorder.roster.devices))
         interrupted = False
-        with recorder.writing(path, policies) as writer, _stopped() as stop:
-            started(len(recorder.devices))
-            with contextlib.suppress(TimeoutError):
-                interrupted = await link.wait(stop, seconds) == signal.SIGINT
-            # What the broker had by now is on its way to us.
-            await link.settle()
+        with recorder.writing(path, overwrite=overwrite) as writer, _stopped() as stop:
+            async with recorder.newcomers(writer):
+                started(len(recorder.devices))
+                with contextlib.suppress(TimeoutError):
+                    interrupted = await link.wait(stop, seconds) == signal.SIGINT
+                # What the broker had by now is on its way to us.
+                await link.settle()
         return Recorded(path, len(recorder.devices), writer.messages, interrupted)
-
-
-async def _policies(address: BrokerAddress, topics: Topics, ids: list[str]) -> dict[str, Policy]:
-    """The policies in force; none where the devices' host does not tell."""
-    found: dict[str, Policy] = {}
-    places = asyncio.Semaphore(_AT_ONCE)
-
-    async def ask(operator: Operator, device_id: str) -> None:
-        async with places:
-            inspection = await operator.inspect(device_id, limit=_ASKING)
-            if inspection.policy is not None:
-                found[device_id] = inspection.policy
-
-    async with Operator(address, topics) as operator:
-        # Who does not answer for the first does not answer for the others.
-        with contextlib.suppress(PeerError):
-            for device_id in ids[:1]:
-                await ask(operator, device_id)
-            async with asyncio.TaskGroup() as group:
-                for device_id in ids[1:]:
-                    group.create_task(_leniently(ask(operator, device_id)))
-    return found
-
-
-async def _leniently(asking: Awaitable[None]) -> None:
-    with contextlib.suppress(PeerError):
-        await asking
 
 
 @contextlib.contextmanager
@@ -127,15 +117,19 @@ class _Recorder:
     """Hears everything; keeps it until there is a file to write it to."""
 
     def __init__(self, link: OperatorLink) -> None:
-        self.roster = Roster()
-        self.devices: set[str] = set()
+        self.devices: dict[str, TraceDevice] = {}
         self._link = link
+        self._roster = Roster()
         self._clock: ClockNow | None = None
         self._waiting: list[tuple[int, Heard]] = []
         self._writer: TraceWriter | None = None
+        self._busy: set[str] = set()
+        self._untold: set[str] = set()
+        self._joined = asyncio.Event()
+        self._definitions = Definitions([])
 
     async def listen(self) -> None:
-        """Subscribe; returns once everything that was retained has been heard."""
+        """Subscribe; returns once all that was retained was heard, and hosts told of devices."""
         topics = self._link.topics
         leaves = (*PUBLISHED_LEAVES, *OPERATOR_LEAVES)
         filters = [(topics.device("+", leaf), 1) for leaf in leaves]
@@ -144,26 +138,28 @@ class _Recorder:
         await self._link.subscribe(filters)
         await self._link.settle()
         self._start = self._now()
+        for device_id, seen in sorted(self._roster.devices.items()):
+            if seen.state is not None and _is_of(seen.state, device_id):
+                self.devices[device_id] = TraceDevice(state=seen.state, online=seen.online)
+        await self._ask(self.devices)
+        self._busy.clear()
+        self._definitions = Definitions(self.devices.values())
 
     @contextlib.contextmanager
-    def writing(self, path: Path, policies: dict[str, Policy]) -> Iterator[TraceWriter]:
+    def writing(self, path: Path, *, overwrite: bool) -> Iterator[TraceWriter]:
         """Write the header, what was heard meanwhile, and from then on as it comes.
 
         The trace has an end unless something went wrong: the broker was lost.
         """
-        devices = tuple(
-            device
-            for seen in self._first
-            if (device := _facts(seen, policies.get(seen.device_id))) is not None
-        )
-        self.devices |= {device.device_id for device in devices}
         header = TraceHeader(
             root=self._link.topics.root,
             clock=self._clock.clock if self._clock else "real",
             start=self._start,
-            devices=devices,
+            conformance=self._definitions.conformance,
+            platforms=self._definitions.platforms,
+            devices=tuple(map(self._definitions.besides, self.devices.values())),
         )
-        writer = TraceWriter(path, header)
+        writer = TraceWriter(path, header, overwrite=overwrite)
         try:
             with writer:
                 for instant, heard in self._waiting:
@@ -174,34 +170,102 @@ class _Recorder:
         finally:
             self._writer = None
 
-    @property
-    def _first(self) -> list[Seen]:
-        return [self.roster.devices[device_id] for device_id in sorted(self.roster.devices)]
+    # -- what hosts tell -----------------------------------------------------------------------
+
+    async def _ask(self, devices: Iterable[str]) -> None:
+        platforms = {name: self.devices[name].state.platform for name in devices}
+        if platforms:
+            await ask(self._link, platforms, self._take_told)
+
+    def _take_told(self, device_id: str, told: Described) -> None:
+        # At work, it remembers more by now than it did when the trace began.
+        calm = not self._busy & {device_id, EVERYONE}
+        self.devices[device_id] = self.devices[device_id].model_copy(
+            update={
+                "policy": told.facts.policy if calm else told.facts.setup.policy,
+                "setup": told.facts.setup,
+                "memory": told.facts.memory if calm else None,
+                "conformance": told.conformance,
+                "platforms": dict(told.platforms),
+            }
+        )
+
+    @contextlib.asynccontextmanager
+    async def newcomers(self, writer: TraceWriter) -> AsyncIterator[None]:
+        """Ask about devices that join, many at a time, and write down what their hosts tell."""
+        asking = asyncio.create_task(self._ask_newcomers(writer), name="passfleet.record.newcomers")
+        try:
+            yield
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LAST_ASKING):
+                    while self._untold and not asking.done():
+                        await self._link.pause(_GATHERING)
+            if asking.done():
+                asking.result()
+        finally:
+            asking.cancel()
+            await asyncio.gather(asking, return_exceptions=True)
+
+    async def _ask_newcomers(self, writer: TraceWriter) -> None:
+        while True:
+            await self._joined.wait()
+            await self._link.pause(_GATHERING)
+            self._joined.clear()
+            new = sorted(self._untold)
+            await self._ask(new)
+            for device_id in new:
+                device = self.devices[device_id]
+                if device.setup is not None:
+                    writer.device(self._definitions.besides(device))
+            self._untold.difference_update(new)
+
+    # -- what is heard -------------------------------------------------------------------------
 
     def _hear(self, heard: Heard) -> None:
         if heard.topic == self._link.topics.clock_now:
-            self._clock = read_clock_now(heard.payload)
+            self._hear_clock(heard.payload)
             return
         if heard.retained:
-            self.roster.hear(heard)
+            self._roster.hear(heard)
             return
         instant = self._now()
         if self._writer is not None:
             self._write(self._writer, instant, heard)
         else:
+            self._note_work(heard)
             self._waiting.append((instant, heard))
 
+    def _hear_clock(self, payload: bytes) -> None:
+        told = read_clock_now(payload)
+        if told is not None and self._clock is None and self._writer is not None:
+            self._writer.clock(told.clock, told.now)
+        # A fleet that leaves clears it: its time stays what it was.
+        self._clock = told or self._clock
+
+    def _note_work(self, heard: Heard) -> None:
+        """Remember whom something happens to while hosts are asked of what was before."""
+        topics = self._link.topics
+        if heard.device_id is not None and heard.leaf != "presence":
+            self._busy.add(heard.device_id)
+        elif heard.topic == topics.clock or heard.topic.startswith(f"{topics.root}/groups/"):
+            self._busy.add(EVERYONE)
+
     def _write(self, writer: TraceWriter, instant: int, heard: Heard) -> None:
-        root = f"{self._link.topics.root}/"
-        topic = heard.topic.removeprefix(root)
-        ours = heard.leaf in (*PUBLISHED_LEAVES, *OPERATOR_LEAVES) and heard.device_id is not None
-        if not ours and topic != "clock" and not topic.startswith("groups/"):
+        topic = heard.topic.removeprefix(f"{self._link.topics.root}/")
+        if not is_known(topic):
             return
-        if heard.leaf == "state" and heard.device_id not in self.devices:
+        device_id = heard.device_id
+        if heard.leaf == "state" and device_id is not None and device_id not in self.devices:
             state = read_state(heard.payload)
-            if state is not None:
-                self.devices.add(state.device_id)
-                writer.device(TraceDevice(state=state))
+            if state is not None and _is_of(state, device_id):
+                self.devices[device_id] = TraceDevice(state=state)
+                writer.device(self.devices[device_id])
+                self._untold.add(device_id)
+                self._joined.set()
+        elif device_id is None:
+            self._busy |= self._untold
+        elif device_id in self._untold:
+            self._note_work(heard)
         if heard.leaf in ("state", "presence") and not heard.payload:
             return  # a fleet that leaves clears what was retained
         writer.message(instant, topic, heard.payload, heard.retained)
@@ -217,7 +281,26 @@ class _Recorder:
         return clock.now + round(max(0, wall - clock.real_date_time) * factor)
 
 
-def _facts(seen: Seen, policy: Policy | None) -> TraceDevice | None:
-    if seen.state is None:
-        return None
-    return TraceDevice(state=seen.state, policy=policy, online=seen.online)
+def _is_of(state: DeviceState, device_id: str) -> bool:
+    """Whether a state is a device's: of one that can be, on the topic that is its own."""
+    return state.device_id == device_id and is_known(f"devices/{device_id}/state")
+
+
+class Definitions:
+    """The dated table and own platforms that most devices of a trace share: its header has them."""
+
+    def __init__(self, devices: Iterable[TraceDevice]) -> None:
+        told = [device for device in devices if device.conformance is not None]
+        self.conformance = next((d.conformance for d in told if d.conformance), DEFAULT_CONFORMANCE)
+        self.platforms: dict[str, Any] = {}
+        for device in told:
+            if device.conformance == self.conformance:
+                self.platforms = {**(device.platforms or {}), **self.platforms}
+
+    def besides(self, device: TraceDevice) -> TraceDevice:
+        """The device with these only where they are others than the header's."""
+        own = device.platforms or {}
+        shared = all(self.platforms.get(name) == table for name, table in own.items())
+        if not shared or device.conformance not in (None, self.conformance):
+            return device
+        return device.model_copy(update={"conformance": None, "platforms": None})

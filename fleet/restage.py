@@ -1,25 +1,27 @@
 """Devices as they were when a trace began: made anew from what the trace tells of them.
 
-A snapshot tells most of a device's state. What it does not tell is read off the trace itself: the
-passcode it starts with (the one that opens it later), how long it takes for each command, how many
-notifications and resets there had been.
+A snapshot tells most of a device's state, and its host told how it was set up and what it
+remembered (`scenarios.trace_facts`). The rest is read off the trace itself: the passcode it starts
+with (the one that opens it later), and how long it takes for each command; where no host told, also
+how many notifications and resets there had been.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from agent.draws import DeviceDraws
 from agent.machine import enroll, first_state
+from agent.own_platforms import Platforms, read_platforms
 from agent.passcode import PasscodePolicy, traits_of
 from agent.state import (
     BiometricState,
     Compliance,
     DeviceState,
     ErrorCode,
-    GroupSetup,
     PasscodeKind,
     Prompt,
     Secret,
@@ -28,16 +30,22 @@ from agent.wire import policy_of
 from broker import contract
 from broker.errors import FileError
 from broker.instants import parse_instant
+from broker.operator import EVERYONE
+from broker.problems import Problems
 from fleet.config import DeviceSpec
-from platforms import PLATFORMS_BY_ID
-from platforms.profile import Biometric, Management
+from platforms.profile import Biometric, PlatformProfile
 from scenarios.redaction import is_placeholder
 from scenarios.trace import Trace, TraceDevice, TraceMessage
+from scenarios.trace_facts import Setup
 
 __all__ = ["SEED", "Restaged", "ScriptedDraws", "restage"]
 
 SEED: Final = 7
 """Of the fresh devices: what they draw need not be what was drawn."""
+_NOT_DEFINED: Final = (
+    "since version 2 a trace defines the platforms of a fleet's own that its devices are of;"
+    " record it anew"
+)
 _LONGER: Final = 60_000
 _USUAL: Final = "2580"
 _COMPLEX: Final = "aK7"
@@ -53,23 +61,25 @@ _REFUSALS: Final = frozenset(
         ErrorCode.PAYLOAD_TOO_LARGE,
     }
 )
-"""What is answered at once: no reaction is drawn for it."""
+"""What may be answered at once: no reaction is drawn for it then."""
 
 
 class ScriptedDraws(DeviceDraws):
     """A device's own draws, but for its reactions, which take as long as they were recorded."""
 
-    __slots__ = ("_left",)
+    __slots__ = ("_left", "_then")
 
-    def __init__(self, device_id: str, reactions: Sequence[int]) -> None:
+    def __init__(self, device_id: str, reactions: Sequence[int], then: int) -> None:
+        """`then` is how long what was not recorded takes, in milliseconds."""
         super().__init__(SEED, device_id)
         self._left = list(reactions)
+        self._then = then
 
     def bits(self, purpose: str, number: int) -> int:
         """The next recorded reaction, or a draw."""
         if purpose != "reaction":
             return super().bits(purpose, number)
-        return self._left.pop(0) if self._left else 0
+        return self._left.pop(0) if self._left else self._then
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,90 +95,155 @@ class Restaged:
 def restage(trace: Trace, meaning: Callable[[Mapping[str, Any]], str]) -> list[Restaged]:
     """The devices of a trace. `meaning` gives the passcode that a placeholder stands for.
 
-    Raises FileError where a device is of a platform that this passfleet does not know.
+    Raises FileError where a device is of a platform that neither the trace nor this passfleet
+    knows, or where a platform of the trace's own is not right.
     """
+    profiles = _Profiles(trace)
+    heard = {device_id: list[TraceMessage]() for device_id in trace.devices}
+    for message in trace.messages:
+        for device_id in _concerned(trace, message):
+            heard[device_id].append(message)
     return [
-        _Device(trace, device, messages=list(_concerning(trace, device))).restaged(meaning)
-        for device in trace.devices.values()
+        _Device(trace, device, number, profiles.of(device), heard[device.device_id]).restaged(
+            meaning
+        )
+        for number, device in enumerate(trace.devices.values(), 1)
     ]
 
 
-def _concerning(trace: Trace, device: TraceDevice) -> Iterator[TraceMessage]:
-    """What a device sent and was sent, groups' commands included."""
-    groups = {f"groups/{group}/commands" for group in (device.state.group, "all")}
-    for message in trace.messages:
-        if message.device_id == device.device_id or message.topic in groups:
-            yield message
+def _concerned(trace: Trace, message: TraceMessage) -> Iterator[str]:
+    """The devices that sent a message or were sent it, those of a group included."""
+    if message.device_id is not None:
+        if message.device_id in trace.devices:
+            yield message.device_id
+    elif message.topic.startswith("groups/"):
+        group = message.topic.split("/")[1]
+        for device_id, device in trace.devices.items():
+            if group in (device.state.group, EVERYONE):
+                yield device_id
+
+
+class _Profiles:
+    """The platforms of a trace's devices, as they behave under the table that was in force."""
+
+    def __init__(self, trace: Trace) -> None:
+        self._trace = trace
+        self._known: dict[str, Platforms] = {}
+
+    def of(self, device: TraceDevice) -> PlatformProfile:
+        """The platform of a device."""
+        profiles = self._platforms(device).profiles
+        profile = profiles.get(device.state.platform)
+        if profile is None:
+            raise FileError(
+                f"the device {device.device_id} is of the platform {device.state.platform!r}",
+                path=self._trace.path,
+                line=device.line,
+                expected=f"one of {', '.join(profiles)}",
+                hint=_NOT_DEFINED,
+            )
+        return profile
+
+    def _platforms(self, device: TraceDevice) -> Platforms:
+        header = self._trace.header
+        table = device.conformance or header.conformance
+        line, own = device.line, device.platforms
+        if own is None:
+            line, own = 1, header.platforms
+        key = f"{table}/{json.dumps(own)}"
+        if key not in self._known:
+            self._known[key], found = read_platforms(own, table)
+            problems = Problems(self._trace.path, {"platforms": own}, {(): line})
+            problems.extend(found)
+            problems.refuse()
+        return self._known[key]
+
+
+@dataclass(frozen=True, slots=True)
+class _Entered:
+    """Placeholders of the passcode as the trace begins, and of the one it was enrolled with."""
+
+    now: dict[str, Any] | None
+    first: dict[str, Any] | None
 
 
 class _Device:
-    """What a trace tells of one device."""
+    """What a trace tells of one device. `number` is one of its own, from 1."""
 
-    def __init__(self, trace: Trace, device: TraceDevice, messages: list[TraceMessage]) -> None:
+    def __init__(
+        self,
+        trace: Trace,
+        device: TraceDevice,
+        number: int,
+        profile: PlatformProfile,
+        messages: list[TraceMessage],
+    ) -> None:
         self._trace = trace
         self._device = device
+        self._number = number
+        self._profile = profile
         self._messages = messages
         self._documents = [m.payload if isinstance(m.payload, dict) else {} for m in messages]
 
     def restaged(self, meaning: Callable[[Mapping[str, Any]], str]) -> Restaged:
         """Make it."""
-        placeholder = self._device.passcode or self._starting_passcode()
-        passcode = meaning(placeholder) if isinstance(placeholder, dict) else self._guessed()
-        reactions = list(self._reactions())
-        spec = self._spec(passcode, reactions)
-        draws = ScriptedDraws(self._device.device_id, reactions)
+        passcode, first = self._passcodes(meaning)
+        never = self._trace.end - self._trace.header.start + _LONGER
+        reactions = list(self._reactions(never))
+        draws = ScriptedDraws(self._device.device_id, reactions, never)
+        spec = self._spec(first, max(reactions, default=0), never)
         return Restaged(spec, self._state(spec, passcode, draws), draws, self._device.online)
 
-    def _spec(self, passcode: str, reactions: Sequence[int]) -> DeviceSpec:
+    def _spec(self, passcode: str | None, longest: int, never: int) -> DeviceSpec:
         state = self._device.state
-        profile = PLATFORMS_BY_ID.get(state.platform)
-        if profile is None:
-            raise FileError(
-                f"the device {state.device_id} is of the platform {state.platform!r}",
-                path=self._trace.path,
-                line=1,
-                expected=f"one of {', '.join(PLATFORMS_BY_ID)}",
-            )
-        told = {
-            Biometric.TOUCH_ID: state.biometrics.touch_id,
-            Biometric.FACE: state.biometrics.face,
-        }
-        setup = GroupSetup(
-            name=state.group,
-            profile=profile,
-            management=Management(state.management),
-            policy=policy_of(self._device.policy) if self._device.policy else None,
-            biometrics=frozenset(b for b, kind in told.items() if kind != "none"),
-            reaction=(0, max(reactions, default=0)),
-        )
-        return DeviceSpec(state.device_id, state.owner, setup, passcode, 0.0)
+        group = (self._device.setup or self._usual_setup()).group_setup(state, self._profile)
+        took_time = longest > 0 or group.reaction[1] > 0
+        group = replace(group, reaction=(0, max(longest, never)) if took_time else (0, 0))
+        return DeviceSpec(state.device_id, state.owner, group, passcode, 0.0)
 
-    def _state(self, spec: DeviceSpec, passcode: str, draws: ScriptedDraws) -> DeviceState:
+    def _usual_setup(self) -> Setup:
+        """How a device is taken to have been set up, of which nobody told."""
+        told = self._device.state.biometrics
+        kinds = {Biometric.TOUCH_ID: told.touch_id, Biometric.FACE: told.face}
+        has = tuple(biometric for biometric, kind in kinds.items() if kind != "none")
+        return Setup(policy=self._device.policy, biometrics=has)
+
+    def _state(self, spec: DeviceSpec, passcode: str | None, draws: ScriptedDraws) -> DeviceState:
         told, start = self._device.state, self._trace.header.start
         first = first_state(
             enroll(spec.device_id, spec.owner, spec.setup, spec.passcode, draws), start
         )
         kind = PasscodeKind(told.passcode)
         secret = None
-        if kind is not PasscodeKind.NONE:
+        if kind is not PasscodeKind.NONE and passcode is not None:
             secret = Secret(kind, draws.digest(passcode), traits_of(passcode))
-        compliance = Compliance(told.compliance)
+        policy = policy_of(self._device.policy) if self._device.policy else None
         return replace(
             first,
             current_user=told.current_user,
             version=told.version,
             locked=told.locked,
             secret=secret,
-            compliance=compliance,
+            compliance=Compliance(told.compliance),
             passcode_deadline=told.passcode_deadline,
-            prompt=Prompt.NONE if compliance is Compliance.COMPLIANT else Prompt.SHOWN,
             touch_id=BiometricState(told.biometrics.touch_id),
             face=BiometricState(told.biometrics.face),
             failed_attempts=told.failed_attempts,
             wiped=told.wiped,
-            resets=self._resets(),
-            notifications=self._notifications(),
+            policy=policy if policy and policy.asks_for_something else None,
+            **self._remembered(),
         )
+
+    def _remembered(self) -> dict[str, Any]:
+        """What its state does not tell: as its host told it, else as the trace lets one guess."""
+        if self._device.memory is not None:
+            return self._device.memory.fields()
+        compliant = self._device.state.compliance == "compliant"
+        return {
+            "prompt": Prompt.NONE if compliant else Prompt.SHOWN,
+            "resets": self._resets(),
+            "notifications": self._notifications(),
+        }
 
     def _resets(self) -> int:
         """How many resets there had been: the first escrow counts the next one."""
@@ -186,53 +261,84 @@ class _Device:
                 return max(0, int(number) - 1) if number.isdigit() else 0
         return 0
 
-    def _reactions(self) -> Iterator[int]:
+    def _reactions(self, never: int) -> Iterator[int]:
         """How long the device took, each time that it took a command up.
 
         An `active` without an end was cut short, by a crash or by the trace's own end: that one
-        takes longer than the trace lasts.
+        takes `never`, longer than the trace lasts.
         """
-        took: dict[tuple[object, object], int] = {}
+        took: dict[tuple[str, int], int] = {}
         for message, document in self._each():
             state, command = document.get("actionState"), document.get("commandId")
             if message.leaf != "results" or state is None or command is None:
-                continue
-            if document.get("duplicate") or document.get("errorCode") in _REFUSALS:
                 continue
             try:
                 began = parse_instant(document["startDateTime"])
                 ended = parse_instant(document["lastUpdatedDateTime"])
             except (KeyError, TypeError, ValueError):
                 continue
-            never = self._trace.end - began + _LONGER
-            took[command, began] = never if state == "active" else max(0, ended - began)
+            at_once = began == ended and document.get("errorCode") in _REFUSALS
+            if document.get("duplicate") or at_once:
+                continue
+            took[str(command), began] = never if state == "active" else max(0, ended - began)
         return iter(took.values())
 
-    def _starting_passcode(self) -> dict[str, Any] | None:
-        """The placeholder of the passcode it starts with, where the trace gives it away.
+    def _passcodes(
+        self, meaning: Callable[[Mapping[str, Any]], str]
+    ) -> tuple[str | None, str | None]:
+        """The passcode that opens it as the trace begins, and the one that it was enrolled with."""
+        memory, setup = self._device.memory, self._device.setup
+        entered = self._entered()
+        now, first = self._device.passcode or entered.now, entered.first
+        same = memory is None or memory.as_enrolled
+        if same:
+            now = now or first
+        # Of one that nobody enters it is known what it is like.
+        like_now = memory.passcode if memory else setup.passcode if setup else None
+        like_first = setup.passcode if setup else None
+        passcode: str | None
+        if isinstance(now, dict):
+            passcode = meaning(now)
+        elif like_now is not None:
+            passcode = meaning(like_now.placeholder(-2 * self._number))
+        else:
+            passcode = self._guessed() if memory is None else None
+        if setup is not None and like_first is None:
+            return passcode, None
+        if same or like_first is None:
+            return passcode, passcode
+        return passcode, meaning(first or like_first.placeholder(-2 * self._number - 1))
 
-        That is the first one that opened it, or one that was refused as used before.
+    def _entered(self) -> _Entered:
+        """The placeholders of its passcodes, where the trace gives them away.
+
+        The one of now is the first that opens it, or one that is refused as used before; the first
+        one opens it after it was restored.
         """
-        pressed: dict[object, dict[str, Any]] = {}
+        pressed: dict[str, dict[str, Any]] = {}
+        found: dict[str, dict[str, Any]] = {}
         known: list[object] = []
-        changed = False
+        holds = "now"
         for message, document in self._each():
             if message.leaf == "inputs" and is_placeholder(document.get("passcode")):
-                pressed[document.get("inputId")] = document
-            elif message.leaf == "results":
-                press = pressed.get(document.get("inputId"), {})
+                pressed[str(document.get("inputId"))] = document
+            elif message.leaf == "simulate" and document.get("action") == "restore":
+                holds = "first"
+            elif message.leaf == "results" and not document.get("duplicate"):
+                press = pressed.get(str(document.get("inputId")), {})
                 done = document.get("actionState") == "done"
-                action, passcode = press.get("action"), press.get("passcode")
-                if action == "enterPasscode" and done and not changed:
-                    return dict(passcode or {})
+                action, passcode = press.get("action"), press.get("passcode", {})
                 reused = "used before" in str(document.get("message"))
-                if action == "setPasscode" and reused and passcode not in known:
-                    return dict(passcode or {})
-                changed |= done and document.get("actionName") == "resetPasscode"
-                if action == "setPasscode" and done:
+                if action == "enterPasscode" and done:
+                    found.setdefault(holds, passcode)
+                elif action == "setPasscode" and reused and passcode not in known:
+                    found.setdefault("now", passcode)
+                elif action == "setPasscode" and done:
                     known.append(passcode)
-                    changed = True
-        return None
+                    holds = "another"
+                elif done and document.get("actionName") == "resetPasscode":
+                    holds = "another"
+        return _Entered(found.get("now"), found.get("first"))
 
     def _guessed(self) -> str:
         """A passcode for a device of which nobody enters it: good enough for the policies."""

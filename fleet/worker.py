@@ -93,6 +93,7 @@ class _Worker:
             pace=job.pace,
             moved=lambda to: _say(moved=to),
             index=job.index,
+            known=config.known,
         )
 
     async def run(self) -> None:

@@ -70,6 +70,7 @@ class Performance:
         Raises BrokerError where the broker does not do its part.
         """
         started, began = time.perf_counter(), self._now
+        first = {name: device.state for name, device in self._stage.devices.items()}
         await self._stage.open()
         await self._settle()
         steps: list[StepOutcome] = []
@@ -98,10 +99,11 @@ class Performance:
             happenings=tuple(self._happenings),
             wire=tuple(self._wire),
             starts=tuple(
-                Start(name=cast.name, passcode=cast.passcode, policy=cast.setup.policy)
+                Start(name=cast.name, passcode=cast.passcode, state=first[cast.name])
                 for cast in scenario.devices
             ),
             clock=_clock_word(self._stage.clock),
+            known=scenario.known,
         )
 
     # -- steps ---------------------------------------------------------------------------------

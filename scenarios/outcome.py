@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from agent.passcode import PasscodePolicy
+from agent.own_platforms import Platforms
+from agent.state import DeviceState
 
 __all__ = [
     "Failure",
@@ -118,7 +119,7 @@ class Start:
 
     name: str
     passcode: str | None = field(repr=False)
-    policy: PasscodePolicy | None = None
+    state: DeviceState = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +129,7 @@ class ScenarioOutcome:
     `path` and `line` are where it stands; `source` is what it names as its source. `problem` is set
     where it ended for another reason than a failed step: the broker was lost, time ran out.
     `devices` are (name, platform title, management) in the order of the file. `clock` is `virtual`,
-    or a speed such as `60x`.
+    or a speed such as `60x`. `known` are the platforms that the scenario could name.
     """
 
     name: str
@@ -146,6 +147,7 @@ class ScenarioOutcome:
     wire: tuple[WireMessage, ...] = field(default=(), repr=False)
     starts: tuple[Start, ...] = field(default=(), repr=False)
     clock: str = "virtual"
+    known: Platforms = field(default_factory=Platforms, repr=False)
 
     @property
     def passed(self) -> bool:

@@ -29,6 +29,7 @@ __all__ = [
     "is_placeholder",
     "kinds_in",
     "made_up",
+    "pattern_like",
     "pattern_of",
     "restored",
 ]
@@ -111,7 +112,11 @@ def kinds_in(placeholder: Mapping[str, Any]) -> str:
 
 def is_placeholder(value: object) -> bool:
     """Whether a value of a trace stands for a secret."""
-    return isinstance(value, dict) and (PASSCODE in value or PASSWORD in value)
+    if not isinstance(value, dict):
+        return False
+    kind = next(iter(value), "")
+    # No float, no text: somebody may have written into the file.
+    return kind in (PASSCODE, PASSWORD) and type(value[kind]) is int
 
 
 def restored(document: Any, secret: Callable[[Mapping[str, Any]], str]) -> bytes:
@@ -149,6 +154,14 @@ def made_up(placeholder: Mapping[str, Any], taken: Callable[[str], bool]) -> str
 def pattern_of(text: str) -> str:
     """What each character is: `9` a digit, `a` a small letter, `A` a capital, `!` another."""
     return "".join(_class_of(character) for character in text)
+
+
+def pattern_like(traits: Traits) -> str:
+    """A pattern of which `made_up` makes passcodes with these traits."""
+    kinds = [(traits.digits, "9"), (traits.small, "a"), (traits.capitals, "A")]
+    classes = "".join(kind for has, kind in kinds if has)
+    rest = traits.length - len(classes) - traits.symbols
+    return classes + (classes[:1] or "!") * rest + "!" * traits.symbols
 
 
 def _class_of(character: str) -> str:

@@ -4,33 +4,40 @@ JSON lines. The first names format, version and topic root and tells of every de
 to make a fresh one; then comes one line a message; the last says where the trace ends, so that one
 that broke off is known for it:
 
-    {"format": "passfleet-trace", "version": 1, "root": "passfleet/v1", "clock": "virtual", ...}
+    {"format": "passfleet-trace", "version": 2, "root": "passfleet/v1", "clock": "virtual", ...}
     {"at": "2015-12-10T20:19:07Z", "topic": "devices/ios-001/commands", "payload": {...},
      "retained": false}
     {"end": "2015-12-10T20:24:07Z", "messages": 12}
 
-A device that joined later has a line of its own, `{"device": {...}}`. Passcodes and passwords are
+A device that joined later has a line of its own, `{"device": {...}}`, and a second one once its
+host has told of it. Where the fleet that joined keeps a time of its own, a line `{"clock": ...,
+"now": ...}` says so: what stands before happened at that instant. Passcodes and passwords are
 placeholders (`scenarios.redaction`).
+
+Version 1 did not tell how devices were set up (`scenarios.trace_facts`), nor of platforms of a
+fleet's own. It is still read: its devices are taken to be as the platform's usually are.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Annotated, Any, Final, Literal, Self, TypeVar
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic.alias_generators import to_camel
+from pydantic import Field, field_validator
 
-from broker.contract import DeviceState, Instant, Policy
+from agent.section import Conformance
+from broker.contract import DEVICE_ID, DeviceState, Instant, Policy
 from broker.errors import FileError, UsageError
 from broker.instants import format_instant
-from scenarios.redaction import PASSCODE, Redactor
-
-L = TypeVar("L", bound=BaseModel)
+from platforms.conformance import DEFAULT_CONFORMANCE
+from scenarios.redaction import PASSCODE, Redactor, is_placeholder
+from scenarios.trace_facts import Line, Memory, Setup
 
 __all__ = [
     "FORMAT",
@@ -38,44 +45,53 @@ __all__ = [
     "PUBLISHED_LEAVES",
     "VERSION",
     "Trace",
+    "TraceClock",
     "TraceDevice",
+    "TraceEnd",
     "TraceHeader",
     "TraceMessage",
     "TraceWriter",
-    "read_trace",
+    "is_known",
+    "refused_to_overwrite",
 ]
 
 FORMAT: Final = "passfleet-trace"
-VERSION: Final = 1
+VERSION: Final = 2
+"""What is written. Version 1 is read as well."""
 OPERATOR_LEAVES: Final = ("commands", "inputs", "messages", "simulate")
 """What is sent to devices, by the last level of the topic."""
 PUBLISHED_LEAVES: Final = ("results", "escrow", "notifications", "state", "presence")
 """What devices publish."""
-_EXPECTED: Final = "a trace that `passfleet record` or `passfleet play --record` wrote"
+_NAME: Final = re.compile(DEVICE_ID)
+_ROOT: Final = r"^[^\x00-\x1f+#$/][^\x00-\x1f+#]*$"
 
 
-class _Line(BaseModel):
-    model_config = ConfigDict(
-        extra="forbid",
-        frozen=True,
-        alias_generator=to_camel,
-        populate_by_name=True,
-        hide_input_in_errors=True,
-    )
-
-
-class TraceDevice(_Line):
+class TraceDevice(Line):
     """What is known of a device at the trace's start.
 
     `state` is its snapshot, `policy` what was in force, `online` whether it had a connection.
     `passcode`, where the writer knows it, is the one it starts with: in clear when handed to
-    `TraceWriter`, a placeholder in the file.
+    `TraceWriter`, a placeholder in the file. `setup` and `memory` are None where nobody told.
+    `conformance` and `platforms`, for a device of another fleet than the rest, go before the
+    header's. `line` is where it stands in the file.
     """
 
     state: DeviceState
     policy: Policy | None = None
     online: bool = True
     passcode: Annotated[str | dict[str, Any] | None, Field(repr=False)] = None
+    setup: Setup | None = None
+    memory: Memory | None = None
+    conformance: Conformance | None = None
+    platforms: dict[str, Any] | None = None
+    line: Annotated[int, Field(exclude=True)] = 1
+
+    @field_validator("passcode")
+    @classmethod
+    def _stands_for_one(cls, passcode: str | dict[str, Any] | None) -> object:
+        if isinstance(passcode, dict) and not is_placeholder(passcode):
+            raise ValueError("not what stands for a passcode")
+        return passcode
 
     @property
     def device_id(self) -> str:
@@ -83,18 +99,24 @@ class TraceDevice(_Line):
         return self.state.device_id
 
 
-class TraceHeader(_Line):
-    """The first line. `clock` is `virtual`, `real`, or a speed such as `60x`."""
+class TraceHeader(Line):
+    """The first line. `clock` is `virtual`, `real`, or a speed such as `60x`.
+
+    `conformance` is the dated table in force; `platforms` are those of the fleet's own that its
+    devices are of, as the fleet file has them.
+    """
 
     format: Literal["passfleet-trace"] = FORMAT
-    version: Literal[1] = VERSION
-    root: str
+    version: Literal[1, 2] = VERSION
+    root: str = Field(pattern=_ROOT)
     clock: str
     start: Instant
+    conformance: Conformance = DEFAULT_CONFORMANCE
+    platforms: dict[str, Any] = Field(default_factory=dict)
     devices: tuple[TraceDevice, ...] = ()
 
 
-class TraceMessage(_Line):
+class TraceMessage(Line):
     """One message: instant, topic below the root, payload without its secrets.
 
     `line` is where it stands in the file.
@@ -118,7 +140,16 @@ class TraceMessage(_Line):
         return parts[1] if parts[0] == "devices" else None
 
 
-class _End(_Line):
+class TraceClock(Line):
+    """The fleet's time, in a trace that began before the fleet did."""
+
+    clock: str
+    now: Instant
+
+
+class TraceEnd(Line):
+    """The last line: when the trace ends, and of how many messages it tells."""
+
     end: Instant
     messages: int
 
@@ -139,18 +170,24 @@ class TraceWriter:
 
     As a context manager it ends the trace on the way out, at the last instant it heard of. After an
     exception the trace is left broken off, which a reader then says.
+
+    Every method raises FileError where the file cannot be written. With `overwrite` False, a file
+    that is there already is refused with UsageError.
     """
 
-    def __init__(self, path: Path, header: TraceHeader) -> None:
+    def __init__(self, path: Path, header: TraceHeader, *, overwrite: bool = True) -> None:
+        self._path = path
         self._redactor = Redactor()
         self._last = header.start
         self.messages = 0
         """How many messages were written."""
         try:
             # Open as long as the trace is written: the writer is the context manager.
-            self._file = path.open("w", encoding="utf-8")
+            self._file = path.open("w" if overwrite else "x", encoding="utf-8")
+        except FileExistsError:
+            raise refused_to_overwrite(path) from None
         except OSError as error:
-            raise UsageError(f"{path} cannot be written: {error.strerror}") from None
+            raise self._unwritable(error) from None
         devices = tuple(self._without_passcode(device) for device in header.devices)
         self._write(header.model_copy(update={"devices": devices}))
 
@@ -168,12 +205,18 @@ class TraceWriter:
         if error is None:
             self.close()
         else:
-            self._file.close()
+            with contextlib.suppress(OSError):
+                self._file.close()
 
     def device(self, device: TraceDevice) -> None:
         """A device joined."""
         line = self._without_passcode(device).model_dump(mode="json", by_alias=True)
         self._write_line({"device": line})
+
+    def clock(self, clock: str, now: int) -> None:
+        """A fleet has joined that keeps a time of its own: what was written happened at `now`."""
+        self._last = now
+        self._write(TraceClock(clock=clock, now=now))
 
     def message(self, instant: int, topic: str, payload: bytes, retained: bool) -> None:  # noqa: FBT001
         """A message went over the wire. `topic` is below the root: `devices/<id>/<leaf>`."""
@@ -203,127 +246,34 @@ class TraceWriter:
         placeholder = self._redactor.secret(PASSCODE, device.passcode)
         return device.model_copy(update={"passcode": placeholder})
 
-    def _write(self, line: _Line) -> None:
+    def _write(self, line: Line) -> None:
         self._write_line(line.model_dump(mode="json", by_alias=True))
 
     def _write_line(self, line: Mapping[str, Any]) -> None:
-        self._file.write(json.dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n")
-        # Whoever kills the recorder keeps what was recorded.
-        self._file.flush()
-
-
-def read_trace(path: Path) -> Trace:
-    """Read a whole trace.
-
-    Raises FileError, with the line, for a file that cannot be read, is no trace, or breaks off.
-    """
-    return _Reader(path).read()
-
-
-class _Reader:
-    """Reads one file, line by line."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._number = 0
-        self._devices: dict[str, TraceDevice] = {}
-        self._messages: list[TraceMessage] = []
-
-    def read(self) -> Trace:
-        """The trace."""
-        lines = self._lines()
-        if not lines:
-            raise self._error("the file is empty", line=1)
-        self._number = 1
-        header = self._header(self._json(lines[0]))
-        for device in header.devices:
-            self._devices[device.device_id] = device
-        end: _End | None = None
-        for self._number, text in enumerate(lines[1:], 2):
-            if end is not None:
-                raise self._error("there is more after the end of the trace")
-            end = self._take(self._json(text))
-        if end is None:
-            raise self._error("the trace breaks off here: its last line is missing")
-        if end.messages != len(self._messages):
-            raise self._error(
-                f"the trace has lost lines: {len(self._messages)} of {end.messages} messages"
-            )
-        return Trace(self._path, header, self._devices, tuple(self._messages), end.end)
-
-    def _lines(self) -> list[str]:
         try:
-            # Not splitlines(): JSON text may hold the line separators of other alphabets.
-            text = self._path.read_bytes().decode()
-            return text.removesuffix("\n").split("\n") if text else []
-        except FileNotFoundError:
-            raise FileError("there is no such file", path=self._path) from None
+            self._file.write(json.dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n")
+            # Whoever kills the recorder keeps what was recorded.
+            self._file.flush()
         except OSError as error:
-            why = f"cannot be read: {error.strerror}"
-            raise FileError(why, path=self._path, expected=_EXPECTED) from None
-        except UnicodeDecodeError as error:
-            line = error.object.count(b"\n", 0, error.start) + 1
-            raise self._error("not UTF-8 text", line=line) from None
+            raise self._unwritable(error) from None
 
-    def _json(self, text: str) -> dict[str, Any]:
-        try:
-            document = json.loads(text)
-        except ValueError:
-            last = "" if self._number == 1 else "; the trace breaks off here"
-            raise self._error(f"the line is not JSON{last}") from None
-        if not isinstance(document, dict):
-            raise self._error("the line is no JSON object")
-        return document
-
-    def _header(self, document: dict[str, Any]) -> TraceHeader:
-        if document.get("format") != FORMAT:
-            raise self._error("this is no trace: its first line does not say so")
-        if document.get("version") != VERSION:
-            raise self._error(
-                "the trace is of a version that this passfleet cannot read",
-                expected=f"version {VERSION}",
-            )
-        return self._checked(TraceHeader, document)
-
-    def _take(self, document: dict[str, Any]) -> _End | None:
-        if "end" in document:
-            return self._checked(_End, document)
-        if "device" in document:
-            device = self._checked(TraceDevice, document["device"])
-            self._devices.setdefault(device.device_id, device)
-            return None
-        message = self._checked(TraceMessage, document)
-        if not _known(message.topic):
-            raise self._error(f"no such topic below the root: {message.topic[:80]!r}")
-        self._messages.append(message.model_copy(update={"line": self._number}))
-        return None
-
-    def _checked(self, model: type[L], document: object) -> L:
-        try:
-            # JSON mode: instants are text in a file, numbers in the program.
-            return model.model_validate_json(json.dumps(document))
-        except ValidationError as invalid:
-            problem = invalid.errors(include_url=False, include_context=False, include_input=False)
-            where = ".".join(str(part) for part in problem[0]["loc"])
-            raise self._error(
-                f"{where}: {problem[0]['msg']}" if where else problem[0]["msg"]
-            ) from (None)
-
-    def _error(
-        self, message: str, *, line: int | None = None, expected: str = _EXPECTED
-    ) -> FileError:
-        return FileError(
-            message, path=self._path, line=line or max(1, self._number), expected=expected
-        )
+    def _unwritable(self, error: OSError) -> FileError:
+        return FileError(f"cannot be written: {error.strerror}", path=self._path)
 
 
-def _known(topic: str) -> bool:
+def refused_to_overwrite(path: Path) -> UsageError:
+    """What is said of a trace that would take the place of a file."""
+    return UsageError(f"{path} is there already", hint="--force writes over it")
+
+
+def is_known(topic: str) -> bool:
     """Whether a topic below the root is one of the contract's."""
     match topic.split("/"):
         case ["devices", device_id, leaf]:
-            return bool(device_id) and leaf in (*OPERATOR_LEAVES, *PUBLISHED_LEAVES)
+            named = _NAME.fullmatch(device_id) is not None
+            return named and leaf in (*OPERATOR_LEAVES, *PUBLISHED_LEAVES)
         case ["groups", group, "commands"]:
-            return bool(group)
+            return _NAME.fullmatch(group) is not None
         case ["clock"]:
             return True
     return False

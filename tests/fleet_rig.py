@@ -135,7 +135,15 @@ async def hosted(
     pace = Pace(backoff=(0.05, 0.5))
     topics = Topics(config.root)
     async with WireOperator.connected(server.port, config.root) as operator:
-        host = Host(config.devices(), topics, seed=config.seed, clock=clock, store=store, pace=pace)
+        host = Host(
+            config.devices(),
+            topics,
+            seed=config.seed,
+            clock=clock,
+            store=store,
+            pace=pace,
+            known=config.known,
+        )
         await host.start(server.address, fresh=False)
         try:
             for device in host.devices:

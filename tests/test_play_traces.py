@@ -9,7 +9,7 @@ from fleet_rig import Process, Start
 from lxml import etree
 
 from fleet.replay import replay
-from scenarios.trace import read_trace
+from scenarios.trace_reader import read_trace
 
 CANARIES = ("8347592", "Kanari-3-vogel", "Papagei-4-gruen", "Zeisig-5-gelb")
 SCHEMA = etree.XMLSchema(etree.parse(Path(__file__).parent / "data" / "jenkins-junit.xsd"))

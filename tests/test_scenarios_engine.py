@@ -20,7 +20,7 @@ from scenarios.parse import LIBRARY, find_scenarios, load_scenarios, parse_scena
 from scenarios.play import PlayOptions, play_all
 from scenarios.reports.document import as_document
 from scenarios.reports.recording import write as write_recording
-from scenarios.trace import read_trace
+from scenarios.trace_reader import read_trace
 
 HEAD = """\
 name: a scenario

@@ -20,7 +20,8 @@ from agent.passcode import traits_of
 from broker.errors import FileError
 from platforms import PLATFORMS
 from scenarios.redaction import Redactor, made_up, restored
-from scenarios.trace import TraceHeader, TraceWriter, read_trace
+from scenarios.trace import TraceHeader, TraceWriter
+from scenarios.trace_reader import read_trace
 
 START = 1_449_778_747_000
 CANARY = "Kanari3!vogel"

@@ -49,6 +49,7 @@ def record(
     duration: Annotated[
         str | None, typer.Option("--for", metavar="TIME", help="Stop by itself, as after 30s.")
     ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite what is there.")] = False,
     broker: BrokerOption = None,
     root: RootOption = None,
     as_json: JsonOption = False,
@@ -58,8 +59,10 @@ def record(
     from fleet.cli.selection import Where
     from fleet.cli.targets import operator_at, read_duration, topics_of
     from fleet.runfile import locate
+    from fleet.words import counted
 
     seconds = None if duration is None else read_duration(duration, "--for")
+    recording.check_place(output, overwrite=force)
     operator_at(Where(broker, root))  # refuses a broker on which no fleet can be
     address, found_root = locate(broker, root)
 
@@ -73,13 +76,21 @@ def record(
             err.print("Ctrl-C ends the recording", markup=False)
 
     done = run_async(
-        recording.record(address, topics_of(found_root), output, seconds=seconds, started=started)
+        recording.record(
+            address,
+            topics_of(found_root),
+            output,
+            seconds=seconds,
+            started=started,
+            overwrite=force,
+        )
     )
     if as_json:
         written = {"event": "written", "trace": str(output), "messages": done.messages}
         print_json_line(written | {"devices": done.devices})
     else:
-        out.print(f"{done.messages} messages of {done.devices} devices in {output}", markup=False)
+        messages, devices = counted(done.messages, "message"), counted(done.devices, "device")
+        out.print(f"{messages} of {devices} in {output}", markup=False)
     if done.interrupted:
         raise typer.Exit(130)
 
@@ -90,6 +101,9 @@ def replay(
         str,
         typer.Option("--broker", metavar="NAME", help="embedded or mosquitto, started for it."),
     ] = "embedded",
+    partial: Annotated[
+        bool, typer.Option("--partial", help="Play what there is of a trace that breaks off.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Play a trace on fresh devices in virtual time and show every difference; exit 1 if any."""
@@ -97,14 +111,15 @@ def replay(
     from fleet import replay as replaying
     from fleet.cli.sending import progress_bar
     from fleet.cues import cues
-    from scenarios.trace import read_trace
+    from fleet.words import counted
+    from scenarios.trace_reader import read_trace
 
     if broker not in _OWN:
         raise UsageError(
             "--broker must be embedded or mosquitto: a replay has a broker of its own",
             hint="fresh devices under the names of the recorded ones would disturb a real fleet",
         )
-    recorded = read_trace(trace)
+    recorded = read_trace(trace, partial=partial)
     with progress_bar("replaying", len(cues(recorded))) as step:
         replayed = run_async(replaying.replay(recorded, broker, step))
     if as_json:
@@ -113,10 +128,10 @@ def replay(
         for difference in replayed.differences:
             _print_difference(trace, difference)
         count = len(replayed.differences)
-        verdict = "no difference" if count == 0 else f"{count} difference{'s' * (count > 1)}"
+        verdict = "no difference" if count == 0 else counted(count, "difference")
+        devices, sent = counted(replayed.devices, "device"), counted(replayed.sent, "message")
         out.print(
-            f"{replayed.devices} devices, {replayed.sent} messages sent, "
-            f"{replayed.published} heard: {verdict}",
+            f"{devices}, {sent} sent, {replayed.published} heard: {verdict}",
             markup=False,
         )
     if replayed.differences:

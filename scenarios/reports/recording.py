@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from agent.wire import policy_payload
 from broker.answers import read_state
 from broker.contract import DEFAULT_ROOT, DeviceState
 from broker.errors import UsageError
 from scenarios.outcome import ScenarioOutcome, Start
 from scenarios.trace import TraceDevice, TraceHeader, TraceWriter
+from scenarios.trace_facts import facts_of
 
 __all__ = ["write"]
 
@@ -50,8 +50,14 @@ def _write(path: Path, outcome: ScenarioOutcome) -> None:
             states.setdefault(state.device_id, state)
     starts = {start.name: start for start in outcome.starts}
     devices = tuple(_device(state, starts[name]) for name, state in states.items())
+    known = outcome.known
     header = TraceHeader(
-        root=DEFAULT_ROOT, clock=outcome.clock, start=outcome.began, devices=devices
+        root=DEFAULT_ROOT,
+        clock=outcome.clock,
+        start=outcome.began,
+        conformance=known.conformance,
+        platforms=known.definitions(device.state.platform for device in devices),
+        devices=devices,
     )
     with TraceWriter(path, header) as writer:
         for message in outcome.wire:
@@ -60,5 +66,11 @@ def _write(path: Path, outcome: ScenarioOutcome) -> None:
 
 
 def _device(state: DeviceState, start: Start) -> TraceDevice:
-    policy = policy_payload(start.policy) if start.policy else None
-    return TraceDevice(state=state, policy=policy, passcode=start.passcode)
+    facts = facts_of(start.state)
+    return TraceDevice(
+        state=state,
+        policy=facts.policy,
+        passcode=start.passcode,
+        setup=facts.setup,
+        memory=facts.memory,
+    )
