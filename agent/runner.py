@@ -96,11 +96,14 @@ class Device:
         return self.state.enrollment.device_id
 
     def filters(self) -> list[str]:
-        """The topics it listens to."""
+        """The topics it alone listens to."""
         topics, device_id = self._shared.topics, self.id
-        own = [topics.device(device_id, leaf) for leaf in ("commands", "inputs", "messages")]
+        return [topics.device(device_id, leaf) for leaf in ("commands", "inputs", "messages")]
+
+    def group_filters(self) -> list[str]:
+        """The topics it listens to as others do."""
         groups = (self.state.enrollment.setup.name, "all")
-        return own + [topics.group(group) for group in groups]
+        return [self._shared.topics.group(group) for group in groups]
 
     def start(self, unsent: Sequence[tuple[int, effects.Publication]] = ()) -> None:
         """Arm the timers of the state, queue what was never accepted, and connect."""

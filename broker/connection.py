@@ -72,6 +72,11 @@ class Connection:
 
     `number` counts connections made, from the number it was given; it only grows. What is published
     while there is no connection waits, in order, for the next one.
+
+    `filters` are asked for on every connection, so that what is retained on them is seen again.
+    `lasting` are asked for where the broker's session does not have them yet: those of many
+    subscribers. Mosquitto goes through all of them for each SUBSCRIBE, and 10,000 devices that lost
+    their connections were back in 21 s with it and in 6 s without.
     """
 
     __slots__ = (
@@ -84,6 +89,7 @@ class Connection:
         "_deadline",
         "_dropping",
         "_filters",
+        "_lasting",
         "_listener",
         "_pool",
         "_queued",
@@ -107,6 +113,7 @@ class Connection:
         filters: Iterable[str],
         listener: Listener,
         *,
+        lasting: Iterable[str] = (),
         clean_session: bool = False,
         number: int = 0,
     ) -> None:
@@ -115,6 +122,7 @@ class Connection:
         self.up = False
         self._pool = pool
         self._filters = tuple(filters)
+        self._lasting = tuple(lasting)
         self._listener = listener
         self._client = pool.new_client(client_id, clean_session=clean_session)
         self._queued: deque[Outgoing] = deque()
@@ -275,15 +283,16 @@ class Connection:
             return
         self._client.send_again()
         self._ask_to_write()
-        # What the session already has is not asked for again: a broker may go through all the
-        # subscribers of a group for each of them (Mosquitto: 10,000 came back in 20 s, not in 8).
-        if self._filters and not (self._subscribed and flags.session_present):
-            self._client.subscribe([(topic, 1) for topic in self._filters])
+        known = self._subscribed and flags.session_present
+        wanted = self._filters if known else (*self._filters, *self._lasting)
+        if wanted:
+            self._client.subscribe([(topic, 1) for topic in wanted])
         else:
             self._become_up()
 
     def _on_subscribe(self, _c: Any, _u: Any, _mid: int, codes: list[Any], _p: Any) -> None:
-        refused = [f for f, code in zip(self._filters, codes, strict=False) if code.is_failure]
+        wanted = (*self._filters, *self._lasting)
+        refused = [f for f, code in zip(wanted, codes, strict=False) if code.is_failure]
         if refused:
             self._pool.refused(self, f"it does not let {self.client_id} subscribe to {refused[0]}")
             return

@@ -163,6 +163,7 @@ class Host:
             client_id(self._topics.root, device.id),
             device.filters(),
             device,
+            lasting=device.group_filters(),
             number=number,
         )
         self.pool.add(device.connection)

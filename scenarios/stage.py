@@ -68,7 +68,7 @@ class _Player:
         self._device = device
         self._stage = stage
         self._fence = stage.fence_of(device.id)
-        self.filters = [*device.filters(), self._fence]
+        self.filters = [*device.filters(), *device.group_filters(), self._fence]
 
     def presence(self, number: int) -> tuple[str, bytes, bytes]:
         """The device's own."""

@@ -35,6 +35,24 @@ async def test_a_command_for_an_offline_device_is_done_once_it_is_online(server:
 
 
 @both
+async def test_a_group_reaches_a_device_that_comes_back_with_and_without_its_session(
+    server: Server,
+) -> None:
+    async with hosted(server, fleet_text(phones())) as (operator, host):
+        session = 1
+        for lost in (False, True):
+            operator.simulate(PHONE, "offline")
+            await operator.present(PHONE, "offline")
+            if lost:
+                await host.pool.end_session(client_id(operator.root, PHONE))
+            operator.simulate(PHONE, "online")
+            session = await operator.present(PHONE, "online", beyond=session)
+            for target in ("groups/phones", "groups/all"):
+                command = operator.send(target, LOCK)
+                await until(lambda sent=command: len(operator.results(sent)) == 1)
+
+
+@both
 async def test_versions_and_sessions_only_grow_whatever_happens(server: Server) -> None:
     text = fleet_text(phones("ios"), clock='"virtual"')
     async with hosted(server, text) as (operator, _):
