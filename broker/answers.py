@@ -21,6 +21,7 @@ from broker.contract import (
     InputResult,
     Inspection,
     Presence,
+    is_more_than_json,
 )
 
 __all__ = [
@@ -193,13 +194,13 @@ def read_json(payload: bytes) -> object:
     if len(payload) > MAX_PAYLOAD:
         return None
     try:
-        return from_json(payload)
+        return from_json(payload, allow_inf_nan=False)
     except ValueError:
         return None
 
 
 def _read(model: type[M], payload: bytes) -> M | None:
-    if len(payload) > MAX_PAYLOAD:
+    if len(payload) > MAX_PAYLOAD or is_more_than_json(payload):
         return None
     try:
         return model.model_validate_json(payload, by_alias=True, by_name=False)

@@ -57,6 +57,7 @@ __all__ = [
     "Refusal",
     "Simulate",
     "Topics",
+    "is_more_than_json",
     "is_root",
     "parse_clock",
     "parse_command",
@@ -393,6 +394,17 @@ class Refusal:
     of_input: bool = False
 
 
+def is_more_than_json(payload: bytes) -> bool:
+    """Whether pydantic reads what JSON has not: NaN, Infinity and -Infinity for a number."""
+    if b"NaN" not in payload and b"Infinity" not in payload:
+        return False
+    try:
+        from_json(payload, allow_inf_nan=False)
+    except ValueError:
+        return True
+    return False
+
+
 class _Parser(Generic[T]):
     """One kind of payload: how to validate it, and where its id and action stand."""
 
@@ -416,8 +428,7 @@ class _Parser(Generic[T]):
                 f"A {self._what} must not be retained: it would come again.",
                 self._loose(payload),
             )
-        if (b"NaN" in payload or b"Infinity" in payload) and self._loose(payload) is None:
-            # pydantic reads what Python would write for a number that is none, and JSON has not.
+        if is_more_than_json(payload):
             return self._refuse("invalidJson", _NO_JSON, None)
         try:
             return self._adapter.validate_json(payload, by_alias=True, by_name=False)
@@ -445,7 +456,7 @@ class _Parser(Generic[T]):
 
     def _loose(self, payload: bytes) -> object:
         try:
-            return from_json(payload, allow_inf_nan=False)
+            return from_json(payload)
         except ValueError:
             return None
 

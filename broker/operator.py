@@ -359,11 +359,11 @@ class Operator:
 
     async def _expiry(self, seconds: float, now: int | None) -> int:
         if now is not None:
-            return now + round(seconds * 1000)
+            return min(now + round(seconds * 1000), LAST_INSTANT)
         clock = await self.clock()
         # Where time runs faster, it is there that the command must last as long as the waiting.
         speed = (_speed(clock) or 1.0) if clock else 1.0
-        return self.last_now() + round(seconds * speed * 1000)
+        return min(self.last_now() + round(seconds * speed * 1000), LAST_INSTANT)
 
     async def _collect(self, round_: Round, deadline: float) -> None:
         left = deadline - asyncio.get_running_loop().time()

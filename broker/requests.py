@@ -18,6 +18,9 @@ SimulationName = Literal["offline", "online", "dropConnection", "crash", "restar
 ACTIONS: Final[tuple[str, ...]] = get_args(ActionName)
 SIMULATIONS: Final[tuple[str, ...]] = get_args(SimulationName)
 _INPUT: Final[TypeAdapter[Any]] = TypeAdapter(Input)
+_TEXT: Final = "1 to 256 characters of text"
+_VALUES: Final = {"passcode": _TEXT, "user": _TEXT, "key": "one of 0 to 9, * and #"}
+"""What an input's values must be, in words that do not repeat them."""
 
 
 def fresh_id() -> str:
@@ -52,8 +55,9 @@ def build_input(press: Mapping[str, str]) -> bytes:
             raise UsageError(f"{press['action']} needs a {key}", hint=f"--{key}") from None
         if problem["type"] == "extra_forbidden":
             raise UsageError(f"{press['action']} takes no {key}") from None
-        what = f"the {key} of {press['action']}" if key in press else f"{press['action']!r}"
-        raise UsageError(f"{what} is not one that a device knows") from None
+        if key in _VALUES:
+            raise UsageError(f"the {key} of {press['action']} must be {_VALUES[key]}") from None
+        raise UsageError(f"{press['action']!r} is not one that a device knows") from None
     return cast("bytes", model.to_bytes())
 
 

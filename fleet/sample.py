@@ -103,8 +103,11 @@ count = 5
 def write_sample(path: Path, *, force: bool = False) -> None:
     """Write the sample to `path`, over what is there only with `force`.
 
-    Raises UsageError where a file is there already, FileError where none can be written.
+    Raises UsageError where a file is there already, FileError where it is a folder or none can be
+    written.
     """
+    if path.is_dir():
+        raise FileError("this is a folder", path=path, expected="a name for the fleet file")
     try:
         with path.open("w" if force else "x", encoding="utf-8", newline="\n") as file:
             file.write(SAMPLE)

@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
 from broker_help import need
 from fake_fleet import LIMIT, Fake
 from fleet_rig import Start
+from fleet_text import group
 from operate_rig import HOME, fleet_of, on_a_terminal, phones, run, started, unread
 
 from broker._process import BrokerHandle
@@ -165,13 +168,48 @@ async def test_a_message_keeps_its_room_on_a_terminal(broker: BrokerHandle) -> N
     assert "left out for lack of room: Platform, Time" in [line.rstrip() for line in shown]
 
 
-@pytest.mark.parametrize("command", ["explain windows_phone_8_1 reset", "platforms"])
-async def test_lines_of_words_break_between_words(command: str) -> None:
-    shown = await on_a_terminal(*command.split(), columns=80)
+@pytest.mark.parametrize(
+    "command", ["up", "reset", "policy", "simulate", "clean", "explain", "schema", "clock advance"]
+)
+async def test_help_fits_the_terminal_with_the_names_of_options_whole(command: str) -> None:
+    shown = await on_a_terminal(*command.split(), "--help", columns=80)
     assert max(map(len, shown)) <= 80
-    words = " ".join(" ".join(line.split()) for line in shown).split()
-    assert "windows_phone_8_1" in " ".join(words)
-    assert not [word for word in ("_8_1", "pho", "e", ")") if word in words]
+    assert not [line for line in shown if "…" in line and "--no-require-alpha" not in line]
+    assert "]]" not in shown[1]
+    assert "...]" not in shown[1]
+    assert [line for line in shown if line.startswith(f" Example: passfleet {command}")]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "demo",
+        "explain windows_phone_8_1 reset",
+        "platforms",
+        "platforms --diff intune-2015-12 hybrid-2017-10",
+    ],
+)
+async def test_lines_break_between_words(command: str) -> None:
+    shown = await on_a_terminal(*command.split(), columns=80)
+    table = [line for line in shown if "devices on mqtt" not in line]  # that was a progress bar
+    assert max(map(len, table)) <= 80
+    piped = (await run(*command.split())).out
+    assert words_of("\n".join(table)) == words_of(piped)
+
+
+def words_of(text: str) -> set[str]:
+    return {word for word in text.split() if not re.fullmatch("[━┏┳┓┃┡╇┩│├┼┤─└┴┘]+", word)}
+
+
+async def test_the_table_of_a_running_fleet_fits_the_terminal(tmp_path: Path) -> None:
+    (tmp_path / "fleet.toml").write_text(
+        "".join(group(name, name) for name in ("windows_10_mobile", "windows_phone_8_1"))
+    )
+    shown = await on_a_terminal("up", "--for", "200ms", columns=80, cwd=tmp_path)
+    rows = [line.split() for line in shown if line.startswith("windows_")]
+    assert ["windows_10_mobile", *"111100000"] in [list(row) for row in rows]
+    assert "platform          devices online locked user" in "\n".join(shown)
+    assert not [line for line in shown if "…" in line]
 
 
 async def test_what_a_device_was_told_hangs_below_itself(broker: BrokerHandle) -> None:

@@ -93,6 +93,14 @@ async def test_a_large_fleet_is_summed_up(broker: BrokerHandle) -> None:
     assert ran.out.splitlines()[1].split() == ["ios", "60", "59", "1"]
 
 
+async def test_a_wait_beyond_the_calendar_expires_with_it(broker: BrokerHandle) -> None:
+    async with fleet_of(broker, *phones()) as fleet:
+        ran = await run("reset", "ios-001", "--timeout", "80000000h", broker=broker)
+        (command,) = fleet.sent_to(TOPICS.device("ios-001", "commands"))
+    assert ran.code == 0, ran.err
+    assert command["expiresDateTime"] == "9999-12-31T23:59:59.999Z"
+
+
 async def test_policy_sends_what_was_asked_for(broker: BrokerHandle) -> None:
     options = ("--min-length", "6", "--require-alphanumeric", "--no-allow-simple")
     async with fleet_of(broker, *phones()) as fleet:
@@ -119,15 +127,20 @@ async def test_policy_sends_what_was_asked_for(broker: BrokerHandle) -> None:
         (("reset", "a/b"), "no device 'a/b' is there"),
         (("policy", "--all"), "no rule is given"),
         (("policy", "--all", "--lift", "--history", "3"), "--lift"),
+        (("policy", "--all", "--history", "3000000000"), "--history is more than any device"),
         (("show", "ios-01"), "did you mean 'ios-001'?"),
+        (("show", "ios-*"), "'ios-*' is not one device's id"),
         (("tap", "ios-001", "swipe-upp"), "did you mean 'swipeUp'?"),
         (("tap", "ios-001", "set-passcode"), "needs a passcode"),
+        (("tap", "ios-001", "set-passcode", "--passcode", ""), "must be 1 to 256 characters"),
+        (("tap", "ios-001", "press-key", "--key", "99"), "must be one of 0 to 9, * and #"),
         (("simulate", "ofline", "--all"), "did you mean 'offline'?"),
         (("clock", "advance"), "say how far or where to"),
         (("clock", "advance", "61m"), "the time of day"),
+        (("clock", "advance", "--to", "yesterday"), "--to 'yesterday': not an ISO 8601"),
         (("clean",), "a fleet is running: 3 of its devices are online"),
         (("devices", "--root", "a/#"), "--root is no topic"),
-        (("devices", "--broker", "embedded"), "starts a broker of its own"),
+        (("devices", "--broker", "embedded"), "neither --broker nor PASSFLEET_BROKER"),
         (("reset", "--all", "--root", "elsewhere"), "no device is there below elsewhere"),
     ],
 )
@@ -157,6 +170,10 @@ async def test_devices_lists_who_is_there(broker: BrokerHandle) -> None:
     assert document["devices"][0]["presence"] == {"status": "offline", "session": 1}
     assert document["devices"][0]["state"]["passcode"] == "user"
     assert (nobody.code, nobody.document) == (0, {"devices": []})
+    assert nobody.err.splitlines() == [
+        "warning: no device of group 'none' is there",
+        "hint: did you mean 'phones'?",
+    ]
 
 
 async def test_devices_of_a_large_fleet_are_listed_plainly(broker: BrokerHandle) -> None:
@@ -204,6 +221,43 @@ async def test_watch_masks_passcodes(broker: BrokerHandle, *, shown: bool) -> No
     told = NEW_PASSCODE if shown else "***"
     assert [line["payload"]["newPasscode"] for line in seen[3:]] == [told, told]
     assert {line["payload"].get("passcode") for line in seen[:2]} == {"user", None}
+
+
+NOT_THE_CONTRACTS = {
+    "results": (b'{"actionState": NaN}', b'{"newPasscode": null}', b"[1]"),
+    "presence": (b"Infinity", b'{"status": "online"}', b"0"),
+}
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+async def test_watch_of_what_is_not_the_contracts(broker: BrokerHandle, *, as_json: bool) -> None:
+    options = ["--json"] if as_json else []
+    wanted = ("--device", "odd")
+    async with (
+        fleet_of(broker, *phones()) as fleet,
+        started("watch", *wanted, *options, broker=broker) as process,
+        asyncio.timeout(LIMIT),
+    ):
+        assert process.stdout is not None
+        assert process.stderr is not None
+        await process.stderr.readline()  # that it is not there: the watch is on
+        odd = Fake("odd")
+        for leaf, payloads in NOT_THE_CONTRACTS.items():
+            for payload in payloads:
+                await fleet.say(odd, leaf, payload)
+        await fleet.say(odd, "results", b'{"seconds": 1e999}')
+        lines = [(await process.stdout.readline()).decode().rstrip() for _ in range(7)]
+    if as_json:
+        read = [json.loads(line, parse_constant=pytest.fail)["payload"] for line in lines]
+        assert read[:3] == [None, {"newPasscode": None}, [1]]
+        assert read[3:] == [None, {"status": "online"}, 0, {"seconds": None}]
+    else:
+        told = [line.split("odd")[1].strip() for line in lines]
+        assert told == [
+            *("results: not JSON", *["results: not the contract's"] * 2),
+            *("presence: not JSON", *["presence: not the contract's"] * 2),
+            "results: not the contract's",
+        ]
 
 
 async def test_watch_in_words_stops_by_itself(broker: BrokerHandle) -> None:

@@ -104,8 +104,13 @@ def print_json(document: Any) -> None:
 
 
 def print_json_line(document: Any) -> None:
-    """One line of JSON lines on stdout, flushed: somebody may be waiting for it in a pipe."""
-    sys.stdout.write(json.dumps(document, separators=(",", ":"), ensure_ascii=False) + "\n")
+    """One line of JSON lines on stdout, flushed: somebody may be waiting for it in a pipe.
+
+    A number too large for Python to hold (1e999), which may have come over the wire, is null.
+    """
+    from pydantic_core import to_json  # noqa: PLC0415  # takes time
+
+    sys.stdout.write(to_json(document, inf_nan_mode="null").decode() + "\n")
     sys.stdout.flush()
 
 

@@ -97,9 +97,14 @@ def _print_difference(one: str, other: str, *, as_json: bool) -> None:
 
 
 def explain(
-    platform: Annotated[str, typer.Argument(help="A platform id, such as ios.")],
+    platform: Annotated[
+        str, typer.Argument(metavar="PLATFORM", help="A platform id, such as ios.")
+    ],
     action: Annotated[
-        str, typer.Argument(help="reset, lock, sync, policy, or the action's full name.")
+        str,
+        typer.Argument(
+            metavar="ACTION", help="reset, lock, sync, policy, or the action's full name."
+        ),
     ],
     *,
     management: ManagementOption = None,
@@ -125,7 +130,8 @@ def explain(
 
 def schema(
     name: Annotated[
-        str, typer.Argument(help="asyncapi, or one of the names that --list prints.")
+        str,
+        typer.Argument(metavar="NAME", help="asyncapi, or one of the names that --list prints."),
     ] = "asyncapi",
     *,
     list_names: Annotated[

@@ -33,6 +33,7 @@ from fleet.cli.targets import (
     nobody,
     operator_at,
     read_duration,
+    why_none,
 )
 
 __all__ = ["list_devices", "masked", "show", "watch"]
@@ -51,7 +52,11 @@ _TABLE_ROWS: Final = 500
 async def list_devices(where: Where, selection: Selection, *, as_json: bool) -> int:
     """Print who is there and in what state."""
     async with operator_at(where) as operator:
-        devices = list(matching(await operator.devices(), selection).values())
+        known = await operator.devices()
+        devices = list(matching(known, selection).values())
+        if not devices:
+            error = why_none(operator, known, selection)
+            print_warning(error.message, error.hint)
     if as_json:
         print_json({"devices": [_device_document(seen) for seen in devices]})
         return 0
@@ -253,9 +258,12 @@ def _describe(heard: Heard, document: object) -> str:
         return f"{heard.leaf} removed"
     if heard.leaf == "state":
         return _describe_state(heard.payload)
-    if not isinstance(document, Mapping):
+    if document is None:
         return f"{heard.leaf}: not JSON"
-    return _DESCRIBED[heard.leaf or ""](document)
+    keys, describe = _DESCRIBED[heard.leaf or ""]
+    if not isinstance(document, Mapping) or any(document.get(key) is None for key in keys):
+        return f"{heard.leaf}: not the contract's"
+    return describe(document)
 
 
 def _describe_result(document: Mapping[Any, Any]) -> str:
@@ -301,12 +309,16 @@ def _passcode_words(document: Mapping[Any, Any]) -> str:
     return f"New Passcode: {document.get('newPasscode')}"
 
 
-_DESCRIBED: Final[Mapping[str, Callable[[Mapping[Any, Any]], str]]] = {
-    "results": _describe_result,
-    "notifications": lambda document: f"on its screen: {_describe_notification(document)}",
-    "presence": _describe_presence,
-    "escrow": _describe_escrow,
+_DESCRIBED: Final[Mapping[str, tuple[tuple[str, ...], Callable[[Mapping[Any, Any]], str]]]] = {
+    "results": (("actionState", "message"), _describe_result),
+    "notifications": (
+        ("title", "body"),
+        lambda document: f"on its screen: {_describe_notification(document)}",
+    ),
+    "presence": (("status", "session"), _describe_presence),
+    "escrow": (("resetNumber", "newPasscode"), _describe_escrow),
 }
+"""The keys without which a message is not what its topic says, and what it says in words."""
 
 
 def _value(value: object) -> str:

@@ -114,42 +114,50 @@ def sync(
     _send("syncDevice", where, chosen, timeout, issued_by, as_json=as_json)
 
 
+# Panels of their own: in one with all options, a terminal of 80 columns cuts the names of these.
+_RULES = "Rules"
+_YES_OR_NO = "Rules: whether it needs, whether it may have"
+
+
+def _rule(words: str) -> Any:
+    return typer.Option(min=0, metavar="N", help=words, rich_help_panel=_RULES)
+
+
 def policy(
     targets: Targets = None,
     group: GroupOption = None,
     platform: PlatformOption = None,
     everyone: AllOption = False,
-    min_length: Annotated[
-        int | None, typer.Option(min=0, help="How many characters a passcode has at least.")
-    ] = None,
+    min_length: Annotated[int | None, _rule("How many characters a passcode has at least.")] = None,
     require_alphanumeric: Annotated[
         bool | None,
         typer.Option(
             "--require-alphanumeric/--no-require-alphanumeric",
-            help="Whether it needs letters and digits.",
+            metavar="",
+            help="letters, digits",
+            rich_help_panel=_YES_OR_NO,
         ),
     ] = None,
     min_complex_characters: Annotated[
-        int | None, typer.Option(min=0, help="How many complex characters it needs.")
+        int | None, _rule("How many complex characters it needs.")
     ] = None,
     allow_simple: Annotated[
         bool | None,
         typer.Option(
-            "--allow-simple/--no-allow-simple", help="Whether 1111 and 1234 may be passcodes."
+            "--allow-simple/--no-allow-simple",
+            metavar="",
+            help="1111 and 1234",
+            rich_help_panel=_YES_OR_NO,
         ),
     ] = None,
-    history: Annotated[
-        int | None, typer.Option(min=0, help="How many former passcodes may not come again.")
-    ] = None,
+    history: Annotated[int | None, _rule("How many former passcodes may not come again.")] = None,
     max_failed_attempts: Annotated[
-        int | None, typer.Option(min=0, help="Wrong passcodes before the device wipes itself.")
+        int | None, _rule("Wrong passcodes before the device wipes itself.")
     ] = None,
     max_inactivity_minutes: Annotated[
-        int | None, typer.Option(min=0, help="Minutes after which the device locks itself.")
+        int | None, _rule("Minutes after which the device locks itself.")
     ] = None,
-    max_age_days: Annotated[
-        int | None, typer.Option(min=0, help="Days after which a new passcode is due.")
-    ] = None,
+    max_age_days: Annotated[int | None, _rule("Days after which a new passcode is due.")] = None,
     lift: Annotated[bool, typer.Option("--lift", help="Take the policy away.")] = False,
     timeout: TimeoutOption = "30s",
     issued_by: AsOption = IssuedBy.ADMIN,
@@ -323,7 +331,7 @@ def simulate(
         str | None,
         typer.Option(
             metavar="DURATION",
-            help="How long to wait until it can be seen, [default: 15s, and 5ms a device].",
+            help="How long to wait until it can be seen.  \\[default: 15s, and 5ms a device]",
         ),
     ] = None,
     broker: BrokerOption = None,

@@ -56,7 +56,7 @@ class Selection:
 Targets = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="TARGET...",
+        metavar="TARGET",
         show_default=False,
         help="Device ids, or shell patterns such as 'ios-*'.",
     ),

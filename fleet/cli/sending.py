@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from pydantic import ValidationError
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from broker.answers import Outcome
@@ -75,7 +76,12 @@ def policy_of(options: dict[str, int | bool | None], *, lift: bool) -> Policy:
         raise UsageError(
             "no rule is given", hint="name at least one, such as --min-length 6, or use --lift"
         )
-    return Policy.model_validate(given)
+    try:
+        return Policy.model_validate(given)
+    except ValidationError as invalid:
+        # Types and signs were the options' own; what a platform allows, its devices know.
+        option = str(invalid.errors(include_input=False)[0]["loc"][0]).replace("_", "-")
+        raise UsageError(f"--{option} is more than any device can take") from None
 
 
 @contextlib.contextmanager

@@ -11,9 +11,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from rich import box
 from rich.cells import cell_len, set_cell_size
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from broker.answers import Effect, Outcome, Seen
@@ -31,10 +32,13 @@ __all__ = [
     "print_table",
     "summary_line",
     "summary_table",
+    "without_lines",
 ]
 
 _PIPED_WIDTH: Final = 250
 """Columns where no terminal says how wide it is: lines are for grep, not for eyes."""
+_LINED: Final = 110
+"""Columns from which on a table of sentences has vertical lines."""
 _HANGING_ROOM: Final = 30
 """Columns below which lines of words are too short to be read."""
 _MESSAGE_ROOM: Final = 24
@@ -88,6 +92,27 @@ def print_hanging(head: Text, text: Text) -> None:
     for number, line in enumerate(text.wrap(out, room)):
         line.rstrip()
         out.print(Text(" " * head.cell_len) if number else head, line, sep="")
+
+
+def without_lines(table: Table) -> Table:
+    """`table` with its rows; on a narrow terminal words have the room of vertical lines."""
+    if not out.is_terminal or out.width >= _LINED:
+        return table
+    table.box, table.padding = box.HORIZONTALS, 0
+    sizes = [_sizes(column) for column in table.columns]
+    wanted = sum(line - word for word, line in sizes)
+    spare = out.width - len(sizes) - 1 - sum(word for word, _ in sizes)
+    if 0 <= spare < wanted:
+        for column, (word, line) in zip(table.columns, sizes, strict=True):
+            column.width = word + (line - word) * spare // wanted
+    return table
+
+
+def _sizes(column: Column) -> tuple[int, int]:
+    """The columns that the longest word needs, and the longest line."""
+    cells = [Text.from_markup(str(cell)).plain for cell in (column.header, *column.cells)]
+    words = max(cell_len(word) for cell in cells for word in cell.split())
+    return words, max(cell_len(line) for cell in cells for line in cell.split("\n"))
 
 
 def print_table(table: Table) -> None:

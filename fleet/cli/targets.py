@@ -27,6 +27,7 @@ __all__ = [
     "operator_at",
     "read_duration",
     "topics_of",
+    "why_none",
 ]
 
 _STARTED_FOR_ITSELF = ("embedded", "mosquitto")
@@ -53,7 +54,8 @@ def operator_at(where: Where) -> Operator:
     if where.broker in _STARTED_FOR_ITSELF:
         raise UsageError(
             f"--broker {where.broker} starts a broker of its own, on which no fleet runs",
-            hint="give the URL that `passfleet up` printed, or nothing at all",
+            hint="give the URL that `passfleet up` printed, or nothing at all: neither --broker"
+            " nor PASSFLEET_BROKER",
         )
     address, root = locate(where.broker, where.root)
     return Operator(address, topics_of(root))
@@ -98,6 +100,8 @@ async def choose(operator: Operator, selection: Selection) -> Chosen:
 
 async def find_device(operator: Operator, device_id: str) -> Seen:
     """The one device of this id. Raises UsageError, with the nearest name, where there is none."""
+    if _WILDCARDS & set(device_id):
+        raise UsageError(f"{device_id!r} is not one device's id", hint=_LOOK)
     found = (await operator.devices([device_id])).get(device_id) if _is_id(device_id) else None
     if found is None:
         known = await operator.devices()
@@ -117,6 +121,27 @@ def matching(known: Mapping[str, Seen], selection: Selection) -> dict[str, Seen]
     }
 
 
+def _narrowed(known: Mapping[str, Seen], selection: Selection) -> Chosen:
+    for target in selection.targets:
+        if (error := missing(target, known)) is not None:
+            raise error
+    if (error := _strangers(known, selection)) is not None:
+        raise error
+    devices = matching(known, selection)
+    if not devices:
+        raise _none_fits()
+    return Chosen(devices, _group_topic(selection))
+
+
+def why_none(operator: Operator, known: Mapping[str, Seen], selection: Selection) -> UsageError:
+    """What to say where no device fits a selection without targets."""
+    return (_strangers(known, selection) or _none_fits()) if known else nobody(operator)
+
+
+def _none_fits() -> UsageError:
+    return UsageError("no device is all of that", hint=_LOOK)
+
+
 def missing(target: str, known: Collection[str]) -> UsageError | None:
     """What to say of an id or shell pattern that fits no known device; None where it fits one."""
     if not _WILDCARDS & set(target):
@@ -134,18 +159,6 @@ def nobody(operator: Operator) -> UsageError:
     )
 
 
-def _narrowed(known: Mapping[str, Seen], selection: Selection) -> Chosen:
-    for target in selection.targets:
-        if (error := missing(target, known)) is not None:
-            raise error
-    _check_name("group", selection.group, {s.group for s in known.values()} | {EVERYONE})
-    _check_name("platform", selection.platform, {s.platform for s in known.values()})
-    devices = matching(known, selection)
-    if not devices:
-        raise UsageError("no device is all of that", hint=_LOOK)
-    return Chosen(devices, _group_topic(selection))
-
-
 def _group_topic(selection: Selection) -> str | None:
     """The group that takes one message for all, where the selection is exactly a group."""
     if selection.everyone:
@@ -153,13 +166,17 @@ def _group_topic(selection: Selection) -> str | None:
     return None if selection.targets or selection.platform else selection.group
 
 
-def _check_name(what: str, name: str | None, known: Iterable[str | None]) -> None:
-    names = sorted({n for n in known if n})
-    if name is not None and name not in names:
-        raise UsageError(
-            f"no device of {what} {name!r} is there",
-            hint=nearest(name, names) or f"there is: {', '.join(names)}",
-        )
+def _strangers(known: Mapping[str, Seen], selection: Selection) -> UsageError | None:
+    """What to say of a group or platform that no known device is of."""
+    groups = {seen.group for seen in known.values()} | {EVERYONE}
+    platforms = {seen.platform for seen in known.values()}
+    asked = (("group", selection.group, groups), ("platform", selection.platform, platforms))
+    for what, name, there in asked:
+        if name is not None and name not in there:
+            names = sorted(filter(None, there))
+            hint = nearest(name, names) or f"there is: {', '.join(names)}"
+            return UsageError(f"no device of {what} {name!r} is there", hint=hint)
+    return None
 
 
 def _is_id(text: str) -> bool:

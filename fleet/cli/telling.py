@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from typing import Final
 
-from rich import box
 from rich.table import Table
 from rich.text import Text
 
 from fleet import platform_words as words
 from fleet.cli.common import out
-from fleet.cli.tables import print_hanging, print_table
+from fleet.cli.tables import print_hanging, print_table, without_lines
 from fleet.dated import Dated, Differing
 from fleet.platform_facts import Answer, Explanation
 from platforms.conformance import ConformanceTable
@@ -21,16 +19,17 @@ from platforms.profile import PlatformProfile
 __all__ = ["print_difference", "print_explanation", "print_platforms"]
 
 
-_DENSE: Final = 110
-"""Columns below which a table goes without vertical lines."""
-
-
 def print_platforms(profiles: Iterable[PlatformProfile], dated: ConformanceTable) -> None:
     """One row a platform, as it behaves under `dated`."""
-    table = _ruled(f"Behaviour table {dated.name} ({dated.title})")
-    table.add_column("platform", no_wrap=True)
-    table.add_column("resetPasscode", overflow="fold", min_width=len("(notSupported)"))
-    for heading in ("portal on success", "on the device", "remoteLock"):
+    title = f"Behaviour table {dated.name} ({dated.title})"
+    table = Table(title=title, show_lines=True, title_justify="left")
+    for heading in (
+        "platform",
+        "resetPasscode",
+        "portal on success",
+        "on the device",
+        "remoteLock",
+    ):
         table.add_column(heading, overflow="fold")
     for profile in profiles:
         cells = (
@@ -41,7 +40,7 @@ def print_platforms(profiles: Iterable[PlatformProfile], dated: ConformanceTable
             words.lock_in_short(profile),
         )
         table.add_row(*(_literal(cell) for cell in cells))
-    print_table(table)
+    print_table(without_lines(table))
     out.print("Why: passfleet explain PLATFORM ACTION", markup=False)
 
 
@@ -50,23 +49,15 @@ def print_difference(
 ) -> None:
     """Row by row, what two dated tables say differently, each with its source."""
     title = f"{one.name} and {other.name}"
-    table = _ruled(title)
+    table = Table(title=title, show_lines=True, title_justify="left")
     for heading in ("platform", "action", one.name, other.name):
-        table.add_column(heading, overflow="fold", no_wrap=heading in ("platform", "action"))
+        table.add_column(heading, overflow="fold")
     for row in rows:
         table.add_row(row.platform, row.action, _cell(row.one), _cell(row.other))
     if table.row_count:
-        print_table(table)
+        print_table(without_lines(table))
     else:
         out.print(f"{title} say the same of every platform", markup=False)
-
-
-def _ruled(title: str) -> Table:
-    """A table with lines between its rows, without columns yet."""
-    table = Table(title=title, show_lines=True, title_justify="left")
-    if out.is_terminal and out.width < _DENSE:
-        table.box, table.padding, table.pad_edge = box.HORIZONTALS, (0, 1, 0, 0), False
-    return table
 
 
 def _cell(dated: Dated) -> str:

@@ -19,18 +19,33 @@ __all__ = ["register"]
 
 _FLEET_FILE = Path("fleet.toml")
 
+
+def _check_broker(broker: str | None) -> str | None:
+    """Refuse an empty one: `--broker "$BROKER"` was not meant to start a broker of its own."""
+    if broker == "":
+        raise UsageError("--broker is empty", hint="embedded, mosquitto, or mqtt://host:port")
+    return broker
+
+
 _FleetArgument = Annotated[
-    Path | None, typer.Argument(metavar="[FLEET]", help="The fleet file, default: fleet.toml.")
+    Path | None,
+    typer.Argument(metavar="FLEET", help="The fleet file.  \\[default: fleet.toml]"),
 ]
 _DevicesOption = Annotated[
-    int | None, typer.Option("--devices", min=1, help="How many devices, spread over the groups.")
+    int | None,
+    typer.Option("--devices", metavar="N", min=1, help="How many, spread over the groups."),
 ]
 _PlatformOption = Annotated[
-    str | None, typer.Option("--platform", help="Only devices of this platform.")
+    str | None, typer.Option("--platform", metavar="ID", help="Only devices of this platform.")
 ]
 _UpBrokerOption = Annotated[
     str | None,
-    typer.Option("--broker", metavar="URL", help="embedded, mosquitto, or mqtt://host:port."),
+    typer.Option(
+        "--broker",
+        metavar="URL",
+        callback=_check_broker,
+        help="embedded, mosquitto, or mqtt://host:port.",
+    ),
 ]
 
 
@@ -55,11 +70,17 @@ def up(
         bool, typer.Option("--detach", help="Leave it running in the background.")
     ] = False,
     log_level: Annotated[
-        str, typer.Option("--log-level", help="debug, info, warning or error.")
+        str, typer.Option("--log-level", metavar="LEVEL", help="debug, info, warning or error.")
     ] = "warning",
     metrics: Annotated[
         int | None,
-        typer.Option("--metrics", min=0, max=65535, help="Serve Prometheus metrics on this port."),
+        typer.Option(
+            "--metrics",
+            metavar="PORT",
+            min=0,
+            max=65535,
+            help="Serve Prometheus metrics on this port.",
+        ),
     ] = None,
     as_json: JsonOption = False,  # noqa: FBT002
 ) -> None:
@@ -104,9 +125,12 @@ def _duration(text: str | None) -> timedelta | None:
     if text is None:
         return None
     try:
-        return parse_duration(text)
+        duration = parse_duration(text)
     except ValueError as error:
         raise UsageError(f"--for: {error}") from None
+    if not duration:
+        raise UsageError(f"--for must be more than {text}")
+    return duration
 
 
 def down(as_json: JsonOption = False) -> None:  # noqa: FBT002
@@ -123,9 +147,7 @@ def down(as_json: JsonOption = False) -> None:  # noqa: FBT002
 
 
 def init(
-    path: Annotated[
-        Path, typer.Argument(metavar="[FLEET]", help="Where to write it, default: fleet.toml.")
-    ] = _FLEET_FILE,
+    path: Annotated[Path, typer.Argument(metavar="FLEET", help="Where to write it.")] = _FLEET_FILE,
     force: Annotated[  # noqa: FBT002
         bool, typer.Option("--force", help="Overwrite what is there.")
     ] = False,
@@ -147,8 +169,8 @@ def check(
     files: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="[FILE]...",
-            help="A fleet file, scenario files (.yaml), folders of them, \\[default: fleet.toml].",
+            metavar="FILE",
+            help="A fleet file, scenario files (.yaml), folders of them.  \\[default: fleet.toml]",
         ),
     ] = None,
     broker: _UpBrokerOption = None,
@@ -183,6 +205,7 @@ def demo(
     as_json: JsonOption = False,  # noqa: FBT002
 ) -> None:
     """The tour: every platform on the embedded broker, the seed flows in virtual time."""
+    from fleet.cli.tables import without_lines  # noqa: PLC0415
     from fleet.demo import as_table, run_demo, save_picture  # noqa: PLC0415
 
     rows = run_async(run_demo(err))
@@ -191,6 +214,6 @@ def demo(
     if as_json:
         print_json([row.as_json() for row in rows])
     else:
-        out.print(as_table(rows))
+        out.print(without_lines(as_table(rows)))
     if not all(row.ok for row in rows):
         raise typer.Exit(1)

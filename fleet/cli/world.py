@@ -167,7 +167,7 @@ def _goal(duration: str | None, to: str | None) -> tuple[int | None, int | None]
             return round(parse_duration(duration).total_seconds() * 1000), None
         return None, parse_instant(to or "")
     except ValueError as error:
-        raise UsageError(str(error)) from None
+        raise UsageError(str(error) if to is None else f"--to {to!r}: {error}") from None
 
 
 async def _clock_kind(operator: Operator) -> str:
