@@ -198,14 +198,14 @@ def _verifying_context(ca: Path | None) -> ssl.SSLContext:
 
 
 def _load_client_certificate(context: ssl.SSLContext, cert: Path, key: Path | None) -> None:
-    files = f"{cert}" if key is None else f"{cert} and {key}"
+    files, are = (f"{cert}", "is") if key is None else (f"{cert} and {key}", "are")
     try:
         # The empty password makes an encrypted key an error; without one OpenSSL would stop the
         # whole program to ask at the terminal.
         context.load_cert_chain(cert, key, password="")
     except ssl.SSLError as error:
         raise UsageError(
-            f"{files} are no client certificate with its key",
+            f"{files} {are} no client certificate with its key",
             hint="`cert` and `key` are PEM files that belong together; the key is not encrypted",
         ) from error
     except OSError as error:

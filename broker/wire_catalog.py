@@ -220,7 +220,7 @@ CHANNELS: Final = (
         action="receive",
         payloads=("clock",),
         summary="Moves virtual time; taken by the host. Answered once all that was due has been"
-        " published.",
+        " published. What cannot be taken is not answered: the host's log says why.",
         reply=("clockNow", "clock-now"),
     ),
     Channel(

@@ -37,14 +37,7 @@ async def check_fleet(config: FleetConfig, broker: str | None) -> dict[str, str]
     elif url == MOSQUITTO:
         found["broker"] = f"mosquitto: {find_mosquitto()}"
     else:
-        login = {
-            "username": config.broker.username,
-            "password": config.password(),
-            "ca": config.ca,
-            "cert": config.cert,
-            "key": config.key,
-        }
-        async with open_broker(url, **login) as handle:  # type: ignore[arg-type]
+        async with open_broker(url, **config.login(url)) as handle:
             await probe(handle.address)
             found["broker"] = f"{handle.address.url} answers and lets us in"
     return found

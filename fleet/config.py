@@ -19,8 +19,10 @@ from agent.own_platforms import Platforms, read_platforms
 from agent.section_rules import setup_of, starting_passcode
 from agent.state import GroupSetup
 from broker.errors import FileError, UsageError
-from broker.problems import KeyPath, Problem, Problems, nearest, shown, validated
+from broker.problems import KeyPath, Problem, Problems, line_of, nearest, shown, validated
+from fleet.password import fetched
 from fleet.rules import (
+    MANAGED,
     broker_problems,
     fleet_problems,
     fleet_wide_problems,
@@ -33,7 +35,6 @@ from fleet.sections import (
     BrokerSection,
     FleetSection,
     GroupSection,
-    PasswordSource,
     parse_speed,
 )
 from fleet.toml_lines import key_lines
@@ -42,6 +43,8 @@ from platforms.profile import PlatformProfile
 
 __all__ = ["DeviceSpec", "FleetConfig", "load_fleet", "load_platforms", "parse_fleet"]
 
+_UNNAMED: Final = Path("fleet.toml")
+"""How the text of a fleet file is called that stands in none."""
 _TABLES: Final = ("fleet", "broker", "platforms", "group")
 _LINE_OF_SYNTAX_ERROR: Final = re.compile(r" \(at line (\d+), column \d+\)$")
 _AT_END: Final = " (at end of document)"
@@ -73,6 +76,7 @@ class FleetConfig:
     `path` is the file, None for a fleet that comes from none; `fleet`, `broker` and `groups` are
     its tables as written. The properties give them resolved: files against the file's folder.
     `known` are the platforms, the file's own among them, under the dated table it asks for.
+    `password_line` is where the file says from where to fetch the password, from 1.
     """
 
     path: Path | None
@@ -80,6 +84,7 @@ class FleetConfig:
     broker: BrokerSection
     groups: tuple[GroupSection, ...]
     known: Platforms = field(default_factory=Platforms)
+    password_line: int | None = None
 
     @property
     def folder(self) -> Path:
@@ -143,18 +148,40 @@ class FleetConfig:
         own = sum(group.count for group in self.groups if group.connection == "own")
         return own + (self.workers if own < self.device_count else 0)
 
+    def login(self, url: str) -> dict[str, Any]:
+        """What `open_broker` needs besides `url`: nothing for a broker that it starts.
+
+        Raises as `password` does.
+        """
+        if url in MANAGED:
+            return {}
+        return {
+            "username": self.broker.username,
+            "password": self.password(),
+            "ca": self.ca,
+            "cert": self.cert,
+            "key": self.key,
+        }
+
     def password(self) -> str | None:
         """The broker's password, fetched now from where the file says it is; None where unsaid.
 
-        A file's last line break does not belong to it. Raises UsageError for an environment
-        variable that is not set, and FileError for a file that cannot be read.
+        A file's last line break does not belong to it. Raises FileError, with the line that says
+        where the password is, where it is not there.
         """
         source = self.broker.password
         if source is None:
             return None
-        if source.env is not None:
-            return _from_environment(source.env)
-        return _from_file(self.folder / _file_of(source))
+        password = fetched(source, self.folder)
+        if isinstance(password, str):
+            return password
+        raise FileError(
+            password.message,
+            path=self.path or _UNNAMED,
+            line=self.password_line,
+            key=".".join(map(str, password.path)),
+            hint=password.hint,
+        )
 
     def devices(self) -> tuple[DeviceSpec, ...]:
         """All devices in the order of the file; numbers `n` start at 1 in each group."""
@@ -217,7 +244,7 @@ def parse_fleet(text: str, path: Path | None = None) -> FleetConfig:
 
     Raises FileError as `load_fleet` does.
     """
-    place = path or Path("fleet.toml")
+    place = path or _UNNAMED
     document, lines = _toml(text, place)
     reader = _Reader(document)
     folder = Path.cwd() if path is None else path.resolve().parent
@@ -229,7 +256,14 @@ def parse_fleet(text: str, path: Path | None = None) -> FleetConfig:
     problems.refuse()
     assert fleet is not None  # noqa: S101  # a table that is None left a problem
     assert broker is not None  # noqa: S101
-    return FleetConfig(path=path, fleet=fleet, broker=broker, groups=groups, known=known)
+    return FleetConfig(
+        path=path,
+        fleet=fleet,
+        broker=broker,
+        groups=groups,
+        known=known,
+        password_line=line_of(("broker", "password"), lines),
+    )
 
 
 def load_platforms(path: Path) -> Platforms:
@@ -360,32 +394,6 @@ def _toml(text: str, path: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
         if not isinstance(error, tomllib.TOMLDecodeError):
             reason = "a number has too many digits"  # int() would explain itself to programmers
         raise FileError(f"not TOML: {reason}", path=path, line=line) from None
-
-
-def _from_environment(name: str) -> str:
-    password = os.environ.get(name)
-    if not password:
-        raise UsageError(
-            f"the broker's password is to be in the environment variable {name}, which is not set",
-            hint=f"export {name}=... before you start passfleet",
-        )
-    return password
-
-
-def _file_of(source: PasswordSource) -> str:
-    assert source.file is not None  # noqa: S101  # fleet.rules: exactly one of the two
-    return source.file
-
-
-def _from_file(path: Path) -> str:
-    try:
-        password = path.read_text(encoding="utf-8").removesuffix("\n").removesuffix("\r")
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise FileError(f"the broker's password cannot be read: {why}", path=path) from None
-    if not password:
-        raise FileError("the broker's password is to be in this file, which is empty", path=path)
-    return password
 
 
 def _spread(total: int, weights: list[int]) -> list[int]:

@@ -52,16 +52,32 @@ def broker_problems(broker: BrokerSection, folder: Path) -> Iterator[Problem]:
     if password is not None and (password.env is None) == (password.file is None):
         expected = '{ env = "PF_PW" } or { file = "pw" }'
         yield Problem(("broker", "password"), "a password is fetched from one place", expected)
+    lone_key = broker.key is not None and broker.cert is None
+    if lone_key:
+        expected = 'cert = "fleet.pem" beside it'
+        yield Problem(("broker", "key"), "a client key needs its certificate with it", expected)
     if broker.url in MANAGED:
         return
     # One look for each kind of trouble, so that the key at fault can be named.
     word = None if password is None else "unread"
     yield from _refused(broker, ("password",), username=broker.username, password=word)
     files = {name: getattr(broker, name) for name in ("key", "cert", "ca")}
-    yield from _refused(broker, tuple(files), **files)
+    if not lone_key:
+        yield from _refused(broker, tuple(files), **files)
     for name, file in files.items():
         if file is not None and not (folder / file).is_file():
             yield Problem(("broker", name), f"there is no file {shown(file)}", "a PEM file")
+    if broker.cert is not None and broker.key is None and _lacks_key(folder / broker.cert):
+        expected = 'key = "fleet.key" beside it, or a file that holds both'
+        yield Problem(("broker", "cert"), f"{shown(broker.cert)} holds no private key", expected)
+
+
+def _lacks_key(cert: Path) -> bool:
+    """Whether a certificate's file can be read and holds no private key."""
+    try:
+        return b"PRIVATE KEY-----" not in cert.read_bytes()
+    except OSError:
+        return False  # what is wrong with it is told by who loads it
 
 
 def _refused(

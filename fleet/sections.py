@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from agent.section import CONFORMANCE_WORDS, Conformance, DeviceSection, Section
 from broker.address import BrokerAddress
-from broker.contract import DEFAULT_ROOT, DEVICE_ID
+from broker.contract import DEFAULT_ROOT, DEVICE_ID, ROOT_WORDS, is_root
 from broker.errors import UsageError
 from broker.problems import nearest, shown, trouble
 from broker.server import EMBEDDED, MOSQUITTO
@@ -73,8 +73,7 @@ def _workers(workers: object) -> object:
 
 
 def _root(root: str) -> str:
-    levels = root.split("/")
-    if not all(levels) or root.startswith("$") or set("+#") & set(root) or not root.isprintable():
+    if not is_root(root):
         raise ValueError
     return root
 
@@ -146,10 +145,7 @@ class FleetSection(Section):
     )
     state: str | None = Field(default=None, min_length=1, description='a file, such as "fleet.db"')
     root: Annotated[str, AfterValidator(_root)] = Field(
-        default=DEFAULT_ROOT,
-        max_length=1024,
-        description=f'topic levels such as "{DEFAULT_ROOT}": none of them empty, no slash at either'
-        " end, no + or #, no $ in front",
+        default=DEFAULT_ROOT, description=ROOT_WORDS
     )
     conformance: Conformance = Field(default=DEFAULT_CONFORMANCE, description=CONFORMANCE_WORDS)
 

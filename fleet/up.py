@@ -69,7 +69,7 @@ async def run(config: FleetConfig, options: UpOptions, out: Console, err: Consol
     url = options.broker or config.broker.url
     workers = min(config.workers, config.device_count)
     check_room(config.connection_count, workers)
-    async with open_broker(url, **_login(config)) as broker:
+    async with open_broker(url, **config.login(url)) as broker:
         ours = url in _OWN_BROKERS
         if not ours:
             await probe(broker.address)
@@ -139,16 +139,6 @@ def _warn_of_limits(url: str, devices: int, err: Console) -> None:
             f"note: the embedded broker carries about {_EMBEDDED_RATE:,} commands a second on a"
             " core of its own, however many devices; `--broker mosquitto` carries a third more"
         )
-
-
-def _login(config: FleetConfig) -> dict[str, Any]:
-    return {
-        "username": config.broker.username,
-        "password": config.password(),
-        "ca": config.ca,
-        "cert": config.cert,
-        "key": config.key,
-    }
 
 
 def _running(config: FleetConfig, address: BrokerAddress, devices: int) -> runfile.RunningFleet:

@@ -143,6 +143,28 @@ async def test_a_bad_fleet_file_is_refused_with_file_line_and_key(tmp_path: Path
             assert run.out == ""
 
 
+async def test_a_login_that_is_not_whole_is_refused_with_file_line_and_key(
+    tmp_path: Path, start: Start
+) -> None:
+    (tmp_path / "fleet.pem").write_text("-----BEGIN CERTIFICATE-----\n")
+    logins = {
+        'cert = "fleet.pem"': r'fleet\.toml:7: broker\.cert: "fleet\.pem" holds no private key;',
+        'key = "fleet.pem"': r"fleet\.toml:7: broker\.key: a client key needs its certificate",
+        'password = { env = "PF_NO" }': r"fleet\.toml:7: broker\.password\.env: .* PF_NO, which",
+        'password = { file = "no" }': r"fleet\.toml:7: broker\.password\.file: .*no: No such file",
+    }
+    for line, expected in logins.items():
+        login = f'[broker]\nurl = "mqtts://127.0.0.1:1"\n{line}\nusername = "me"\n'
+        (tmp_path / "fleet.toml").write_text(phones() + login)
+        for run in (start("up"), start("check")):
+            assert await run.ended() == 2, run.err
+            assert re.search(expected, run.err), run.err
+            assert run.out == ""
+    # Of the last one: a broker that is started needs no login.
+    own = start("up", "--broker", "embedded", "--for", "100ms"), start("check", "--broker=embedded")
+    assert [await run.ended() for run in own] == [0, 0]
+
+
 async def test_wrong_usage_is_told_with_exit_2(tmp_path: Path, start: Start) -> None:
     cases = {
         ("up", "nowhere.toml"): "passfleet init",

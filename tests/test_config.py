@@ -186,7 +186,11 @@ def test_a_password_comes_from_the_environment(
 ) -> None:
     config = with_password(tmp_path, '{ env = "PF_TEST_PW" }')
     monkeypatch.delenv("PF_TEST_PW", raising=False)
-    with pytest.raises(UsageError, match="PF_TEST_PW"):
+    place = r"fleet\.toml:4: broker\.password\.env: .* variable PF_TEST_PW, which is "
+    with pytest.raises(FileError, match=f"{place}not set"):
+        config.password()
+    monkeypatch.setenv("PF_TEST_PW", "")
+    with pytest.raises(FileError, match=f"{place}empty"):
         config.password()
     monkeypatch.setenv("PF_TEST_PW", "hush-hush")
     assert config.password() == "hush-hush"
@@ -195,15 +199,16 @@ def test_a_password_comes_from_the_environment(
 
 def test_a_password_comes_from_a_file_beside_the_fleet_file(tmp_path: Path) -> None:
     config = with_password(tmp_path, '{ file = "pw" }')
-    with pytest.raises(FileError, match="cannot be read"):
+    place = r"fleet\.toml:4: broker\.password\.file: the broker's password "
+    with pytest.raises(FileError, match=f"{place}cannot be read from .*pw: No such file"):
         config.password()
     (tmp_path / "pw").write_bytes(b" hush-hush \r\n")
     assert config.password() == " hush-hush "
     (tmp_path / "pw").write_bytes(b"\n")
-    with pytest.raises(FileError, match="empty"):
+    with pytest.raises(FileError, match=f"{place}is to be in .*pw, which is empty"):
         config.password()
     (tmp_path / "pw").write_bytes(b"\xff")
-    with pytest.raises(FileError, match="UTF-8"):
+    with pytest.raises(FileError, match=f"{place}cannot be read from .*pw: not UTF-8"):
         config.password()
 
 

@@ -110,6 +110,15 @@ BAD = {
     "key without cert": Bad(
         f'[broker]\nurl = "mqtts://a:1"\nkey = "fleet.toml"\n{PHONES}', 3, "broker.key", "cert"
     ),
+    "key without cert on a broker of our own": Bad(
+        f'[broker]\nkey = "fleet.toml"\n{PHONES}', 2, "broker.key", 'cert = "fleet.pem" beside it'
+    ),
+    "cert without key": Bad(
+        f'[broker]\nurl = "mqtts://a:1"\ncert = "fleet.toml"\n{PHONES}',
+        3,
+        "broker.cert",
+        'holds no private key; expected key = "fleet.key" beside it',
+    ),
     "ca missing": Bad(
         f'[broker]\nurl = "mqtts://a:1"\nca = "no.pem"\n{PHONES}', 3, "broker.ca", '"no.pem"'
     ),

@@ -6,6 +6,7 @@ import json
 import random  # noqa: TID251  # payloads that nobody chose
 from typing import Any
 
+import pytest
 from broker_help import until
 from fleet_rig import Server, both, fleet_text, hosted, phones
 from wire_operator import RESET, Seen, WireOperator
@@ -96,6 +97,32 @@ async def test_a_retained_command_is_refused(server: Server) -> None:
         await until(lambda: bool(refusals()))
         assert refusals()[0]["actionState"] == "failed"
         await operator.publish("groups/phones/commands", b"", retain=True)
+
+
+async def test_a_clock_setting_that_cannot_be_taken_is_logged_with_its_reason(
+    mosquitto: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = {
+        b"soon": "The payload is not JSON.",
+        b'{"to": NaN}': "The payload is not JSON.",
+        b"{}": "Not a valid clock setting: to: required",
+        b'{"to": "tomorrow"}': "to: must be an ISO 8601 date and time in UTC",
+    }
+    async with hosted(mosquitto, fleet_text(phones(), clock='"virtual"')) as (operator, _):
+        for payload, reason in settings.items():
+            caplog.clear()
+            operator.send_raw("clock", payload)
+            await until(lambda reason=reason: reason in caplog.text)
+        answer = await operator.move_clock("2015-12-10T20:20:00Z")
+        told = [seen for seen in operator.seen if seen.topic.endswith("/clock/now")]
+    assert answer["now"] == "2015-12-10T20:20:00Z"
+    assert [json.loads(s.payload)["now"] for s in told if s.payload] == [
+        "2015-12-10T20:19:07Z",
+        "2015-12-10T20:20:00Z",
+    ]
+    async with hosted(mosquitto, fleet_text(phones())) as (operator, _):
+        operator.send_raw("clock", b'{"to": "2099-12-10T20:20:00Z"}')
+        await until(lambda: "time is not virtual; nothing moved" in caplog.text)
 
 
 @both
