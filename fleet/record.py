@@ -54,6 +54,8 @@ class Recorded:
 
 def check_place(path: Path, *, overwrite: bool) -> None:
     """Raise UsageError where no trace is to be written, before anything else is done."""
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder", hint="name a file in it")
     if path.exists() and not overwrite:
         raise refused_to_overwrite(path)
     if not path.absolute().parent.is_dir():

@@ -21,6 +21,7 @@ from broker.operator_link import OperatorLink
 from broker.server import open_broker
 from fleet.cues import Cue, cues
 from fleet.host import Host
+from fleet.preflight import check_room
 from fleet.restage import SEED, Restaged, restage
 from scenarios.redaction import is_placeholder, made_up, restored
 from scenarios.trace import PUBLISHED_LEAVES, Trace
@@ -49,8 +50,9 @@ async def replay(
 ) -> Replayed:
     """Replay a trace on a broker that is started for it: "embedded" or "mosquitto".
 
-    `progress` hears of each message that was sent. Raises FileError for a trace
-    whose devices cannot be made, BrokerError and PeerError where the broker or the fleet fail.
+    `progress` hears of each message that was sent. Raises FileError for a trace whose devices
+    cannot be made, UsageError where there is no room for them, BrokerError and PeerError where the
+    broker or the fleet fail.
     """
     bindings = Bindings()
     cast = restage(trace, _meaning(bindings))
@@ -64,16 +66,17 @@ async def replay(
     for restaged in cast:
         device = host.devices[restaged.spec.device_id]
         device.state, device.draws = restaged.state, restaged.draws
-    async with open_broker(broker) as handle:
-        await host.start(handle.address, fresh=True)
+    check_room(len(cast))
+    # The link first: its look at the broker needs a small file descriptor, whoever has the others.
+    async with open_broker(broker) as handle, OperatorLink(handle.address, topics) as link:
+        stage = _Stage(trace, host, link, bindings)
         try:
-            async with OperatorLink(handle.address, topics) as link:
-                stage = _Stage(trace, host, link, bindings)
-                await stage.open(cast)
-                for cue in cues(trace):
-                    await stage.take(cue)
-                    progress()
-                await stage.close()
+            await host.start(handle.address, fresh=True)
+            await stage.open(cast)
+            for cue in cues(trace):
+                await stage.take(cue)
+                progress()
+            await stage.close()
         finally:
             await host.abandon()
     differences = compare(trace, stage.published, bindings)
@@ -107,7 +110,11 @@ class _Stage:
         self._fence = f"{link.topics.root}/operators/{secrets.token_hex(8)}/replay"
         self._away: set[str] = set()
         self._told = {
-            (message.device_id, message.leaf, message.payload.get("commandId")): message.payload
+            (
+                message.device_id,
+                message.leaf,
+                str(message.payload.get("commandId")),
+            ): message.payload
             for message in reversed(trace.messages)
             if isinstance(message.payload, dict)
             and is_placeholder(message.payload.get("newPasscode"))
@@ -225,7 +232,7 @@ class _Stage:
 
     def _disturbance(self, cue: Cue) -> str | None:
         """What a message does to a device's connection, None for nothing."""
-        action = cue.document.get("action")
+        action = str(cue.document.get("action"))
         if cue.leaf == "simulate":
             return action if action in _DISTURBING else None
         if cue.leaf != "inputs" or action != "restart":
@@ -253,6 +260,6 @@ class _Stage:
         document = heard.document()
         self.published.append(Published(heard.device_id, heard.leaf, document))
         if isinstance(document, dict) and isinstance(document.get("newPasscode"), str):
-            told = self._told.get((heard.device_id, heard.leaf, document.get("commandId")))
+            told = self._told.get((heard.device_id, heard.leaf, str(document.get("commandId"))))
             if told is not None:
                 self._bindings.bind(told["newPasscode"], document["newPasscode"])

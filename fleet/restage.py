@@ -47,6 +47,8 @@ _NOT_DEFINED: Final = (
     " record it anew"
 )
 _LONGER: Final = 60_000
+_UNFINISHED: Final = 1_000
+"""What a command takes that had not ended with the trace, and had not been announced: at most."""
 _USUAL: Final = "2580"
 _COMPLEX: Final = "aK7"
 _REFUSALS: Final = frozenset(
@@ -67,19 +69,17 @@ _REFUSALS: Final = frozenset(
 class ScriptedDraws(DeviceDraws):
     """A device's own draws, but for its reactions, which take as long as they were recorded."""
 
-    __slots__ = ("_left", "_then")
+    __slots__ = ("_left",)
 
-    def __init__(self, device_id: str, reactions: Sequence[int], then: int) -> None:
-        """`then` is how long what was not recorded takes, in milliseconds."""
+    def __init__(self, device_id: str, reactions: Sequence[int]) -> None:
         super().__init__(SEED, device_id)
         self._left = list(reactions)
-        self._then = then
 
     def bits(self, purpose: str, number: int) -> int:
         """The next recorded reaction, or a draw."""
         if purpose != "reaction":
             return super().bits(purpose, number)
-        return self._left.pop(0) if self._left else self._then
+        return self._left.pop(0) if self._left else _UNFINISHED
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,15 +190,16 @@ class _Device:
         passcode, first = self._passcodes(meaning)
         never = self._trace.end - self._trace.header.start + _LONGER
         reactions = list(self._reactions(never))
-        draws = ScriptedDraws(self._device.device_id, reactions, never)
-        spec = self._spec(first, max(reactions, default=0), never)
+        draws = ScriptedDraws(self._device.device_id, reactions)
+        spec = self._spec(first, max(reactions, default=0))
         return Restaged(spec, self._state(spec, passcode, draws), draws, self._device.online)
 
-    def _spec(self, passcode: str | None, longest: int, never: int) -> DeviceSpec:
+    def _spec(self, passcode: str | None, longest: int) -> DeviceSpec:
         state = self._device.state
         group = (self._device.setup or self._usual_setup()).group_setup(state, self._profile)
         took_time = longest > 0 or group.reaction[1] > 0
-        group = replace(group, reaction=(0, max(longest, never)) if took_time else (0, 0))
+        reaction = (0, max(longest, _UNFINISHED)) if took_time else (0, 0)
+        group = replace(group, reaction=reaction)
         return DeviceSpec(state.device_id, state.owner, group, passcode, 0.0)
 
     def _usual_setup(self) -> Setup:
@@ -277,7 +278,7 @@ class _Device:
                 ended = parse_instant(document["lastUpdatedDateTime"])
             except (KeyError, TypeError, ValueError):
                 continue
-            at_once = began == ended and document.get("errorCode") in _REFUSALS
+            at_once = began == ended and str(document.get("errorCode")) in _REFUSALS
             if document.get("duplicate") or at_once:
                 continue
             took[str(command), began] = never if state == "active" else max(0, ended - began)

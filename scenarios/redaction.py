@@ -6,7 +6,8 @@ character). That is enough to make up one that a device and its policy treat ali
 to open anything. Passwords become `{"$password": 1, ...}`, counted by themselves.
 
 What is not JSON could hide a secret anywhere: of it a trace keeps the size alone (`$bytes`), for a
-device answers any such payload alike. A key of the payload's own that begins with `$` gets another.
+device answers any such payload alike. JSON that is no object, `2580` for one, is taken for a
+passcode as a whole. A key of the payload's own that begins with `$` gets another.
 """
 
 from __future__ import annotations
@@ -71,7 +72,9 @@ class Redactor:
             document = from_json(payload)
         except ValueError:
             return {BYTES: len(payload)}
-        return self._value(document, top=leaf)
+        if isinstance(document, dict) or document is None:
+            return self._value(document, top=leaf)
+        return self.secret(PASSCODE, document)
 
     def secret(self, kind: str, value: object) -> dict[str, Any]:
         """The placeholder of one secret; `kind` is PASSCODE or PASSWORD."""
@@ -96,7 +99,8 @@ class Redactor:
             kind = _SECRET_KEYS.get(key)
             # A state says which kind of passcode there is, by the same key.
             told = top == "state" and each in _KINDS
-            secret = kind is not None and each is not None and not told
+            # None and "" hide nothing, and are refused.
+            secret = kind is not None and each not in (None, "") and not told
             name = f"${key}" if key.startswith("$") else key
             redacted[name] = self.secret(kind or "", each) if secret else self._value(each)
         return redacted

@@ -124,7 +124,7 @@ class TraceMessage(Line):
 
     at: Instant
     topic: str
-    payload: Any
+    payload: Any = None
     retained: bool = False
     line: Annotated[int, Field(exclude=True)] = 0
 
@@ -156,13 +156,17 @@ class TraceEnd(Line):
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """A whole trace. `devices` are those of the header and those that joined later, by id."""
+    """A trace. `devices` are those of the header and those that joined later, by id.
+
+    `broken_off`: it has no end, and `end` is the instant of its last message.
+    """
 
     path: Path
     header: TraceHeader
     devices: Mapping[str, TraceDevice]
     messages: tuple[TraceMessage, ...] = field(repr=False)
     end: int
+    broken_off: bool = False
 
 
 class TraceWriter:

@@ -112,7 +112,7 @@ def compare(trace: Trace, replayed: Sequence[Published], bindings: Bindings) -> 
             (_story(old, version), _story(new, version)),
             (_presence(old, online=online), _presence(new, online=online)),
         ):
-            found += _compare(ours, theirs, tolerance)
+            found += _compare(ours, theirs, tolerance, open_end=trace.broken_off)
     return found
 
 
@@ -169,8 +169,9 @@ def _with_placeholders(message: Published, bindings: Bindings) -> Published:
 
 
 def _compare(
-    old: Sequence[Published], new: Sequence[Published], tolerance: int
+    old: Sequence[Published], new: Sequence[Published], tolerance: int, *, open_end: bool
 ) -> Iterator[Difference]:
+    """The differences; with `open_end` what comes besides at the end is none."""
     matcher = SequenceMatcher(None, [_name(m) for m in old], [_name(m) for m in new], False)
     for tag, i, i_end, j, j_end in matcher.get_opcodes():
         if tag == "equal":
@@ -181,8 +182,9 @@ def _compare(
             continue
         for message in old[i:i_end]:
             yield _whole(message, "missing", message.line)
-        for message in new[j:j_end]:
-            yield _whole(message, "extra", 0)
+        if not (open_end and i_end == len(old)):
+            for message in new[j:j_end]:
+                yield _whole(message, "extra", 0)
 
 
 def _name(message: Published) -> tuple[str, str]:

@@ -30,6 +30,7 @@ M = TypeVar("M", bound=BaseModel)
 
 _READ: Final = (1, VERSION)
 _NAME: Final = re.compile(DEVICE_ID)
+_WORDS: Final = {"missing": "this key is missing", "extra_forbidden": "unknown key"}
 _EXPECTED: Final = "a trace that `passfleet record` or `passfleet play --record` wrote"
 
 
@@ -67,16 +68,21 @@ class _Reader:
             if self._partial and self._number == len(lines) and not _is_whole(text):
                 break
             end = self._take(self._json(text))
-        if end is None and self._partial:
-            last = max((message.at for message in self._messages), default=self._head.start)
-            end = TraceEnd(end=last, messages=len(self._messages))
-        if end is None:
-            raise self._broken_off("the trace breaks off here: its last line is missing")
-        if end.messages != len(self._messages):
+        if end is not None and end.messages != len(self._messages):
             raise self._error(
                 f"the trace has lost lines: {len(self._messages)} of {end.messages} messages"
             )
-        return Trace(self._path, self._head, self._devices, tuple(self._messages), end.end)
+        if end is None and not self._partial:
+            raise self._broken_off("the trace breaks off here: its last line is missing")
+        last = max((message.at for message in self._messages), default=self._head.start)
+        return Trace(
+            path=self._path,
+            header=self._head,
+            devices=self._devices,
+            messages=tuple(self._messages),
+            end=end.end if end else last,
+            broken_off=end is None,
+        )
 
     def _lines(self) -> list[str]:
         try:
@@ -126,10 +132,15 @@ class _Reader:
             device = self._checked(TraceDevice, document["device"])
             self._join(device.model_copy(update={"line": self._number}))
             return None
+        # Aside: JSON as a device takes it may be nested deeper than the line around it could be.
+        if "payload" not in document:
+            raise self._error(_WORDS["missing"], key="payload")
+        payload = document.pop("payload")
         message = self._checked(TraceMessage, document)
         if not is_known(message.topic):
             raise self._error(f"no such topic below the root: {message.topic[:80]!r}")
-        self._messages.append(message.model_copy(update={"line": self._number}))
+        told = {"payload": payload, "line": self._number}
+        self._messages.append(message.model_copy(update=told))
         return None
 
     def _set_clock(self, told: TraceClock) -> None:
@@ -152,11 +163,10 @@ class _Reader:
             # JSON mode: instants are text in a file, numbers in the program.
             return model.model_validate_json(json.dumps(document))
         except ValidationError as invalid:
-            problem = invalid.errors(include_url=False, include_context=False, include_input=False)
-            where = ".".join(str(part) for part in problem[0]["loc"])
-            raise self._error(
-                f"{where}: {problem[0]['msg']}" if where else problem[0]["msg"]
-            ) from (None)
+            problem = invalid.errors(include_url=False, include_input=False)[0]
+            words = str(problem.get("ctx", {}).get("error", problem["msg"]))
+            where = ".".join(str(part) for part in problem["loc"])
+            raise self._error(_WORDS.get(problem["type"], words), key=where or None) from None
 
     def _broken_off(self, message: str) -> FileError:
         return self._error(message, hint="--partial plays what there is of it")
@@ -166,6 +176,7 @@ class _Reader:
         message: str,
         *,
         line: int | None = None,
+        key: str | None = None,
         expected: str = _EXPECTED,
         hint: str | None = None,
     ) -> FileError:
@@ -173,6 +184,7 @@ class _Reader:
             message,
             path=self._path,
             line=line or max(1, self._number),
+            key=key,
             expected=expected,
             hint=hint,
         )

@@ -4,28 +4,49 @@ from __future__ import annotations
 
 import json
 import re
+import resource
 import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from broker_help import until
+from broker_help import free_port, until
 from fleet_rig import Process, Server, Start, both, fleet_text, hosted, phones
 from hypothesis import given
 from hypothesis import strategies as st
 from wire_operator import WireOperator
 
 from agent.passcode import traits_of
+from broker.contract import Biometrics, DeviceState
 from broker.errors import FileError
+from fleet.cues import cues
+from fleet.restage import restage
 from platforms import PLATFORMS
 from scenarios.redaction import Redactor, made_up, restored
-from scenarios.trace import TraceHeader, TraceWriter
+from scenarios.trace import TraceDevice, TraceHeader, TraceWriter
+from scenarios.trace_diff import Bindings, compare
 from scenarios.trace_reader import read_trace
 
 START = 1_449_778_747_000
 CANARY = "Kanari3!vogel"
 OWN = "4826"
+STATE = DeviceState(
+    device_id="a",
+    platform="ios",
+    management="standalone",
+    group="phones",
+    owner="alex",
+    current_user="alex",
+    locked=True,
+    passcode="user",
+    passcode_deadline=None,
+    compliance="compliant",
+    biometrics=Biometrics(touch_id="none", face="none"),
+    failed_attempts=0,
+    wiped=False,
+    version=1,
+)
 
 
 class Recorded:
@@ -311,14 +332,170 @@ async def test_nothing_invalid_is_kept_but_its_size(
         odd = {"inputId": "j", "action": "setPasscode", "passcode": {"text": CANARY}}
         extra = {"commandId": "k", "actionName": "remoteLock", "password": CANARY}
         payloads = [("inputs", broken.encode()), ("inputs", b""), ("commands", b"x" * 70_000)]
+        # Not an object, but perhaps a passcode: somebody took the topic for a field.
+        payloads += [("inputs", f'"{CANARY}"'.encode()), ("inputs", b"90210"), ("inputs", b"[1]")]
+        empty = {"inputId": "e", "action": "setPasscode", "passcode": ""}
+        payloads += [("inputs", json.dumps(empty).encode())]
+        # As deep as JSON may be for a device.
+        payloads += [("commands", b'{"a":' * 200 + b"1" + b"}" * 200), ("commands", b"[" * 199)]
         payloads += [("inputs", json.dumps(odd).encode()), ("commands", json.dumps(extra).encode())]
         for number, (leaf, payload) in enumerate(payloads, 1):
             operator.send_raw(f"devices/phones-001/{leaf}", payload)
             await answered(operator, "phones-001", number)
         await recorded.ended()
     assert CANARY not in recorded.path.read_text()
+    assert "90210" not in recorded.path.read_text()
     code, told, err = await replayed(start)
     assert (code, told.get("differences")) == (0, []), err
+
+
+async def test_what_is_on_no_devices_topic_is_passed_over(
+    mosquitto: Server, start: Start, tmp_path: Path
+) -> None:
+    """A device that cannot be, a topic of nobody's: the trace can be read all the same."""
+    async with hosted(mosquitto, fleet_text(phones(), clock='"virtual"')) as (operator, _):
+        state = json.dumps(operator.about("phones-001", "state")[0])
+        await operator.publish("devices/my phone/state", state.encode(), retain=True)
+        recorded = await recording(start, mosquitto, tmp_path, operator.root)
+        for topic in ("devices/my phone/commands", "devices/ä/state", "groups/a b/commands"):
+            await operator.publish(topic, b"{}")
+        await operator.publish("devices/phone-7/state", state.encode())
+        say(operator, "devices/phones-001/commands", operator.command("syncDevice"))
+        await answered(operator, "phones-001", 1)
+        await recorded.ended()
+        await operator.publish("devices/my phone/state", b"", retain=True)
+    assert list(read_trace(recorded.path).devices) == ["phones-001"]
+    process = start("replay", "trace.jsonl")
+    code = await process.ended()
+    assert (code, process.out) == (1, process.out), process.err
+    assert process.out.startswith("phone-7 state did not come")
+    assert process.out.endswith("1 device, 1 message sent, 2 heard: 1 difference\n")
+
+
+async def test_work_that_is_not_done_when_the_trace_ends(
+    mosquitto: Server, start: Start, tmp_path: Path
+) -> None:
+    """Some of it had expired by the time that it would have been done."""
+    text = fleet_text(phones(reaction='"500ms"'), clock='"virtual"')
+    async with hosted(mosquitto, text) as (operator, _):
+        recorded = await recording(start, mosquitto, tmp_path, operator.root)
+        late = operator.command("remoteLock", "late", expiresDateTime="2015-12-10T20:19:07.2Z")
+        say(operator, "devices/phones-001/commands", late)
+        say(operator, "devices/phones-001/commands", operator.command("syncDevice"))
+        await operator.move_clock("2015-12-10T20:19:12Z")
+        await answered(operator, "phones-001", 2)
+        say(operator, "devices/phones-001/commands", operator.command("remoteLock"))
+        assert (await operator.move_clock("2015-12-10T20:19:12.4Z"))["now"].endswith("12.400Z")
+        await recorded.ended()
+    errors = [d["errorCode"] for d in operator.about("phones-001", "results")]
+    assert errors[0] == "expired"
+    code, told, err = await replayed(start)
+    assert (code, told.get("differences")) == (0, []), err
+
+
+# -- a file in the way, a recorder that dies --------------------------------------------------
+
+
+async def test_a_recording_does_not_take_the_place_of_a_file(
+    mosquitto: Server, start: Start, tmp_path: Path
+) -> None:
+    broker = ["--broker", mosquitto.url, "--for", "100ms"]
+    path = tmp_path / "trace.jsonl"
+    path.write_text("precious")
+    process = start("record", "-o", "trace.jsonl", *broker)
+    assert await process.ended() == 2
+    assert process.err == ("error: trace.jsonl is there already\nhint: --force writes over it\n")
+    assert path.read_text() == "precious"
+    # Not even with --force, where nothing is recorded in its place.
+    nobody = ["--broker", f"mqtt://127.0.0.1:{free_port()}"]
+    assert await start("record", "-o", "trace.jsonl", "--force", *nobody).ended() == 3
+    assert path.read_text() == "precious"
+    assert await start("record", "-o", "trace.jsonl", "--force", *broker).ended() == 0
+    assert read_trace(path).messages == ()
+
+
+@pytest.mark.parametrize(
+    ("place", "says"),
+    [
+        (".", "error: . is a folder"),
+        ("none/t.jsonl", "error: there is no folder none to write t.jsonl into"),
+        ("/dev/full", "error: /dev/full: cannot be written: No space left on device"),
+    ],
+)
+async def test_a_place_for_no_trace(mosquitto: Server, start: Start, place: str, says: str) -> None:
+    process = start("record", "-o", place, "--force", "--broker", mosquitto.url, "--for", "100ms")
+    assert await process.ended() == 2
+    assert says in process.err
+
+
+async def test_what_a_killed_recorder_left_can_be_played(
+    mosquitto: Server, start: Start, tmp_path: Path
+) -> None:
+    async with hosted(mosquitto, fleet_text(phones(), clock='"virtual"')) as (operator, _):
+        recorded = await recording(start, mosquitto, tmp_path, operator.root)
+        await session_of(operator, "phones-001")
+        await until(lambda: '"c-4","deviceId"' in recorded.path.read_text(), 15)
+        assert await recorded.process.signalled(signal.SIGKILL) == -signal.SIGKILL
+    process = start("replay", "trace.jsonl")
+    assert await process.ended() == 2
+    assert "the trace breaks off here" in process.err
+    assert "hint: --partial plays what there is of it" in process.err
+    whole = recorded.path.read_text()
+    for cut in (0, 1, 40, 1_000):
+        recorded.path.write_text(whole[: len(whole) - cut])
+        code, told, err = await replayed(start, "--partial")
+        assert (code, told.get("differences")) == (0, []), err
+    # What is missing before the end is still a difference.
+    lines = whole.splitlines()
+    results = [number for number, line in enumerate(lines) if "/results" in line]
+    del lines[results[2]]
+    recorded.path.write_text("\n".join(lines))
+    code, told, _ = await replayed(start, "--partial")
+    assert (code, {d["kind"] for d in told["differences"]}) == (1, {"extra"})
+
+
+async def test_more_devices_than_a_process_may_watch_with_select(
+    start: Start, tmp_path: Path
+) -> None:
+    """1,024 is the most for that; and where fewer files may be open, a replay asks for more."""
+    with TraceWriter(
+        tmp_path / "trace.jsonl", TraceHeader(root="r", clock="virtual", start=START)
+    ) as writer:
+        for number in range(1_100):
+            state = STATE.model_copy(update={"device_id": f"a-{number}"})
+            writer.device(TraceDevice(state=state))
+    process = start("replay", "trace.jsonl", before=few_files)
+    assert await process.ended(60) == 0, process.err
+    assert process.out == "1100 devices, 0 messages sent, 0 heard: no difference\n"
+
+
+def few_files() -> None:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+
+
+def test_a_line_that_somebody_wrote_into_is_no_crash(tmp_path: Path) -> None:
+    """Values of any type wherever a device's answer has a word."""
+    path = tmp_path / "t.jsonl"
+    odd: list[Any] = [{}, [], 1.5, None, True, {"$passcode": "x"}, {"$passcode": 1, "like": 2}]
+    names = ("commandId", "inputId", "actionState", "errorCode", "newPasscode", "message")
+    with TraceWriter(path, TraceHeader(root="r", clock="real", start=START)) as writer:
+        writer.device(TraceDevice(state=STATE))
+    head, device, _ = path.read_text().splitlines()
+    now = {"startDateTime": "2015-12-10T20:19:07Z", "lastUpdatedDateTime": "2015-12-10T20:19:08Z"}
+    answer = {"commandId": "c", "actionState": "done", **now}
+    lines = [
+        {"at": now["startDateTime"], "topic": f"devices/a/{leaf}", "payload": answer | {name: each}}
+        for leaf in ("results", "inputs", "escrow", "notifications", "state", "presence")
+        for name in names
+        for each in odd
+    ]
+    end = {"end": now["startDateTime"], "messages": len(lines)}
+    path.write_text("\n".join([head, device, *map(json.dumps, [*lines, end])]))
+    trace, bindings = read_trace(path), Bindings()
+    assert len(restage(trace, lambda _: "2580")) == 1
+    assert len(cues(trace)) == len(names) * len(odd)
+    assert compare(trace, [], bindings)
 
 
 # -- secrets ----------------------------------------------------------------------------------
@@ -353,7 +530,7 @@ def test_what_is_made_up_is_alike_and_new(secret: str) -> None:
         taken.add(fresh)
 
 
-JSON = st.recursive(
+INNER = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**40), 2**40) | st.text(max_size=5),
     lambda inner: (
         st.lists(inner, max_size=3)
@@ -363,6 +540,7 @@ JSON = st.recursive(
     ),
     max_leaves=8,
 )
+JSON = st.none() | st.dictionaries(st.sampled_from(["a", "$b", "$passcode", "$$"]), INNER)
 
 
 @given(document=JSON)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -347,6 +348,11 @@ async def test_a_device_that_joined_is_refused_in_its_own_line(
     assert await process.ended() == 2
     assert 'trace.jsonl:2: platforms.kiosk.extends: got "andriod"' in process.err
     assert "did you mean 'android'?" in process.err
+
+
+async def test_a_trace_that_version_1_wrote_replays(start: Start, tmp_path: Path) -> None:
+    shutil.copy(Path(__file__).parent / "data" / "trace-v1.jsonl", tmp_path / "trace.jsonl")
+    assert (await nothing_lost(start))["published"] > 5
 
 
 async def test_a_trace_of_version_1_is_still_played(
