@@ -10,6 +10,7 @@ import re
 import signal
 import stat
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -259,6 +260,12 @@ async def test_every_command_has_help_with_an_example(start: Start) -> None:
             assert f"Example: passfleet {command.split()[0]}" in run.out, command
             assert "\x1b" not in run.out
             assert run.err == ""
+
+
+async def test_the_version_is_the_distributions(start: Start) -> None:
+    run = start("--version")
+    assert await run.ended() == 0
+    assert run.out == f"passfleet {version('passfleet')}\n"
 
 
 async def test_colour_is_for_terminals_and_never_under_no_color(

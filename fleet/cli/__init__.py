@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import sys
 from functools import cache
+from typing import Annotated
 
 import typer
 
 from broker.errors import PassfleetError, UsageError
-from fleet.cli.common import err, print_error
+from fleet.cli.common import err, out, print_error
 from fleet.cli.streams import mute_stdout, open_streams
 
 __all__ = ["app", "application", "main"]
@@ -26,6 +27,31 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _print_version(asked: bool) -> None:  # noqa: FBT001  # typer hands over the option's value
+    if asked:
+        from importlib.metadata import version  # noqa: PLC0415  # takes time
+
+        out.print(f"passfleet {version('passfleet')}", markup=False)
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    *,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            callback=_print_version,
+            is_eager=True,
+            help="Print the version and exit.",
+        ),
+    ] = False,
+) -> None:
+    """Take the options that go before a command."""
+    del version  # by its callback
 
 
 @cache
