@@ -22,7 +22,8 @@ from fleet.host import Host
 
 __all__ = ["Crew", "LocalCrew", "LoopLag", "by_platform", "clock_of"]
 
-_LAG_EVERY: Final = 0.25
+_LAG_EVERY: Final = 0.05
+"""Seconds between two looks; a loop that stands still for less may do so unseen."""
 
 
 class Crew(Protocol):
@@ -52,7 +53,13 @@ class Crew(Protocol):
         """How many connections were lost or closed since the start."""
 
     def lag(self) -> Mapping[str, float]:
-        """For each process by name, the longest its loop was late of late, in seconds."""
+        """For each process by name, the longest its loop was late since asked before, in seconds.
+
+        0 where nothing has been heard of it since.
+        """
+
+    def deaths(self) -> Mapping[str, int]:
+        """For each worker by name, how often it died and was started again."""
 
 
 def clock_of(config: FleetConfig, since: float, reached: int | None = None) -> Clock:
@@ -152,5 +159,9 @@ class LocalCrew:
         return self._host.pool.reconnects
 
     def lag(self) -> Mapping[str, float]:
-        """How late this process' loop was of late, in seconds."""
+        """The longest this process' loop was late since asked before, in seconds."""
         return {"0": self._lag.take()}
+
+    def deaths(self) -> Mapping[str, int]:
+        """Nobody survives this process to count them."""
+        return {}

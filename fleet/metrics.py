@@ -68,6 +68,14 @@ class _FleetCollector(Collector):
         for worker, seconds in self._crew.lag().items():
             lag.add_metric([worker], seconds)
         yield lag
+        deaths = CounterMetricFamily(
+            "passfleet_worker_deaths",
+            "Worker processes that died and were started again.",
+            labels=["worker"],
+        )
+        for worker, count in self._crew.deaths().items():
+            deaths.add_metric([worker], count)
+        yield deaths
 
     def _devices(self) -> Metric:
         devices = GaugeMetricFamily(

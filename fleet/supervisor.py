@@ -138,8 +138,12 @@ class WorkerCrew:
         return sum(worker.reconnects for worker in self._workers)
 
     def lag(self) -> Mapping[str, float]:
-        """How late each worker's loop was of late, in seconds."""
-        return {str(worker.index): worker.lag for worker in self._workers}
+        """The longest each worker's loop was late since asked before, in seconds."""
+        return {str(worker.index): worker.take_lag() for worker in self._workers}
+
+    def deaths(self) -> Mapping[str, int]:
+        """How often each worker died and was started again."""
+        return {str(worker.index): worker.deaths for worker in self._workers}
 
 
 class _Worker:
@@ -151,11 +155,12 @@ class _Worker:
         self.figures: dict[str, Any] = {}
         self.counts: dict[str, dict[str, int]] = {}
         self.reconnects = 0
-        self.lag = 0.0
+        self.deaths = 0
         self.moved = 0
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._crew = crew
-        self._deaths: list[float] = []
+        self._lag = 0.0
+        self._died_at: list[float] = []
         self._earlier: dict[str, Any] = {}
         self._process: asyncio.subprocess.Process
         self._watching: asyncio.Task[None]
@@ -182,16 +187,24 @@ class _Worker:
             with contextlib.suppress(OSError):
                 stdin.write(order.encode() + b"\n")
 
+    def take_lag(self) -> float:
+        """The longest lag, in seconds, that it told of since it was taken before."""
+        longest, self._lag = self._lag, 0.0
+        return longest
+
     async def end(self, order: str) -> None:
-        """Order the process to end, and see to it."""
+        """Order the process to end, and see to it; also one that is just being started again."""
         self.progress = 0
-        self.order(order)
-        try:
-            await asyncio.wait_for(self._process.wait(), _STOP_WITHIN)
-        except TimeoutError:
-            self._process.kill()
-            await self._process.wait()
-        await self._watching
+        ended = None
+        while ended is not self._process:
+            ended = self._process
+            self.order(order)
+            try:
+                await asyncio.wait_for(ended.wait(), _STOP_WITHIN)
+            except TimeoutError:
+                ended.kill()
+                await ended.wait()
+            await self._watching
 
     async def _watch(self) -> None:
         stdout = self._process.stdout
@@ -219,20 +232,21 @@ class _Worker:
             crew.give_up(_error(message))
         else:
             self.figures = Figures.added(self._earlier, message["figures"])
-            self.counts, self.lag = message["counts"], message["lag"]
+            self.counts, self._lag = message["counts"], max(self._lag, message["lag"])
             self.reconnects = message["reconnects"]
             crew.told_figures()
 
     async def _died(self, code: int) -> None:
         """Start it again: what it counted stays counted."""
         now = time.monotonic()
-        self._deaths = [at for at in self._deaths if now - at < _RESTARTS_WITHIN] + [now]
-        if len(self._deaths) > _RESTARTS:
+        self._died_at = [at for at in self._died_at if now - at < _RESTARTS_WITHIN] + [now]
+        if len(self._died_at) > _RESTARTS:
             self._crew.give_up(
                 PassfleetError(f"worker {self.index} keeps dying (last with {code})")
             )
             return
         _log.warning("worker %s died (%s); its devices come back", self.index, code)
+        self.deaths += 1
         self._earlier = self.figures
         self.counts = {}
         # The broker knows its devices by now: their sessions go on.

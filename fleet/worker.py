@@ -62,11 +62,21 @@ def main() -> None:
     # Ctrl-C reaches the whole terminal group; the supervisor decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    stdin = sys.stdin.buffer
-    (size,) = _HEADER.unpack(stdin.read(_HEADER.size))
-    job: Job = pickle.loads(stdin.read(size))  # noqa: S301  # from our own supervisor, over a pipe
+    (size,) = _HEADER.unpack(_read(_HEADER.size))
+    job: Job = pickle.loads(_read(size))  # noqa: S301  # from our own supervisor, over a pipe
     set_up_logging(job.log_level)
     asyncio.run(_Worker(job).run())
+
+
+def _read(size: int) -> bytes:
+    """So many bytes of stdin and none beyond them: an order may stand there already."""
+    data = b""
+    while len(data) < size:
+        part = os.read(sys.stdin.fileno(), size - len(data))
+        if not part:
+            sys.exit(1)  # the supervisor died before it had said anything
+        data += part
+    return data
 
 
 def _say(**message: Any) -> None:

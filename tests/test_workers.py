@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -130,6 +131,32 @@ async def test_metrics_count_what_all_workers_did(
         assert "passfleet_reconnects_total" in text
         assert "phones-001" not in text
         await up.signalled(signal.SIGTERM)
+
+
+async def test_metrics_tell_of_a_worker_that_stood_still_and_of_one_that_died(
+    mosquitto: Server, tmp_path: Path, start: Start
+) -> None:
+    write_fleet(tmp_path, fleet_text(phones(count=4), workers=2), mosquitto.url)
+    up = start("up", "--metrics", "0", "--json")
+    url = json.loads(await up.ready())["metrics"]
+
+    def told(name: str) -> list[float]:
+        with urllib.request.urlopen(url) as answer:  # noqa: S310  # our own, on loopback
+            lines = answer.read().decode().splitlines()
+        return [float(line.split()[-1]) for line in lines if line.startswith(f"{name}{{")]
+
+    assert told("passfleet_worker_deaths_total") == [0.0, 0.0]
+    worker = workers_of(up)[0]
+    os.kill(worker, signal.SIGSTOP)
+    await asyncio.sleep(1.5)
+    os.kill(worker, signal.SIGCONT)
+    # Long after it went on, as who asks every quarter of a minute would.
+    await asyncio.sleep(2.0)
+    assert max(told("passfleet_loop_lag_seconds")) > 1.0
+    await until(lambda: max(told("passfleet_loop_lag_seconds")) < 1.0)
+    os.kill(worker, signal.SIGKILL)
+    await until(lambda: sorted(told("passfleet_worker_deaths_total")) == [0.0, 1.0])
+    await up.signalled(signal.SIGTERM)
 
 
 async def test_a_port_for_metrics_that_is_taken_is_refused(
