@@ -8,9 +8,10 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -40,12 +41,17 @@ class Interrupted(Exception):  # noqa: N818  # not an error: the user's Ctrl-C
     """Ctrl-C ended it, in good order."""
 
 
+View = Callable[[Console, Crew], Coroutine[Any, Any, None]]
+"""Shows a crew on a console until it is cancelled; what it raises ends the fleet."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class UpOptions:
     """What the command line adds to the fleet file.
 
     `broker` overrides `broker.url`; `duration` is how long to run, None until Ctrl-C; `metrics` is
-    the port to serve them on, 0 for a free one, None for not at all.
+    the port to serve them on, 0 for a free one, None for not at all; `view` shows the crew while
+    it runs, None for a table on a terminal and lines elsewhere.
     """
 
     broker: str | None = None
@@ -53,6 +59,7 @@ class UpOptions:
     as_json: bool = False
     log_level: str = "warning"
     metrics: int | None = None
+    view: View | None = None
 
 
 async def run(config: FleetConfig, options: UpOptions, out: Console, err: Console) -> None:
@@ -203,8 +210,10 @@ async def _until_stopped(
     crew: Crew, stop: _StopSignals, broker: BrokerHandle, options: UpOptions, err: Console
 ) -> None:
     headline = f"passfleet: {crew.size} devices on {broker.address.url}"
-    view = show_table(err, crew, headline) if err.is_terminal else show_lines(err, crew)
-    showing = asyncio.create_task(view)
+    view = options.view or (
+        partial(show_table, headline=headline) if err.is_terminal else show_lines
+    )
+    showing = asyncio.create_task(view(err, crew))
     limit = options.duration.total_seconds() if options.duration else None
     try:
         await _first_of(stop.asked, broker.died, crew.failed, showing, limit=limit)

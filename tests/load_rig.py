@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import aiomqtt
+from fleet_rig import Server
 
 LIMIT = 40.0
 """Seconds that anything may take before a test gives up."""
@@ -82,9 +83,9 @@ class Command:
 
 
 @contextlib.asynccontextmanager
-async def started(folder: Path, *arguments: str) -> AsyncIterator[Command]:
-    """`passfleet` as a process, killed at the end if it is still there."""
-    environment = {k: v for k, v in os.environ.items() if k not in _NOT_OURS}
+async def started(folder: Path, *arguments: str, **more: str) -> AsyncIterator[Command]:
+    """`passfleet` as a process, killed at the end if it is still there; `more` is environment."""
+    environment = {k: v for k, v in os.environ.items() if k not in _NOT_OURS} | more
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "fleet.cli", *arguments),
         cwd=folder,
@@ -132,6 +133,27 @@ async def _commands(url: str, count: int) -> None:
             count -= 1
             if not count:
                 return
+
+
+def descendants(pid: int) -> list[int]:
+    """The processes that a process has started, and those that they have."""
+    return [found for child in children(pid) for found in (child, *descendants(child))]
+
+
+class Limited(Server):
+    """A Mosquitto of somebody else's with what its makers set, and lines of the test's own."""
+
+    def __init__(self, name: str, folder: Path, *lines: str) -> None:
+        super().__init__(name, folder)
+        self._lines = lines
+
+    def _argv(self, port: int) -> list[str]:
+        argv = super()._argv(port)
+        config = Path(argv[-1])
+        written = config.read_text(encoding="utf-8").splitlines()
+        kept = [line for line in written if not line.startswith(("max_", "set_"))]
+        config.write_text("\n".join([*kept, *self._lines, ""]), encoding="utf-8")
+        return argv
 
 
 def children(pid: int) -> list[int]:

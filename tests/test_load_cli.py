@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 import signal
 import sys
 from collections import Counter
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 from broker_help import need
 from fake_fleet import Fake, fake_fleet
+from fleet_rig import fleet_text, phones
 from load_rig import Doorman, children, commands_flow, load, started
 
 from broker.server import EMBEDDED, MOSQUITTO, open_broker
@@ -46,6 +48,9 @@ async def test_a_fleet_of_its_own_is_loaded_and_judged(broker: str, tmp_path: Pa
     assert shown[:3] == [(n, False, True) for n in ("reset.p99", "lost", "reset.ios.p50")]
     assert document["brokerPass"]["p50"] is not None
     assert document["simulatorPass"]["p50"] is not None
+    assert 0 < document["fleetLag"]["p50"] <= document["fleetLag"]["max"]
+    assert (document["run"]["workers"], document["workerRestarts"]) == (1, 0)
+    assert document["dropped"] == {"devices": 0, "back": 0}
     _check_files(tmp_path)
 
 
@@ -70,6 +75,65 @@ async def test_people_get_a_table_and_ticks(tmp_path: Path) -> None:
     assert "✓ done" in ran.out
     assert "sent 80 = done" in ran.out
     assert "starting 15 devices on the embedded broker" in ran.err
+
+
+async def test_on_a_narrow_terminal_every_name_is_whole(tmp_path: Path) -> None:
+    what = ("--rate", "60", "--duration", "1s", "--mix", "reset", "--seed", "1", "--devices", "20")
+    narrow = {"TTY_COMPATIBLE": "1", "COLUMNS": "80"}
+    async with started(tmp_path, "load", *what, **narrow) as ran:
+        assert await ran.ended() == 0
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", ran.out).splitlines()
+    rows = [line.split() for line in lines if line.startswith("reset")]
+    platforms = {row[1] for row in rows}
+    assert platforms >= {"ios", "windows_10_mobile", "windows_phone_8_1", "all"}
+    assert any("left out for lack of room: service p50, service p99" in line for line in lines)
+    assert max(len(line) for line in lines) <= 80
+
+
+async def test_a_file_that_cannot_be_written_is_not_all_well(tmp_path: Path) -> None:
+    ran = await load(tmp_path, *QUICK, "--csv", "/dev/full")
+    assert ran.process.returncode == 2
+    assert "error: /dev/full: cannot be written: No space left on device" in ran.err
+    assert "sent 80 = done" in ran.out
+
+
+async def test_a_fleet_file_of_its_own_is_loaded_by_as_many_workers_as_asked_for(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    (folder / "shop.toml").write_text(
+        fleet_text(
+            '[platforms.kiosk]\nextends = "android"\nreset = { outcome = "notSupported" }',
+            phones("kiosk", "kiosks", count=2),
+            phones("ios", "phones", count=2),
+            state='"shop.db"',
+        ),
+        encoding="utf-8",
+    )
+    what = ("--workers", "2", "--rate", "40", "--duration", "1s", "--mix", "reset", "--json")
+    checks = ("reset.kiosk.p99<1m", "reset.ios.p99<1m", "fleetLag.max<1m")
+    ran = await load(tmp_path, "-f", "elsewhere/shop.toml", *what, *checks)
+    assert ran.process.returncode == 0, ran.err
+    assert "starting 4 devices of elsewhere/shop.toml on the embedded broker" in ran.err
+    document = ran.document
+    assert document["run"]["platforms"] == {"ios": 2, "kiosk": 2}
+    assert document["run"]["workers"] == 2
+    kinds = document["actions"]["reset"]["platforms"]
+    assert kinds["kiosk"]["notSupported"] == kinds["kiosk"]["sent"] > 0
+    assert kinds["ios"]["done"] == kinds["ios"]["sent"] > 0
+    assert [path.name for path in folder.iterdir()] == ["shop.toml"]
+
+
+async def test_a_fleet_file_is_refused_beside_a_running_fleet(tmp_path: Path) -> None:
+    (tmp_path / "fleet.toml").write_text(fleet_text(phones()), encoding="utf-8")
+    async with started(tmp_path, "up") as up:
+        await up.says("ready devices=1")
+        for option in (("--fleet", "fleet.toml"), ("--workers", "2")):
+            ran = await load(tmp_path, *option)
+            assert ran.process.returncode == 2
+            assert f"{option[0]} is for a fleet that the load starts" in ran.err
+            assert "--broker embedded" in ran.err
 
 
 async def test_each_device_is_judged_by_what_it_does(tmp_path: Path) -> None:
@@ -115,6 +179,8 @@ async def test_in_a_storm_everybody_comes_back(tmp_path: Path) -> None:
     assert ran.process.returncode == 0, ran.err
     storm = ran.document["storm"]
     assert (storm["thrownOut"], storm["missing"]) == (15, 0)
+    # They were thrown out, and did not leave of themselves.
+    assert ran.document["dropped"] == {"devices": 0, "back": 0}
     assert 0 < storm["back"]["p50"] <= storm["allBack"]
     meanwhile = storm["meanwhile"]
     assert meanwhile["sent"] == sum(meanwhile[name] for name in COLUMNS)
@@ -187,6 +253,11 @@ async def test_a_broker_that_refuses_half_the_connections_is_told(tmp_path: Path
         (("--devices", "900000", "--duration", "1s"), 2, "900000 devices need"),
         (("--broker", "mqtt://127.0.0.1:1"), 3, "nothing listens at"),
         (("--html", "nowhere/x.html"), 2, "cannot be written"),
+        (("--html", "x", "--csv", "./x"), 2, "both to be written to x"),
+        (("--workers", "0"), 2, '--workers: got "0"; expected a whole number from 1 to 1024'),
+        (("--fleet", "nowhere.toml"), 2, "nowhere.toml: there is no such file"),
+        (("--platform", "iso"), 2, "did you mean 'ios'?"),
+        (("--platform", "ios", "reset.android.p99<1s"), 2, "no metric 'reset.android.p99'"),
     ],
 )
 async def test_what_cannot_be_is_refused(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import pytest
@@ -168,7 +169,39 @@ def said(status: str, session: int) -> bytes:
 def test_presence_is_followed_past_late_wills(heard: list[bytes], *, online: bool) -> None:
     roll = RollCall({"d": seen("d", "online", 3)})
     for payload in heard:
-        roll.hear("d", payload)
-        roll.hear("somebody-else", payload)
+        roll.hear("d", payload, 1.0)
+        roll.hear("somebody-else", payload, 1.0)
     assert roll.online("d") is online
     assert roll.present() == (["d"] if online else [])
+
+
+@pytest.mark.parametrize(
+    ("heard", "left"),
+    [
+        ([said("online", 3)], -math.inf),
+        ([said("offline", 3)], 1.0),
+        ([b""], 1.0),
+        ([said("offline", 3), said("offline", 3)], 1.0),
+        ([said("offline", 3), said("online", 4)], 1.0),
+        # Nobody said that it left: it was there again before.
+        ([said("online", 4), said("offline", 3)], 1.0),
+        ([said("offline", 3), said("online", 4), said("offline", 4)], 3.0),
+    ],
+)
+def test_it_is_remembered_when_somebody_left(heard: list[bytes], left: float) -> None:
+    roll = RollCall({"d": seen("d", "online", 3), "e": seen("e", "offline", 3)})
+    for now, payload in enumerate(heard, 1):
+        roll.hear("d", payload, float(now))
+    roll.hear("e", said("online", 4), 9.0)
+    assert roll.left("d") == left
+    assert roll.dropped == ([] if left < 0 else ["d"])
+
+
+def test_who_is_told_to_leave_has_not_left_of_itself() -> None:
+    roll = RollCall({"d": seen("d", "online", 3)})
+    roll.expect(["d"])
+    roll.hear("d", said("offline", 3), 1.0)
+    roll.hear("d", said("online", 4), 2.0)
+    assert roll.dropped == []
+    roll.hear("d", said("online", 5), 3.0)
+    assert (roll.dropped, roll.left("d")) == (["d"], 3.0)

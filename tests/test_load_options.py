@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from fake_fleet import Fake
 
 from broker.answers import Seen, read_state
-from broker.errors import UsageError
-from fleet.load.options import LoadOptions
+from broker.errors import FileError, UsageError
+from fleet.config import FleetConfig
+from fleet.load.options import LoadOptions, read_workers
+from fleet.load.own_fleet import fleet_for
 from fleet.load.schedule import Mix
 
 
@@ -49,22 +52,48 @@ THREE = fleet(Fake("a"), Fake("b"), Fake("c", platform="android"))
         ({"duration": 1e9}, "go up to 24h"),
         ({"ramp": 6.0}, "--ramp is part of the duration"),
         ({"devices": 0}, "at least one"),
-        ({"platform": "iso"}, "no device of platform 'iso'"),
         ({"thresholds": ("reset.kiosk.p99<1s",)}, "no metric 'reset.kiosk.p99'"),
-        ({"platform": "ios", "thresholds": ("reset.android.p99<1s",)}, "no metric"),
+        ({"thresholds": ("reset.android.p99<1s",)}, "no metric 'reset.android.p99'"),
         ({"thresholds": ("back.p99<1s",)}, "no metric 'back.p99'"),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_runs(changed: dict[str, Any], said: str) -> None:
     with pytest.raises(UsageError, match=said):
-        options(**changed).check(own_fleet=True)
+        options(**changed).check({"ios"})
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"fleet": Path("fleet.toml")}, "--fleet is for a fleet that the load starts"),
+        ({"workers": 2}, "--workers is for a fleet that the load starts"),
+        ({"thresholds": ("fleetLag.p99<1s",)}, "no metric 'fleetLag.p99'"),
+    ],
+)
+def test_what_only_an_own_fleet_has_is_refused_of_a_running_one(
+    changed: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(UsageError, match=said):
+        options(**changed).check(None)
+    options(**changed).check({"ios"})
 
 
 def test_a_running_fleet_may_have_platforms_of_its_own() -> None:
-    asked = options(platform="kiosk", thresholds=("reset.kiosk.p99<1s",))
-    asked.check(own_fleet=False)
+    asked = options(platform="kiosk", thresholds=("reset.kiosk.p99<1.5s",))
+    asked.check(None)
     with pytest.raises(UsageError, match="no metric"):
-        asked.judges({"ios"})
+        asked.judges({"ios"}, own_fleet=False)
+
+
+@pytest.mark.parametrize(("text", "workers"), [("1", 1), ("1024", 1024), ("auto", "auto")])
+def test_workers_are_a_number_or_one_a_core(text: str, workers: int | str) -> None:
+    assert read_workers(text) == workers
+
+
+@pytest.mark.parametrize("text", ["0", "1025", "-1", "2.5", "two", "", "9" * 5000])
+def test_workers_that_cannot_be_are_refused(text: str) -> None:
+    with pytest.raises(UsageError, match=r"--workers: got .{1,80}; expected a whole number"):
+        read_workers(text)
 
 
 def test_devices_are_drawn_by_the_seed() -> None:
@@ -81,3 +110,66 @@ def test_more_devices_than_there_are_is_refused() -> None:
         options(devices=4).choose(THREE)
     with pytest.raises(UsageError, match="no device of platform 'windows_rt'"):
         options(platform="windows_rt").choose(THREE)
+
+
+# -- the fleet that is started -----------------------------------------------------------------
+
+KIOSKS = """
+[fleet]
+workers = 3
+root = "shop"
+seed = 11
+state = "fleet.db"
+[broker]
+url = "mqtts://broker.example:8883"
+username = "fleet"
+password = { file = "not-there" }
+[platforms.kiosk]
+extends = "android"
+[[group]]
+name = "kiosks"
+platform = "kiosk"
+count = 4
+[[group]]
+name = "phones"
+platform = "ios"
+count = 2
+"""
+
+
+def counts(config: FleetConfig) -> dict[str, int]:
+    return {group.platform: group.count for group in config.groups}
+
+
+def test_an_own_fleet_is_what_the_fleet_file_says_on_a_broker_of_its_own(tmp_path: Path) -> None:
+    file = tmp_path / "shop.toml"
+    file.write_text(KIOSKS, encoding="utf-8")
+    config = fleet_for(options(fleet=file))
+    assert counts(config) == {"kiosk": 4, "ios": 2}
+    assert (config.workers, config.root, config.seed) == (3, "shop", 11)
+    assert config.state is None
+    assert config.password() is None
+    assert config.broker.url == "embedded"
+    assert config.platforms["kiosk"].id == "kiosk"
+
+
+def test_what_the_command_line_says_goes_before_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "shop.toml"
+    file.write_text(KIOSKS, encoding="utf-8")
+    config = fleet_for(options(fleet=file, workers=2, root="r", platform="kiosk", devices=7))
+    assert counts(config) == {"kiosk": 7}
+    assert (config.workers, config.root) == (2, "r")
+    with pytest.raises(UsageError, match="no platform 'kisok'"):
+        fleet_for(options(fleet=file, platform="kisok"))
+
+
+def test_the_fleet_file_that_is_here_is_the_one_meant(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert fleet_for(options()).device_count == 100
+    assert fleet_for(options(platform="android")).device_count == 100
+    (tmp_path / "fleet.toml").write_text(KIOSKS, encoding="utf-8")
+    assert fleet_for(options()).device_count == 6
+    with pytest.raises(FileError, match="no such file"):
+        fleet_for(options(fleet=tmp_path / "other.toml"))

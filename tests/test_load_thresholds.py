@@ -7,7 +7,7 @@ import pytest
 from broker.errors import UsageError
 from fleet.load.thresholds import Threshold, metric_names, parse_threshold, with_implied
 
-NAMES = metric_names(["reset", "lock"], ["ios", "android"], storm=False)
+NAMES = metric_names(["reset", "lock"], ["ios", "android"], storm=False, own_fleet=True)
 
 
 @pytest.mark.parametrize(
@@ -21,6 +21,7 @@ NAMES = metric_names(["reset", "lock"], ["ios", "android"], storm=False)
         ("reset.ios.p999!=1h", "reset.ios.p999", 1.0, True),
         ("lock.android.mean<1s", "lock.android.mean", 2.0, False),
         ("lag.p99<10ms", "lag.p99", 0.001, True),
+        ("fleetLag.max<10ms", "fleetLag.max", 0.02, False),
         ("lost==0", "lost", 0.0, True),
         ("lost == 0", "lost", 1.0, False),
         ("done>=100", "done", 100.0, True),
@@ -68,7 +69,7 @@ def test_what_is_no_threshold_is_refused(text: str, said: str) -> None:
 
 
 def test_a_storm_has_names_of_its_own() -> None:
-    names = metric_names(["reset"], [], storm=True)
+    names = metric_names(["reset"], [], storm=True, own_fleet=False)
     assert parse_threshold("back.max<2s", names).judge(1.0).holds
     assert parse_threshold("back.missing==0", names).judge(0.0).holds
 

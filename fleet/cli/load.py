@@ -3,14 +3,23 @@
 # ruff: noqa: FBT002, PLC0415  # options have defaults, and imports their moment
 from __future__ import annotations
 
+import asyncio
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from broker.errors import UsageError
-from fleet.cli.common import JsonOption, RootOption, err, out, print_json, run_async
+from broker.errors import FileError, UsageError
+from fleet.cli.common import (
+    JsonOption,
+    RootOption,
+    err,
+    out,
+    print_error,
+    print_json,
+    run_async,
+)
 
 if TYPE_CHECKING:
     from fleet.load.options import LoadOptions
@@ -45,7 +54,9 @@ def load(
     ] = None,
     devices: Annotated[
         int | None,
-        typer.Option(help="How many devices; unsaid, 100, or all of a running fleet."),
+        typer.Option(
+            help="How many devices; unsaid, all of the running fleet or the fleet file, else 100."
+        ),
     ] = None,
     rate: Annotated[
         float, typer.Option(help="Commands a second that arrive, answered or not.")
@@ -94,6 +105,26 @@ def load(
         ),
     ] = None,
     root: RootOption = None,
+    fleet: Annotated[
+        Path | None,
+        typer.Option(
+            "--fleet",
+            "-f",
+            metavar="FILE",
+            show_default=False,
+            help="What a fleet that it starts is made of.  \\[default: fleet.toml where there is"
+            " one, else as `passfleet init` writes it]",
+        ),
+    ] = None,
+    workers: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N",
+            show_default=False,
+            help="Processes of a fleet that it starts, auto: one a core.  \\[default: as the fleet"
+            " file says, else 1]",
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Load a fleet with commands at a fixed rate of arrival, and judge what comes of it.
@@ -108,7 +139,7 @@ def load(
     is unknown; 2 wrong usage; 3 no broker; 130 interrupted.
     """
     from fleet.cli.targets import read_duration
-    from fleet.load.options import LoadOptions
+    from fleet.load.options import LoadOptions, read_workers
     from fleet.load.schedule import Mix
 
     options = LoadOptions(
@@ -124,9 +155,13 @@ def load(
         platform=platform,
         thresholds=(*(threshold or ()), *(more_thresholds or ())),
         storm=profile is Profile.STORM,
+        fleet=fleet,
+        workers=None if workers is None else read_workers(workers),
     )
     for path in (csv, html):
         _check_writable(path)
+    if csv is not None and html is not None and csv.resolve() == html.resolve():
+        raise UsageError(f"--csv and --html are both to be written to {csv}")
     _finish(options, csv, html, as_json=as_json)
 
 
@@ -143,14 +178,20 @@ def _finish(options: LoadOptions, csv: Path | None, html: Path | None, *, as_jso
     def say(text: str) -> None:
         err.print(text, markup=False)
 
-    result = run_async(run_load(options, say, shown_on(err)))
-    _write(result, csv, html)
+    try:
+        result = run_async(run_load(options, say, shown_on(err)))
+    except asyncio.CancelledError:
+        # A second Ctrl-C, or one before anything ran: there is nothing to sum up.
+        say("interrupted")
+        raise typer.Exit(130) from None
+    written = _write(result, csv, html)
     if as_json:
         print_json(result.document())
     else:
         _print(result)
-    if result.exit_code:
-        raise typer.Exit(result.exit_code)
+    # A file that is asked for and is not there is not all well, whatever the thresholds say.
+    if code := result.exit_code or (0 if written else 2):
+        raise typer.Exit(code)
 
 
 def _print(result: Result) -> None:
@@ -159,17 +200,19 @@ def _print(result: Result) -> None:
     from fleet.cli.tables import print_table
     from fleet.load.text import summary
 
-    for part in summary(result):
+    for part in summary(result, out.width if out.is_terminal else None):
         if isinstance(part, Table):
             print_table(part)
         else:
             out.print(part)
 
 
-def _write(result: Result, csv: Path | None, html: Path | None) -> None:
+def _write(result: Result, csv: Path | None, html: Path | None) -> bool:
+    """Write the files that are asked for; False where one cannot be."""
     from fleet.load.page import render_page
     from fleet.load.table_file import render_csv
 
+    written = True
     for path, render in ((csv, render_csv), (html, render_page)):
         if path is None:
             continue
@@ -177,4 +220,6 @@ def _write(result: Result, csv: Path | None, html: Path | None) -> None:
             path.write_text(render(result), encoding="utf-8")
         except OSError as error:
             # The figures are still printed: a load is not thrown away for its file.
-            err.print(f"{path} cannot be written: {error.strerror}", style="red", markup=False)
+            print_error(FileError(f"cannot be written: {error.strerror}", path=path))
+            written = False
+    return written

@@ -27,7 +27,7 @@ from fleet.load.schedule import ACTIONS, Arrival, Schedule
 __all__ = ["Generator", "Plan"]
 
 _SENDERS: Final = 8
-"""paho keeps 20 messages in flight on each; together they are no bottleneck at 10,000/s."""
+"""Together they are no bottleneck at 10,000/s."""
 _BURST: Final = 32
 """Commands sent without letting answers in, where the generator is behind."""
 _BEHIND: Final = 1.0
@@ -36,7 +36,6 @@ _TICK: Final = 0.02
 _LONG: Final = 0.1
 _LAST_WORDS: Final = 0.3
 """Seconds in which answers may still come once the run has been stopped."""
-_REFUSED_AFTER: Final = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,12 +101,10 @@ class Generator:
 
     # -- the run -------------------------------------------------------------------------------
 
-    async def open(self) -> None:
-        """Connect. Raises BrokerError where the broker does not take all the connections."""
-        connections = [self._ear, *self._senders]
-        for connection in connections:
-            connection.open()
-        await self.pool.ready(connections, stalled_after=_REFUSED_AFTER)
+    @property
+    def connections(self) -> list[Connection]:
+        """Its connections, to be opened before it runs."""
+        return [self._ear, *self._senders]
 
     async def run(self) -> None:
         """Send everything, and wait until each command is in a column of the ledger."""
@@ -125,7 +122,7 @@ class Generator:
         """Leave the broker."""
         if not self._ear.up:
             return
-        await asyncio.gather(*(c.close() for c in [self._ear, *self._senders]))
+        await asyncio.gather(*(c.close() for c in self.connections))
 
     def now(self) -> float:
         """Seconds since the start."""
@@ -147,13 +144,18 @@ class Generator:
         schedule = self._plan.schedule
         for arrival in schedule.arrivals():
             await self._until(arrival.at)
-            if self.halt.is_set() or self.now() > schedule.duration + _BEHIND:
+            if self.halt.is_set():
+                break
+            if self.now() > schedule.duration + _BEHIND:
                 break
             self._send(arrival)
         else:
             # The last second belongs to the run, though nothing more is due in it.
             await self._until(schedule.duration)
         self.sending_took = min(self.now(), schedule.duration)
+        if self.halt.is_set() and arrival.at > self.sending_took - _LONG:
+            # What came due while it was being stopped is not overdue.
+            self.sending_took = min(self.sending_took, arrival.at)
 
     async def _until(self, at: float) -> None:
         wait = at - self.now()
@@ -216,7 +218,7 @@ class Generator:
         self._ear.acknowledge(delivery)
         device_id, leaf = self.topics.split(topic) or ("", "")
         if leaf == "presence":
-            self.roll.hear(device_id, payload)
+            self.roll.hear(device_id, payload, self.pool.loop.time())
         elif leaf == "results" and self._marker in payload:
             self._take_result(payload)
 
@@ -246,6 +248,11 @@ class Generator:
             self.ledger.expire(self.now(), self._was_heard)
 
     def _was_heard(self, command: Sent) -> bool:
-        """Whether its silence is the device's: it is there, and we have listened all the time."""
-        listened = self._ear.up and self._listening_since <= self._start + command.sent
-        return listened and self.roll.online(command.device_id)
+        """Whether its silence is the device's: it was there, and we have listened all the time.
+
+        One that died after the command was sent, and came back, may have taken its answer with it.
+        """
+        sent = self._start + command.sent
+        listened = self._ear.up and self._listening_since <= sent
+        device_id = command.device_id
+        return listened and self.roll.online(device_id) and self.roll.left(device_id) < sent

@@ -3,31 +3,40 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Final
+from pathlib import Path
+from typing import Final, Literal
+
+from pydantic import ValidationError
 
 from broker.answers import Seen
 from broker.errors import UsageError
-from broker.problems import nearest
+from broker.problems import nearest, shown
 from fleet.load.schedule import Mix, Schedule
-from fleet.load.thresholds import Threshold, metric_names, parse_threshold, with_implied
-from platforms import PLATFORMS_BY_ID
+from fleet.load.thresholds import (
+    Threshold,
+    metric_names,
+    parse_threshold,
+    platform_of,
+    with_implied,
+)
+from fleet.sections import FleetSection
 
-__all__ = ["DEVICES", "LoadOptions"]
+__all__ = ["LoadOptions", "read_workers"]
 
-DEVICES: Final = 100
-"""How many devices a fleet of the load's own has where nothing is said."""
 _FASTEST: Final = 100_000.0
 _LONGEST: Final = 24 * 3600.0
-_DEEPEST: Final = 3
+_DIGITS: Final = 9
 
 
 @dataclass(frozen=True, kw_only=True)
 class LoadOptions:
     """What the command line asks for. Times in seconds, `rate` in commands a second.
 
-    `devices` None means all of a running fleet.
+    `devices` None means all that there are. `fleet` and `workers` are for a fleet of the load's
+    own: the file it comes from, None for the one that is here or the sample; and its processes,
+    None for what the file says.
     """
 
     devices: int | None
@@ -42,9 +51,14 @@ class LoadOptions:
     platform: str | None
     thresholds: tuple[str, ...]
     storm: bool
+    fleet: Path | None = None
+    workers: int | Literal["auto"] | None = None
 
-    def check(self, *, own_fleet: bool) -> None:
-        """Raise UsageError for what cannot be, before anything is started."""
+    def check(self, platforms: Collection[str] | None) -> None:
+        """Raise UsageError for what cannot be, before anything is started.
+
+        `platforms` are those of the load's own fleet; None for a running one, which is asked later.
+        """
         if not math.isfinite(self.rate) or self.rate <= 0:
             raise UsageError(
                 f"--rate {self.rate:g} sends nothing: it is commands a second, more than 0",
@@ -61,13 +75,16 @@ class LoadOptions:
             )
         if self.devices is not None and self.devices < 1:
             raise UsageError(f"--devices {self.devices}: a load needs at least one")
-        if own_fleet and self.platform is not None and self.platform not in PLATFORMS_BY_ID:
-            raise _no_platform(self.platform, PLATFORMS_BY_ID)
-        self._check_names(own_fleet=own_fleet)
+        if platforms is None:
+            self._check_running()
+        else:
+            self.judges(platforms, own_fleet=True)
 
-    def judges(self, platforms: set[str]) -> list[Threshold]:
+    def judges(self, platforms: Collection[str], *, own_fleet: bool) -> list[Threshold]:
         """The thresholds, where the fleet has these platforms. Raises UsageError as `check`."""
-        names = metric_names(self.mix.actions, sorted(platforms), storm=self.storm)
+        names = metric_names(
+            self.mix.actions, sorted(platforms), storm=self.storm, own_fleet=own_fleet
+        )
         return with_implied([parse_threshold(text, names) for text in self.thresholds])
 
     def choose(self, known: Mapping[str, Seen]) -> dict[str, Seen]:
@@ -97,14 +114,27 @@ class LoadOptions:
         ).shuffled()
         return {device_id: fitting[device_id] for device_id in sorted(order[: self.devices])}
 
-    def _check_names(self, *, own_fleet: bool) -> None:
-        """Check the thresholds against the platforms that may be there."""
-        platforms = set(PLATFORMS_BY_ID) if self.platform is None else {self.platform}
-        if not own_fleet:
-            # A running fleet may have platforms of its own; who is there is asked before the load.
-            parts = [text.strip().split(".") for text in self.thresholds]
-            platforms |= {p[1] for p in parts if len(p) == _DEEPEST}
-        self.judges(platforms)
+    def _check_running(self) -> None:
+        """Check what can be told before the running fleet is asked."""
+        for option, value in (("--fleet", self.fleet), ("--workers", self.workers)):
+            if value is not None:
+                raise UsageError(
+                    f"{option} is for a fleet that the load starts; this one runs already",
+                    hint="add --broker embedded to start one all the same, or leave it away",
+                )
+        # Which platforms are there is not known yet: any name will do for now.
+        named = {platform_of(text) for text in self.thresholds}
+        self.judges({name for name in named if name}, own_fleet=False)
+
+
+def read_workers(text: str) -> int | Literal["auto"]:
+    """How many processes `--workers` asks for. Raises UsageError for what is no number of them."""
+    whole = text.isascii() and text.isdecimal() and len(text) <= _DIGITS
+    try:
+        return FleetSection.model_validate({"workers": int(text) if whole else text}).workers
+    except ValidationError:
+        expected = FleetSection.model_fields["workers"].description
+        raise UsageError(f"--workers: got {shown(text)}; expected {expected}") from None
 
 
 def _no_platform(name: str, platforms: Mapping[str, object] | list[str]) -> UsageError:

@@ -1,7 +1,7 @@
-"""A fleet of the load's own: `passfleet up` as a child process, stopped at the end.
+"""A fleet of the load's own: what it is made of, and the child process that hosts it.
 
 It runs in a folder of its own, made for it, so that neither the fleet file nor the state of
-whoever calls is touched, and for a limited time, so that it ends even where this process is killed.
+whoever calls is touched. It ends with the load, however that ends (see `fleet.load.hosting`).
 """
 
 from __future__ import annotations
@@ -13,22 +13,33 @@ import os
 import signal
 import sys
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
 from broker.address import BrokerAddress
 from broker.errors import PassfleetError, PeerError
 from fleet import runfile
+from fleet.config import FleetConfig, load_fleet
+from fleet.load.hosting import Job
+from fleet.load.loops import Loops
+from fleet.load.options import LoadOptions
+from fleet.sample import default_config
+from fleet.sections import BrokerSection
 
-__all__ = ["OwnFleet", "OwnFleetError", "own_fleet"]
+__all__ = ["OwnFleet", "OwnFleetError", "fleet_file", "fleet_for", "own_fleet"]
 
+_FLEET_FILE: Final = Path("fleet.toml")
+_DEVICES: Final = 100
+"""How many devices there are where nothing is said, and no fleet file says it."""
 _READY_WITHIN: Final = 60.0
 _READY_PER_DEVICE: Final = 0.02
 _STOP_WITHIN: Final = 20.0
+_LAST_WORDS_WITHIN: Final = 1.0
 _LAST_LINES: Final = 5
+_EVENT: Final = b'{"event":'
 
 
 class OwnFleetError(PassfleetError):
@@ -41,85 +52,144 @@ class OwnFleetError(PassfleetError):
 
 @dataclass(frozen=True)
 class OwnFleet:
-    """The child, up and ready. `died` is done once it has ended."""
+    """The child, up and ready. `died` is done once it has ended, with what it said of it."""
 
     address: BrokerAddress
     root: str
-    pid: int
-    died: asyncio.Future[int]
+    died: asyncio.Future[str | None]
+    loops: Loops
+
+
+def fleet_file(options: LoadOptions) -> Path | None:
+    """The fleet file that a fleet is started from: the one asked for, else the one that is here."""
+    return options.fleet or (_FLEET_FILE if _FLEET_FILE.is_file() else None)
+
+
+def fleet_for(options: LoadOptions) -> FleetConfig:
+    """The fleet to start: the groups of the fleet file, else the sample's, at the size asked for.
+
+    Of the file's other tables [platforms] and [fleet] hold, all but `state`; the broker is the
+    load's own. Raises FileError for a file that is not right, UsageError for a platform that is
+    unknown to it or a number of devices that cannot be.
+    """
+    path = fleet_file(options)
+    config = default_config() if path is None else load_fleet(path)
+    devices = _DEVICES if path is None and options.devices is None else options.devices
+    said = {"root": options.root, "workers": options.workers}
+    section = {key: value for key, value in said.items() if value is not None}
+    config = replace(
+        config,
+        path=None,
+        fleet=config.fleet.model_copy(update={**section, "state": None}),
+        broker=BrokerSection(),
+    )
+    return config.resized(devices, options.platform)
 
 
 @asynccontextmanager
 async def own_fleet(
-    broker: str, devices: int, platform: str | None, limit: float
+    config: FleetConfig, broker: str, say: Callable[[str], None]
 ) -> AsyncIterator[OwnFleet]:
-    """Start a fleet on `broker` ("embedded" or "mosquitto") for at most `limit` seconds.
+    """Start a fleet on `broker` ("embedded" or "mosquitto").
 
     Raises OwnFleetError, with what the child said, where it does not come up.
     """
-    arguments = ["up", "--devices", str(devices), "--broker", broker, "--json"]
-    arguments += ["--for", f"{limit:.0f}s"]
-    arguments += ["--platform", platform] if platform else []
+    workers = min(config.workers, config.device_count)
     with tempfile.TemporaryDirectory(prefix="passfleet-load-") as name:
-        folder = Path(name)
-        with (folder / "err").open("wb") as stderr:
-            child = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "fleet.cli", *arguments),
-                cwd=folder,
-                stdin=asyncio.subprocess.DEVNULL,
+        child = _Child(Path(name), Loops(workers, say))
+        await child.start(Job(config=config, broker=broker))
+        try:
+            ready = await child.ready(_READY_WITHIN + config.device_count * _READY_PER_DEVICE)
+            yield OwnFleet(child.address(ready), config.root, child.ended, child.loops)
+        finally:
+            await child.stop()
+
+
+@dataclass
+class _Child:
+    """The process, and what it says."""
+
+    folder: Path
+    loops: Loops
+    ended: asyncio.Future[str | None] = field(init=False)
+    _process: asyncio.subprocess.Process = field(init=False)
+    _ready: asyncio.Future[dict[str, Any]] = field(init=False)
+    _error: dict[str, Any] = field(default_factory=dict)
+
+    async def start(self, job: Job) -> None:
+        with self._err.open("wb") as stderr:
+            self._process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "fleet.load.hosting"),
+                cwd=self.folder,
+                stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=stderr,
                 # A terminal's Ctrl-C is for us: the fleet has to last until the books are closed.
                 start_new_session=True,
             )
-        died = asyncio.ensure_future(child.wait())
-        try:
-            ready = await _ready(child, folder, _READY_WITHIN + devices * _READY_PER_DEVICE)
-            yield OwnFleet(_address(folder, ready), str(ready["root"]), child.pid, died)
-        finally:
-            await _stop(child, died)
+        self._ready = asyncio.get_running_loop().create_future()
+        self.ended = asyncio.ensure_future(self._follow())
+        stdin = self._process.stdin
+        assert stdin is not None  # noqa: S101  # asked for above
+        stdin.write(job.packed())
+        stdin.close()
 
+    async def ready(self, limit: float) -> dict[str, Any]:
+        """What it says once it is ready. Raises what keeps it from that."""
+        either: list[asyncio.Future[Any]] = [self._ready, self.ended]
+        await asyncio.wait(either, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
+        if self._ready.done():
+            return self._ready.result()
+        if not self.ended.done():
+            raise PeerError(
+                f"the fleet was not ready within {limit:.0f} s",
+                hint="load fewer devices (--devices)",
+            )
+        if self._error:
+            raise OwnFleetError(self._error["code"], self._error["message"], self._error["hint"])
+        lines = self._err.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        words = "\n".join(lines[-_LAST_LINES:]) or "the fleet ended without a word"
+        raise OwnFleetError(self._process.returncode or 1, words, None)
 
-async def _ready(child: asyncio.subprocess.Process, folder: Path, limit: float) -> dict[str, Any]:
-    assert child.stdout is not None  # noqa: S101  # a pipe was asked for
-    try:
-        async with asyncio.timeout(limit):
-            async for line in child.stdout:
-                if line.startswith(b'{"event": "ready"'):
-                    return dict(json.loads(line))
-            code = await child.wait()
-    except TimeoutError:
-        raise PeerError(
-            f"the fleet was not ready within {limit:.0f} s", hint="load fewer devices (--devices)"
-        ) from None
-    message, hint = _last_words(folder / "err")
-    raise OwnFleetError(code, message, hint)
+    def address(self, ready: dict[str, Any]) -> BrokerAddress:
+        """With the login that the broker wants, where it wants one."""
+        found = runfile.find_running(self.folder)
+        if found is not None and found[0].parent.parent == self.folder.resolve():
+            return found[1].address()
+        return BrokerAddress.parse(str(ready["broker"]))
 
+    async def stop(self) -> None:
+        """End it: asked first, killed where that does not help."""
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            if self._process.returncode is None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(self._process.pid, number)
+                await asyncio.wait([self.ended], timeout=_STOP_WITHIN)
 
-def _address(folder: Path, ready: dict[str, Any]) -> BrokerAddress:
-    """With the login that the broker wants, where it wants one."""
-    found = runfile.find_running(folder)
-    if found is not None and found[0].parent.parent == folder.resolve():
-        return found[1].address()
-    return BrokerAddress.parse(str(ready["broker"]))
+    async def _follow(self) -> str | None:
+        """Hear it to its end; returns why it ended, where it said so."""
+        hearing = asyncio.ensure_future(self._hear())
+        await self._process.wait()
+        # What it started itself may hold the pipe open for longer.
+        await asyncio.wait([hearing], timeout=_LAST_WORDS_WITHIN)
+        hearing.cancel()
+        await asyncio.gather(hearing, return_exceptions=True)
+        return self._error.get("message")
 
+    async def _hear(self) -> None:
+        stdout = self._process.stdout
+        assert stdout is not None  # noqa: S101  # asked for in start
+        async for line in stdout:
+            if not line.startswith(_EVENT):
+                continue  # a library of its own has something to say
+            said = json.loads(line)
+            if said["event"] == "ready":
+                self._ready.set_result(said)
+            elif said["event"] == "loops":
+                self.loops.hear(said["lag"], said["deaths"])
+            else:
+                self._error = said
 
-def _last_words(path: Path) -> tuple[str, str | None]:
-    """(message, hint) that the child printed before it ended."""
-    lines = path.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    message = next((line for line in lines if line.startswith("error: ")), None)
-    hint = next((line for line in lines if line.startswith("hint: ")), None)
-    if message is None:
-        return "\n".join(lines[-_LAST_LINES:]) or "the fleet ended without a word", None
-    return message.removeprefix("error: "), hint.removeprefix("hint: ") if hint else None
-
-
-async def _stop(child: asyncio.subprocess.Process, died: asyncio.Future[int]) -> None:
-    if child.returncode is None:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(child.pid, signal.SIGTERM)
-        await asyncio.wait([died], timeout=_STOP_WITHIN)
-    if child.returncode is None:
-        with contextlib.suppress(ProcessLookupError):
-            child.kill()
-        await asyncio.wait([died], timeout=_STOP_WITHIN)
+    @property
+    def _err(self) -> Path:
+        return self.folder / "err"

@@ -9,6 +9,7 @@ from jinja2 import Environment, StrictUndefined
 from fleet.load.charts import charts_of
 from fleet.load.ledger import COLUMNS
 from fleet.load.result import Result
+from fleet.load.text import connections
 
 __all__ = ["render_page"]
 
@@ -25,6 +26,7 @@ def render_page(result: Result) -> str:
         charts=charts_of(result),
         columns=COLUMNS,
         shares=_shares(result),
+        remarks=[remark.plain for remark in connections(result)],
     )
 
 

@@ -27,7 +27,12 @@ _LIMIT: Final = 5.0
 
 
 class Probes:
-    """A connection of its own, so that probes do not wait behind commands in this process."""
+    """Two connections of its own, so that probes do not wait behind commands in this process.
+
+    One asks and one hears: a broker that collects small packets (Nagle's algorithm, which Mosquitto
+    leaves on unless told) would hold an answer back behind its acknowledgement of the question,
+    for the 40 ms in which the system may delay the TCP acknowledgement of that.
+    """
 
     def __init__(
         self, pool: Connections, topics: Topics, token: str, measures: Measures, roll: RollCall
@@ -44,30 +49,25 @@ class Probes:
         self._number = b""
         self._echoed: asyncio.Future[float]
         self._inspected: asyncio.Future[float]
-        filters = [self._echo, topics.device("+", "inspection")]
-        self._connection = Connection(
-            pool, f"pf-load-{token}-probe", filters, self, clean_session=True
-        )
-        pool.add(self._connection)
-
-    async def open(self) -> None:
-        """Connect. Raises BrokerError where the broker does not take the connection."""
-        self._connection.open()
-        await self._pool.ready([self._connection], stalled_after=_LIMIT)
+        heard = [self._echo, topics.device("+", "inspection")]
+        self._ear = Connection(pool, f"pf-load-{token}-echo", heard, self, clean_session=True)
+        self._mouth = Connection(pool, f"pf-load-{token}-probe", (), self, clean_session=True)
+        self.connections = [self._ear, self._mouth]
+        for connection in self.connections:
+            pool.add(connection)
 
     async def run(self) -> None:
         """Probe until cancelled."""
         while True:
             await asyncio.sleep(_EVERY)
             present = self._roll.present()
-            if present and self._connection.up:
+            if present and all(connection.up for connection in self.connections):
                 drawn = blake2b(f"{self._token}/{self.asked}".encode(), digest_size=4).digest()
                 await self._probe(present[int.from_bytes(drawn) % len(present)])
 
     async def close(self) -> None:
         """Leave the broker."""
-        if self._connection.up:
-            await self._connection.close()
+        await asyncio.gather(*(c.close() for c in self.connections if c.up))
 
     async def _probe(self, device_id: str) -> None:
         loop = self._pool.loop
@@ -77,8 +77,8 @@ class Probes:
         self._number = str(self.asked).encode()
         request = json.dumps({"requestId": f"load-{self._token}-{self.asked}"}).encode()
         asked_at = loop.time()
-        self._connection.publish(Outgoing(self._echo, self._number))
-        self._connection.publish(Outgoing(self._topics.device(device_id, "inspect"), request))
+        self._mouth.publish(Outgoing(self._echo, self._number))
+        self._mouth.publish(Outgoing(self._topics.device(device_id, "inspect"), request))
         await asyncio.wait([self._echoed, self._inspected], timeout=_LIMIT)
         one_pass = self._taken(self._echoed, asked_at)
         self._measures.broker_pass.record(one_pass)
@@ -105,7 +105,7 @@ class Probes:
     def arrived(self, topic: str, payload: bytes, retained: bool, delivery: Delivery) -> None:  # noqa: FBT001
         """Take an echo or an inspection; what answers no probe of ours is passed over."""
         del retained
-        self._connection.acknowledge(delivery)
+        self._ear.acknowledge(delivery)
         now = self._pool.loop.time()
         if topic == self._echo and payload == self._number:
             _resolve(self._echoed, now)

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Final
 
 from fleet.load.ledger import COLUMNS, Column, Ledger
+from fleet.load.loops import Loops
 from fleet.load.measures import Latencies, Measures, Times
 from fleet.load.options import LoadOptions
 from fleet.load.schedule import Schedule
 from fleet.load.storm import Storm
 from fleet.load.thresholds import Threshold, Verdict
 
-__all__ = ["CSV_HEADER", "Ending", "Result"]
+__all__ = ["CSV_HEADER", "Dropped", "Ending", "Result"]
 
 CSV_HEADER: Final = (
     "seconds",
@@ -42,6 +43,14 @@ class Ending(StrEnum):
     FLEET_GONE = "fleetGone"
 
 
+@dataclass(frozen=True, kw_only=True)
+class Dropped:
+    """Devices whose connection ended without a storm's doing, and how many of them came back."""
+
+    devices: int
+    back: int
+
+
 @dataclass(kw_only=True)
 class Result:
     """One run, over. Times in seconds; `took` from the start to the last answer."""
@@ -61,6 +70,13 @@ class Result:
     took: float
     reconnects: int
     """Connections of the generator itself that were lost."""
+    cut_off: bool
+    """Whether one of them was not back at the end."""
+    dropped: Dropped
+    loops: Loops | None
+    """What a fleet of the load's own told of its processes; None for a running one."""
+    reason: str | None
+    """Why the fleet ended, where it said so."""
     probes_unanswered: int
     thresholds: list[Threshold]
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
@@ -119,6 +135,8 @@ class Result:
         platform, _, stat = rest.rpartition(".")
         if scope == "lag":
             return self.measures.lag.stat(stat)
+        if scope == "fleetLag":
+            return None if self.loops is None else self.loops.lag.stat(stat)
         if scope == "back":
             return self._of_storm(stat)
         action = None if scope == "all" else scope
@@ -171,11 +189,15 @@ class Result:
             "service": everything.service.milliseconds(),
             "actions": self._actions(),
             "lag": self.measures.lag.milliseconds(),
+            "fleetLag": None if self.loops is None else self.loops.lag.milliseconds(),
             "brokerPass": self.measures.broker_pass.milliseconds(),
             "simulatorPass": self.measures.simulator_pass.milliseconds(),
             "probesUnanswered": self.probes_unanswered,
             "slowest": self.slowest(),
             "reconnects": self.reconnects,
+            "dropped": asdict(self.dropped),
+            "workerRestarts": None if self.loops is None else self.loops.restarts,
+            "reason": self.reason,
             "storm": None if self.storm is None else self._storm(self.storm),
             "run": self._run(),
             "timeline": [dict(zip(CSV_HEADER, row, strict=True)) for row in self.rows()],
@@ -229,6 +251,7 @@ class Result:
             "started": self.started.isoformat(timespec="seconds").replace("+00:00", "Z"),
             "broker": self.broker,
             "devices": self.platforms.total(),
+            "workers": None if self.loops is None else self.loops.workers,
             "offlineBefore": self.offline,
             "platforms": dict(sorted(self.platforms.items())),
             "mix": dict(options.mix.weights),

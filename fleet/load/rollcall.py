@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Iterable, Mapping
 
 from broker.answers import Seen, read_presence
 
@@ -20,24 +21,40 @@ class RollCall:
         for device_id, seen in devices.items():
             self._online[device_id] = seen.online
             self._sessions[device_id] = seen.presence.session if seen.presence else 0
+        self._left: dict[str, float] = {}
+        self._expected: set[str] = set()
 
-    def hear(self, device_id: str, payload: bytes) -> None:
+    def hear(self, device_id: str, payload: bytes, now: float) -> None:
         """Take a presence; one that was taken back means offline, one of an older session nothing.
 
-        The Last Will of a connection that died late comes after the next one's `online`.
+        The Last Will of a connection that died late comes after the next one's `online`. `now` is
+        any clock's that `left` is compared by.
         """
         if device_id not in self._online:
             return
         presence = read_presence(payload) if payload else None
+        before = self._sessions[device_id]
         if presence is None:
-            self._online[device_id] = False
-            return
-        if presence.session < self._sessions[device_id]:
-            return
-        self._sessions[device_id] = presence.session
-        self._online[device_id] = presence.status == "online"
-        if self.watcher is not None and self._online[device_id]:
-            self.watcher(device_id, presence.session)
+            self._take(device_id, before, now, online=False)
+        elif presence.session >= before:
+            self._take(device_id, presence.session, now, online=presence.status == "online")
+
+    def _take(self, device_id: str, session: int, now: float, *, online: bool) -> None:
+        # Behind a shared connection nobody says that a device is gone: it comes back, and is new.
+        gone = not online or session > self._sessions[device_id]
+        if self._online[device_id] and gone:
+            if device_id in self._expected:
+                self._expected.discard(device_id)
+            else:
+                self._left[device_id] = now
+        self._sessions[device_id] = session
+        self._online[device_id] = online
+        if online and self.watcher is not None:
+            self.watcher(device_id, session)
+
+    def expect(self, device_ids: Iterable[str]) -> None:
+        """Take no notice of the next time that each of them leaves: they were told to."""
+        self._expected.update(device_ids)
 
     def online(self, device_id: str) -> bool:
         """Whether a device is connected, as far as the broker knows."""
@@ -46,6 +63,15 @@ class RollCall:
     def session(self, device_id: str) -> int:
         """The last session that was heard of."""
         return self._sessions[device_id]
+
+    def left(self, device_id: str) -> float:
+        """When it was last heard that a device had left of itself; long ago where it never did."""
+        return self._left.get(device_id, -math.inf)
+
+    @property
+    def dropped(self) -> list[str]:
+        """Everybody who has left of itself, back or not."""
+        return list(self._left)
 
     def present(self) -> list[str]:
         """Everybody who is online."""

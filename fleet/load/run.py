@@ -21,15 +21,18 @@ from broker.errors import UsageError
 from broker.operator import Operator
 from broker.server import EMBEDDED, MOSQUITTO
 from fleet import runfile
+from fleet.config import FleetConfig
 from fleet.load.generator import Generator, Plan
+from fleet.load.loops import Loops
 from fleet.load.measures import Measures
-from fleet.load.options import DEVICES, LoadOptions
-from fleet.load.own_fleet import own_fleet
+from fleet.load.options import LoadOptions
+from fleet.load.own_fleet import fleet_file, fleet_for, own_fleet
 from fleet.load.probes import Probes
-from fleet.load.result import Ending, Result
+from fleet.load.result import Dropped, Ending, Result
 from fleet.load.rollcall import RollCall
 from fleet.load.schedule import Schedule
 from fleet.load.storm import Storm
+from fleet.words import counted
 
 __all__ = ["Show", "run_load"]
 
@@ -37,18 +40,21 @@ Show = Callable[[Generator, Measures, Schedule], Awaitable[None]]
 """Shows how it goes, until it is cancelled."""
 
 _LOOK: Final = 0.2
-_CLOSE_WITHIN: Final = 1.0
-_SPARE: Final = 120.0
-"""Seconds that a fleet of our own runs longer than the load should take."""
+_REFUSED_AFTER: Final = 5.0
+"""Seconds without a further connection after which the broker takes no more."""
 
 
 @dataclass(frozen=True)
 class _Target:
-    """The fleet to load. `died` is done once its process is known to have ended."""
+    """The fleet to load. `died` is done once its process is known to have ended, with its reason.
+
+    `loops` is what a fleet of our own tells of itself.
+    """
 
     address: BrokerAddress
     root: str
-    died: asyncio.Future[Any]
+    died: asyncio.Future[str | None]
+    loops: Loops | None
 
 
 @dataclass(frozen=True)
@@ -68,9 +74,18 @@ async def run_load(options: LoadOptions, say: Callable[[str], None], show: Show)
     Raises UsageError for what cannot be, before anything runs; BrokerError where the broker is not
     there or does not take our connections; OwnFleetError where our own fleet does not come up.
     """
+    stopping = _Stopping()
+    with stopping.listening():
+        return await _run_load(options, say, show, stopping)
+
+
+async def _run_load(
+    options: LoadOptions, say: Callable[[str], None], show: Show, stopping: _Stopping
+) -> Result:
     own = _own_broker(options)
-    options.check(own_fleet=own is not None)
-    async with _target(options, own, say) as target:
+    config = fleet_for(options) if own else None
+    options.check({g.platform for g in config.groups} if config else None)
+    async with _target(options, own, config, say) as target:
         topics = Topics(target.root)
         async with Operator(target.address, topics) as operator:
             known = await operator.devices()
@@ -81,15 +96,16 @@ async def run_load(options: LoadOptions, say: Callable[[str], None], show: Show)
                 hint="is the fleet on another broker (--broker) or another root (--root)?",
             )
         devices = options.choose(known)
-        thresholds = options.judges({seen.platform for seen in devices.values()})
+        platforms = {seen.platform for seen in devices.values()}
+        thresholds = options.judges(platforms, own_fleet=own is not None)
         load = _settled(options, target, devices, clock)
         say(
-            f"loading {len(devices)} devices on {target.address.url}: {load.schedule.count}"
-            f" commands in {options.duration:g} s"
+            f"loading {counted(len(devices), 'device')} on {target.address.url}:"
+            f" {counted(load.schedule.count, 'command')} in {options.duration:g} s"
         )
         runner = _Runner(load, topics)
-        with _interrupts(runner.interrupt):
-            await runner.run(show)
+        stopping.gently = runner.interrupt
+        await runner.run(show)
         return runner.result(thresholds)
 
 
@@ -105,31 +121,33 @@ def _own_broker(options: LoadOptions) -> str | None:
 
 @asynccontextmanager
 async def _target(
-    options: LoadOptions, own: str | None, say: Callable[[str], None]
+    options: LoadOptions, own: str | None, config: FleetConfig | None, say: Callable[[str], None]
 ) -> AsyncIterator[_Target]:
-    if own is None:
+    if own is None or config is None:
         address, root = runfile.locate(options.broker, options.root)
         watching = asyncio.ensure_future(_until_dead(address))
         try:
-            yield _Target(address, root, watching)
+            yield _Target(address, root, watching, None)
         finally:
             watching.cancel()
         return
-    count = DEVICES if options.devices is None else options.devices
-    say(f"starting {count} devices on the {own} broker")
-    limit = options.duration + options.timeout + _SPARE
-    async with own_fleet(own, count, options.platform, limit) as fleet:
-        yield _Target(fleet.address, fleet.root, fleet.died)
+    what = counted(config.device_count, "device")
+    path = fleet_file(options)
+    source = f" of {path}" if path else ""
+    say(f"starting {what}{source} on the {own} broker")
+    async with own_fleet(config, own, say) as fleet:
+        yield _Target(fleet.address, fleet.root, fleet.died, fleet.loops)
 
 
-async def _until_dead(address: BrokerAddress) -> None:
+async def _until_dead(address: BrokerAddress) -> str | None:
     """Return once the fleet's process, where it is known and on this broker, has ended."""
     found = runfile.find_running(Path.cwd())
     if found is None or found[1].broker != address.url:
         await asyncio.get_running_loop().create_future()
-        return
+        return None
     while found[1].alive:  # noqa: ASYNC110  # another process sets no event of ours
         await asyncio.sleep(_LOOK)
+    return None
 
 
 def _settled(
@@ -182,7 +200,9 @@ class _Runner:
             Storm(self._generator, options.ramp, options.duration) if options.storm else None
         )
         self._ending = Ending.COMPLETE
+        self._reason: str | None = None
         self._reconnects = 0
+        self._cut_off = False
 
     def interrupt(self) -> None:
         """Stop before the end, for Ctrl-C."""
@@ -190,40 +210,39 @@ class _Runner:
 
     async def run(self, show: Show) -> None:
         """Send everything and wait for what comes of it."""
-        generator = self._generator
+        connections = [*self._generator.connections, *self._probes.connections]
         try:
-            await generator.open()
-            await self._probes.open()
-            self._load.target.died.add_done_callback(self._on_death)
-            beside: list[asyncio.Future[None]] = [
-                asyncio.ensure_future(self._probes.run()),
-                asyncio.ensure_future(show(generator, self._measures, self._load.schedule)),
-            ]
-            try:
-                await self._run_with_storm()
-            finally:
-                self._load.target.died.remove_done_callback(self._on_death)
-                for task in beside:
-                    task.cancel()
-                await asyncio.gather(*beside, return_exceptions=True)
+            for connection in connections:
+                connection.open()
+            await self._pool.ready(connections, stalled_after=_REFUSED_AFTER)
+            await self._run_beside(show)
             self._reconnects = self._pool.reconnects
+            self._cut_off = not all(connection.up for connection in connections)
         finally:
             if self._ending is not Ending.FLEET_GONE:
                 await self._probes.close()
-                await generator.close()
-            await self._close_pool()
-
-    async def _close_pool(self) -> None:
-        """Close the pool; once more where the first time goes unheard.
-
-        Until Python 3.12 a task that `asyncio.wait_for` wakes in the very turn in which it is
-        cancelled goes on, and the pool's dialling does just that where its broker has died.
-        """
-        try:
-            async with asyncio.timeout(_CLOSE_WITHIN):
-                await self._pool.close()
-        except TimeoutError:
+                await self._generator.close()
             await self._pool.close()
+
+    async def _run_beside(self, show: Show) -> None:
+        """Run while probes ask, `show` shows, and the fleet's process is watched."""
+        target = self._load.target
+        target.died.add_done_callback(self._on_death)
+        if target.loops is not None:
+            target.loops.begin()
+        beside: list[asyncio.Future[None]] = [
+            asyncio.ensure_future(self._probes.run()),
+            asyncio.ensure_future(show(self._generator, self._measures, self._load.schedule)),
+        ]
+        try:
+            await self._run_with_storm()
+        finally:
+            target.died.remove_done_callback(self._on_death)
+            if target.loops is not None:
+                target.loops.end()
+            for task in beside:
+                task.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)
 
     async def _run_with_storm(self) -> None:
         generator, storm = self._generator, self._storm
@@ -244,8 +263,9 @@ class _Runner:
         await asyncio.sleep(0)
         await storm.run()
 
-    def _on_death(self, died: asyncio.Future[Any]) -> None:
+    def _on_death(self, died: asyncio.Future[str | None]) -> None:
         if not died.cancelled():
+            self._reason = died.result()
             self._end(Ending.FLEET_GONE)
 
     def _end(self, ending: Ending) -> None:
@@ -255,7 +275,7 @@ class _Runner:
 
     def result(self, thresholds: list[Any]) -> Result:
         """What came of it."""
-        generator = self._generator
+        generator, dropped = self._generator, self._roll.dropped
         return Result(
             options=self._load.options,
             schedule=self._load.schedule,
@@ -270,33 +290,44 @@ class _Runner:
             sending_took=generator.sending_took,
             took=max(generator.sending_took, generator.last_answer),
             reconnects=self._reconnects,
+            cut_off=self._cut_off,
+            dropped=Dropped(devices=len(dropped), back=sum(map(self._roll.online, dropped))),
+            loops=self._load.target.loops,
+            reason=self._reason,
             probes_unanswered=self._probes.unanswered,
             thresholds=thresholds,
         )
 
 
-@contextlib.contextmanager
-def _interrupts(interrupt: Callable[[], None]) -> Iterator[None]:
-    """Take Ctrl-C and SIGTERM as the wish to stop; a second one cancels everything."""
-    loop = asyncio.get_running_loop()
-    main = asyncio.current_task()
-    asked = False
+class _Stopping:
+    """Ctrl-C and SIGTERM: the wish to stop, which the run takes gently; a second one cancels all.
 
-    def ask() -> None:
-        nonlocal asked
-        if asked and main is not None:
-            main.cancel()
-        asked = True
-        interrupt()
+    Where nothing runs yet, the first one does.
+    """
 
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    for number in numbers:
-        # Windows' loops take no handlers: there Ctrl-C ends the run without a summary.
-        with contextlib.suppress(NotImplementedError):
-            loop.add_signal_handler(number, ask)
-    try:
-        yield
-    finally:
+    def __init__(self) -> None:
+        self.gently: Callable[[], None] | None = None
+        self._main = asyncio.current_task()
+
+    @contextlib.contextmanager
+    def listening(self) -> Iterator[None]:
+        """Take the signals over for a while."""
+        loop = asyncio.get_running_loop()
+        numbers = (signal.SIGINT, signal.SIGTERM)
         for number in numbers:
+            # Windows' loops take no handlers: there Ctrl-C ends the run without a summary.
             with contextlib.suppress(NotImplementedError):
-                loop.remove_signal_handler(number)
+                loop.add_signal_handler(number, self._ask)
+        try:
+            yield
+        finally:
+            for number in numbers:
+                with contextlib.suppress(NotImplementedError):
+                    loop.remove_signal_handler(number)
+
+    def _ask(self) -> None:
+        gently, self.gently = self.gently, None
+        if gently is not None:
+            gently()
+        elif self._main is not None:
+            self._main.cancel()

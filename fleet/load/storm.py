@@ -51,6 +51,7 @@ class Storm:
         self._missing = {device_id: roll.session(device_id) for device_id in present}
         self._began = generator.now()
         generator.stormy = True
+        roll.expect(present)
         roll.watcher = self._see
         payload = Simulate(action="dropConnection").to_bytes()
         for number, device_id in enumerate(present):

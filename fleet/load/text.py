@@ -3,53 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final
 
 from rich.table import Table
 from rich.text import Text
 
+from fleet.load.latency_table import latency_table, milliseconds
 from fleet.load.ledger import COLUMNS, Column
 from fleet.load.result import Ending, Result
 from fleet.load.storm import Storm
+from fleet.words import counted
 
-__all__ = ["summary"]
+__all__ = ["connections", "summary"]
 
-_SHOWN: Final = ("p50", "p90", "p95", "p99", "p999", "max")
-_HEADS: Final = {"p999": "p99.9"}
 _STYLES: Final = {"failed": "red", "lost": "red", "unknown": "yellow", "notSupported": "yellow"}
 
 
-def summary(result: Result) -> Iterator[Table | Text]:
-    """The parts, in the order in which they are printed."""
-    yield _latencies(result)
+def summary(result: Result, width: int | None = None) -> Iterator[Table | Text]:
+    """The parts, in the order in which they are printed; tables in so many terminal columns."""
+    yield latency_table(result, width)
     yield from _ledger(result)
     yield from _speeds(result)
     if result.storm is not None:
         yield _storm(result, result.storm)
     yield from _remarks(result)
     yield from _thresholds(result)
-
-
-def _latencies(result: Result) -> Table:
-    table = Table(
-        title="latency in ms, from the instant each command was due", title_justify="left"
-    )
-    for name in ("action", "platform"):
-        table.add_column(name)
-    for name in ("answered", *(_HEADS.get(n, n) for n in _SHOWN), "service p50", "service p99"):
-        table.add_column(name, justify="right")
-    rows: list[tuple[str, str, Any]] = [
-        (action, platform, latencies) for action, platform, latencies, _ in result.kinds()
-    ]
-    rows += [(action, "all", result.measures.of(action)) for action in result.options.mix.actions]
-    rows.sort(key=lambda row: row[0])
-    for action, platform, latencies in [*rows, ("all", "all", result.measures.of())]:
-        times, service = latencies.latency.milliseconds(), latencies.service.milliseconds()
-        cells = [_ms(times[name]) for name in _SHOWN]
-        cells += [_ms(service["p50"]), _ms(service["p99"])]
-        style = "bold" if platform == "all" else ""
-        table.add_row(action, platform, str(latencies.latency.count), *cells, style=style)
-    return table
 
 
 def _ledger(result: Result) -> Iterator[Text]:
@@ -70,16 +48,21 @@ def _speeds(result: Result) -> Iterator[Text]:
         f"asked {result.rate_asked:.1f}/s, sent {result.rate_sent:.1f}/s,"
         f" answered {result.rate_reached:.1f}/s",
     )
-    line = Text.assemble(("who      ", "bold"))
-    for name, times in (
-        ("generator's lag", measures.lag),
+    told = [
+        ("the generator's lag", measures.lag),
         ("a pass through the broker", measures.broker_pass),
         ("the simulator's turn", measures.simulator_pass),
-    ):
-        stats = times.milliseconds()
-        line.append(f"{name} p50 {_ms(stats['p50'])} p99 {_ms(stats['p99'])} ms; ")
-    line.append(result.slowest(), style="bold")
-    yield line
+    ]
+    if result.loops is not None:
+        workers = result.loops.workers
+        name = "the fleet's loop" if workers == 1 else f"the fleet's {workers} loops"
+        told.append((name, result.loops.lag))
+    wide = max(len(name) for name, _ in told)
+    for number, (name, times) in enumerate(told):
+        p50, p99 = (milliseconds(times.milliseconds()[stat]) for stat in ("p50", "p99"))
+        head = ("         " if number else "who      ", "bold")
+        yield Text.assemble(head, f"{name:<{wide}}  p50 {p50}  p99 {p99} ms")
+    yield Text.assemble("         ", (result.slowest(), "bold"))
 
 
 def _storm(result: Result, storm: Storm) -> Text:
@@ -90,36 +73,53 @@ def _storm(result: Result, storm: Storm) -> Text:
         line.append(f"{storm.missing} have not come back", style="red")
     else:
         line.append(f"all back after {storm.all_back:.2f} s")
-    line.append(f" (p50 {_ms(back['p50'])} p99 {_ms(back['p99'])} ms); sent meanwhile ")
-    line.append(f"{sum(meanwhile.values())}: ")
+    p50, p99 = (milliseconds(back[stat]) for stat in ("p50", "p99"))
+    line.append(f" (p50 {p50} p99 {p99} ms); sent meanwhile {sum(meanwhile.values())}: ")
     line.append(", ".join(f"{c.value} {meanwhile[c]}" for c in Column if meanwhile[c]) or "none")
-    p99 = result.measures.storm.milliseconds()["p99"]
-    if p99 is not None:
-        line.append(f", p99 {_ms(p99)} ms")
+    worst = result.measures.storm.milliseconds()["p99"]
+    if worst is not None:
+        line.append(f", p99 {milliseconds(worst)} ms")
     return line
 
 
 def _remarks(result: Result) -> Iterator[Text]:
     if result.ending is Ending.FLEET_GONE:
+        reason = f" ({result.reason})" if result.reason else ""
         yield Text(
-            f"the fleet's process ended after {result.sending_took:.1f} s; what became of the"
-            " commands on their way then is unknown",
+            f"the fleet's process ended after {result.sending_took:.1f} s{reason}; what became of"
+            " the commands on their way then is unknown",
             style="bold red",
         )
     elif result.ending is Ending.INTERRUPTED:
         yield Text(f"interrupted after {result.sending_took:.1f} s", style="yellow")
     if result.offline:
-        yield Text(f"{result.offline} devices were offline before it began", style="yellow")
+        who = counted(result.offline, "device")
+        yield Text(f"{who} offline before it began", style="yellow")
     if result.unsent and result.ending is Ending.COMPLETE:
         yield Text(
-            f"{result.unsent} commands were due and never sent: the generator could not keep up,"
-            " so the figures tell of it and not of the fleet",
+            f"{counted(result.unsent, 'command')} due and never sent: the generator could not keep"
+            " up, so the figures tell of it and not of the fleet",
             style="yellow",
         )
+    yield from connections(result)
+
+
+def connections(result: Result) -> Iterator[Text]:
+    """What is to be said of workers that died and of connections that were lost."""
+    dropped, gone = result.dropped, result.ending is Ending.FLEET_GONE
+    if result.loops is not None and result.loops.restarts:
+        times = counted(result.loops.restarts, "time")
+        yield Text(f"a worker of the fleet died and was started again: {times}", style="yellow")
+    if dropped.devices and not gone:
+        missing = dropped.devices - dropped.back
+        back = f"{missing} of them not back at the end" if missing else "all of them back"
+        who = counted(dropped.devices, "device")
+        yield Text(f"{who} lost the connection meanwhile, {back}", style="yellow")
     if result.reconnects:
-        yield Text(
-            f"the generator's own connections were lost {result.reconnects} times", style="yellow"
-        )
+        lost = f"the generator's own connections were lost {counted(result.reconnects, 'time')}"
+        if result.cut_off and not gone:
+            lost += ", and not all came back: the broker was gone, or took them no more"
+        yield Text(lost, style="yellow")
 
 
 def _thresholds(result: Result) -> Iterator[Text]:
@@ -133,7 +133,3 @@ def _thresholds(result: Result) -> Iterator[Text]:
             f"{verdict.threshold.metric:<{wide}}  expected {verdict.expected:<{wider}}"
             f"  seen {verdict.seen_text}{implied}",
         )
-
-
-def _ms(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2f}"

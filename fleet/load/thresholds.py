@@ -27,6 +27,7 @@ __all__ = [
     "Verdict",
     "metric_names",
     "parse_threshold",
+    "platform_of",
     "with_implied",
 ]
 
@@ -42,6 +43,8 @@ _OPERATORS: Final[Mapping[str, Callable[[float, float], bool]]] = MappingProxyTy
         "!=": operator.ne,
     }
 )
+_DEEPEST: Final = 3
+"""Parts of a metric that names a platform: `reset.ios.p99`."""
 _COUNTS: Final = ("sent", *COLUMNS, "duplicate", "late", "unsent")
 IMPLIED: Final = ("failed", "lost", "unknown")
 """Ledger columns that are to be 0 where no threshold says otherwise."""
@@ -56,7 +59,7 @@ class Kind(Enum):
 
 
 def metric_names(
-    actions: Iterable[str], platforms: Iterable[str], *, storm: bool
+    actions: Iterable[str], platforms: Iterable[str], *, storm: bool, own_fleet: bool
 ) -> dict[str, Kind]:
     """Every name that a threshold may use, and what it is measured in."""
     names = dict.fromkeys(_COUNTS, Kind.COUNT)
@@ -66,6 +69,8 @@ def metric_names(
         names |= {f"{scope}.{stat}": Kind.TIME for stat in STATS}
         names[f"{scope}.rate"] = Kind.RATE
     names |= {f"lag.{stat}": Kind.TIME for stat in STATS}
+    if own_fleet:
+        names |= {f"fleetLag.{stat}": Kind.TIME for stat in STATS}
     if storm:
         names |= {f"back.{stat}": Kind.TIME for stat in STATS}
         names["back.missing"] = Kind.COUNT
@@ -148,6 +153,13 @@ def parse_threshold(text: str, names: Mapping[str, Kind]) -> Threshold:
             hint=nearest(metric, names) or f"such as {_examples(names)}",
         )
     return Threshold(metric, comparison, _limit(text, kind, value), value, kind)
+
+
+def platform_of(text: str) -> str | None:
+    """The platform that a threshold names; None where it names none, or is no threshold."""
+    match = _FORM.fullmatch(text)
+    parts = match[1].split(".") if match else []
+    return parts[1] if len(parts) == _DEEPEST else None
 
 
 def with_implied(thresholds: Sequence[Threshold]) -> list[Threshold]:
