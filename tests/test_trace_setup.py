@@ -13,7 +13,7 @@ from broker_help import until
 from fleet_rig import Server, Start, both, fleet_text, hosted, phones
 from hypothesis import given
 from hypothesis import strategies as st
-from test_trace import recording, replayed, say
+from trace_rig import recording, replayed, say
 from wire_operator import WireOperator
 
 from agent.clock import VIRTUAL_START as START
