@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
+import selectors
 import socket
 import ssl
 import threading
@@ -13,8 +14,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from paho.mqtt.client import MQTT_ERR_SUCCESS, Client, WebsocketConnectionError
-from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.client import MQTT_ERR_NO_CONN, MQTT_ERR_SUCCESS, Client, WebsocketConnectionError
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 
 from broker._process import BrokerHandle
 from broker.address import BrokerAddress
@@ -31,7 +32,7 @@ __all__ = ["EMBEDDED", "MOSQUITTO", "open_broker", "probe"]
 EMBEDDED = "embedded"
 MOSQUITTO = "mosquitto"
 
-# Seconds that one turn of paho's loop waits for the broker's answer.
+# Seconds that one turn waits for the broker's answer.
 _TURN = 0.1
 # MQTT 5 numbers, to which paho translates the CONNACK codes of 3.1.1.
 _BAD_LOGIN = 134
@@ -125,6 +126,24 @@ class _Client(Client):
         wrapped.do_handshake()
         return wrapped
 
+    def turn(self, limit: float) -> MQTTErrorCode:
+        """Write and read once, waiting up to `limit` seconds; what paho's `loop` returns.
+
+        paho waits with select(), which takes no descriptor above 1,023: a process of as many
+        devices could not probe.
+        """
+        if self.want_write():
+            self.loop_write()
+        sock: Any = self.socket()
+        if sock is None:
+            return MQTT_ERR_NO_CONN
+        with selectors.DefaultSelector() as selector:
+            selector.register(sock, selectors.EVENT_READ)
+            # TLS may hold what it has decrypted, and then the socket has nothing to tell.
+            if not getattr(sock, "pending", int)() and not selector.select(limit):
+                return MQTT_ERR_SUCCESS
+        return self.loop_read()
+
     def close(self) -> None:
         """Say DISCONNECT if that is possible, and close the socket."""
         self.disconnect()
@@ -152,7 +171,7 @@ class _Attempt:
             while self._answer is None and code == MQTT_ERR_SUCCESS:
                 if time.monotonic() > self.deadline:
                     return None  # too late: probe() has already said so
-                code = client.loop(_TURN)
+                code = client.turn(_TURN)
         except (OSError, ValueError, WebsocketConnectionError) as error:
             return _unreachable(self.address, error)
         finally:

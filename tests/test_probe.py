@@ -23,7 +23,7 @@ from broker import mosquitto
 from broker._process import Child
 from broker.address import BrokerAddress
 from broker.errors import BrokerError
-from broker.server import MOSQUITTO, open_broker, probe
+from broker.server import EMBEDDED, MOSQUITTO, open_broker, probe
 
 
 async def test_a_url_starts_nothing() -> None:
@@ -79,6 +79,16 @@ async def test_probe_of_an_unknown_host(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
     with pytest.raises(BrokerError, match="host name of mqtt://nowhere:1883 cannot be resolved"):
         await probe(BrokerAddress.parse("mqtt://nowhere"))
+
+
+@pytest.mark.parametrize("name", [EMBEDDED, MOSQUITTO])
+async def test_a_process_of_many_connections_can_probe(name: str) -> None:
+    need(name)
+    async with open_broker(name) as handle:
+        with contextlib.ExitStack() as stack:
+            while stack.enter_context(socket.socket()).fileno() < 1_100:
+                pass
+            await probe(handle.address)
 
 
 class Guarded:
