@@ -114,11 +114,13 @@ class Host:
         address: BrokerAddress,
         *,
         fresh: bool,
+        again: bool = False,
         progress: Callable[[int], None] = lambda _: None,
     ) -> None:
         """Connect every device; returns once all are connected, subscribed and have said so.
 
-        `fresh` says that the broker was started for this fleet and knows nobody yet.
+        `fresh` says that the broker was started for this fleet and knows nobody yet, `again` that a
+        process of this fleet hosted the same devices and has died: whoever is online is its own.
         Raises BrokerError where the broker does not take the connections, UsageError where another
         process hosts one of the devices.
         """
@@ -126,7 +128,9 @@ class Host:
         await self._open_control()
         sessions: dict[str, int] = {}
         if not fresh:
-            sessions = await survey(self.pool, self._topics, self._name, self.devices.keys())
+            # Of our own behind a shared connection, nobody tells the broker that they are gone.
+            awaited = [s.device_id for s in self._specs if not (again and s.shared)]
+            sessions = await survey(self.pool, self._topics, self._name, awaited, ours=again)
         gateway = Gateway(self.pool, self._gateway_id, self._topics)
         connections = []
         for spec in self._specs:

@@ -80,8 +80,8 @@ class WorkerCrew:
         self.leaving = True
         await asyncio.gather(*(worker.end(order) for worker in self._workers))
 
-    def job(self, index: int) -> Job:
-        """What worker `index` is to do."""
+    def job(self, index: int, *, again: bool) -> Job:
+        """What worker `index` is to do; `again` where one before it had its devices connected."""
         workers = len(self._workers)
         whole = Pace()
         return Job(
@@ -90,6 +90,7 @@ class WorkerCrew:
             index=index,
             workers=workers,
             fresh=self.fresh,
+            again=again,
             since=self._since,
             reached=self._said or None,
             log_level=self._log_level,
@@ -177,7 +178,7 @@ class _Worker:
         )
         stdin = self._process.stdin
         assert stdin is not None  # noqa: S101  # asked for above
-        stdin.write(self._crew.job(self.index).packed())
+        stdin.write(self._crew.job(self.index, again=self.ready.done()).packed())
         self._watching = asyncio.create_task(self._watch(), name=f"passfleet.worker[{self.index}]")
 
     def order(self, order: str) -> None:

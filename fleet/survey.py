@@ -58,12 +58,12 @@ class _Survey:
 
 
 async def survey(
-    pool: Connections, topics: Topics, name: str, device_ids: Collection[str]
+    pool: Connections, topics: Topics, name: str, device_ids: Collection[str], *, ours: bool = False
 ) -> dict[str, int]:
     """The last session of each device that the broker knows.
 
-    Raises UsageError where one of `device_ids` is online: another process hosts it. A fleet that
-    was killed has a few seconds to be noticed by the broker.
+    A fleet that was killed has a few seconds to be noticed by the broker. Raises UsageError where
+    one of `device_ids` is online after that: another process hosts it; unless they are `ours`.
     """
     listener = _Survey(topics, name)
     filters = [listener.fence, topics.device("+", "presence")]
@@ -76,6 +76,8 @@ async def survey(
     until = pool.loop.time() + _WILLS_WITHIN
     while online := [d for d in device_ids if _is_online(listener.found.get(d))]:
         if pool.loop.time() > until:
+            if ours:
+                break
             raise UsageError(
                 f"{online[0]} is online on {pool.address.url} already"
                 + (f", and {len(online) - 1} more" if len(online) > 1 else ""),

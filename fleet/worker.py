@@ -38,7 +38,7 @@ class Job:
     """What a worker is to do: slice `index` of `workers`. `since` is when the fleet's clock began.
 
     `reached` is where virtual time stands, None at the start. `pace` is this worker's share of the
-    fleet's rate of connections.
+    fleet's rate of connections. `fresh` and `again` are as for `Host.start`.
     """
 
     config: FleetConfig
@@ -46,6 +46,7 @@ class Job:
     index: int
     workers: int
     fresh: bool
+    again: bool
     since: float
     reached: int | None
     log_level: str
@@ -112,7 +113,10 @@ class _Worker:
         lag = LoopLag()
         try:
             await self.host.start(
-                self.job.address, fresh=self.job.fresh, progress=lambda n: _say(up=n)
+                self.job.address,
+                fresh=self.job.fresh,
+                again=self.job.again,
+                progress=lambda n: _say(up=n),
             )
         except PassfleetError as error:
             _say(error=str(error), hint=error.hint, code=error.exit_code)

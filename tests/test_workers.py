@@ -67,6 +67,25 @@ async def test_a_worker_that_is_killed_comes_back_with_its_devices_and_their_sta
         assert await up.signalled(signal.SIGINT) == 130
 
 
+async def test_a_worker_of_devices_behind_a_shared_connection_comes_back(
+    mosquitto: Server, tmp_path: Path, start: Start
+) -> None:
+    root = f"shared/{os.getpid()}"
+    text = fleet_text(phones(count=6, connection='"shared"'), root=root, workers=2)
+    write_fleet(tmp_path, text, mosquitto.url)
+    async with WireOperator.connected(mosquitto.port, root) as operator:
+        up = start("up")
+        await up.ready()
+        for pid in workers_of(up):
+            os.kill(pid, signal.SIGKILL)
+        # Nobody has told the broker that they were gone.
+        for n in range(1, 7):
+            await operator.present(f"phones-{n:03}", "online", beyond=1)
+        command = operator.send("groups/all", RESET)
+        await until(lambda: len(operator.results(command)) == 6)
+        assert await up.signalled(signal.SIGTERM) == 0
+
+
 async def test_a_worker_that_keeps_dying_ends_the_fleet_with_words(
     mosquitto: Server, tmp_path: Path, start: Start
 ) -> None:
