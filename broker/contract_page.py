@@ -43,6 +43,11 @@ def contract_page() -> str:
         "",
         *_topics(),
         "",
+        (
+            "Below `<root>/hosts/`, `<root>/operators/` and `<root>/loads/` passfleet's own"
+            " processes ask and answer one another; nothing there is part of the contract."
+        ),
+        "",
         "## Rules",
         "",
         *_rules(),

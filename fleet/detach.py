@@ -15,6 +15,7 @@ from rich.console import Console
 
 from broker.errors import PassfleetError, PeerError, UsageError
 from fleet import runfile
+from fleet.words import counted
 
 __all__ = ["start_detached", "stop_running"]
 
@@ -94,7 +95,7 @@ def stop_running(start: Path, err: Console) -> int | None:
     with contextlib.suppress(ProcessLookupError):
         os.kill(running.pid, signal.SIGTERM)
     until = time.monotonic() + _DOWN_WITHIN
-    with err.status(f"stopping {running.devices} devices"):
+    with err.status(f"stopping {counted(running.devices, 'device')}"):
         while runfile.is_alive(running.pid, running.started):
             if time.monotonic() > until:
                 raise PeerError(

@@ -28,6 +28,7 @@ from fleet.crew import Crew, LocalCrew
 from fleet.live import progress_bar, show_lines, show_table
 from fleet.preflight import check_room
 from fleet.supervisor import WorkerCrew
+from fleet.words import counted
 
 __all__ = ["Interrupted", "UpOptions", "run"]
 
@@ -209,7 +210,7 @@ def _announce(
 async def _until_stopped(
     crew: Crew, stop: _StopSignals, broker: BrokerHandle, options: UpOptions, err: Console
 ) -> None:
-    headline = f"passfleet: {crew.size} devices on {broker.address.url}"
+    headline = f"passfleet: {counted(crew.size, 'device')} on {broker.address.url}"
     view = options.view or (
         partial(show_table, headline=headline) if err.is_terminal else show_lines
     )

@@ -20,7 +20,6 @@ from fleet.cli.selection import Selection, Where
 from fleet.cli.streams import reader_left
 from fleet.cli.tables import (
     clean_text,
-    count_devices,
     device_lines,
     device_table,
     print_hanging,
@@ -35,6 +34,7 @@ from fleet.cli.targets import (
     read_duration,
     why_none,
 )
+from fleet.words import counted
 
 __all__ = ["list_devices", "masked", "show", "watch"]
 
@@ -67,7 +67,9 @@ async def list_devices(where: Where, selection: Selection, *, as_json: bool) -> 
     online = sum(seen.online for seen in devices)
     platforms = Counter(seen.platform for seen in devices)
     counts = ", ".join(f"{count} {platform}" for platform, count in sorted(platforms.items()))
-    err.print(f"{count_devices(len(devices))}, {online} online{f': {counts}' if counts else ''}")
+    err.print(
+        f"{counted(len(devices), 'device')}, {online} online{f': {counts}' if counts else ''}"
+    )
     return 0
 
 

@@ -20,10 +20,10 @@ from rich.text import Text
 from broker.answers import Effect, Outcome, Seen
 from broker.instants import format_instant
 from fleet.cli.common import out
+from fleet.words import counted
 
 __all__ = [
     "clean_text",
-    "count_devices",
     "device_lines",
     "device_table",
     "effect_table",
@@ -204,7 +204,7 @@ def summary_line(outcomes: Sequence[Outcome]) -> str:
     count = Counter(outcome.word for outcome in outcomes)
     parts = ", ".join(f"{count[word]} {word}" for word in _ORDER if count[word])
     slowest = max((o.seconds for o in outcomes if o.result), default=None)
-    text = f"{count_devices(len(outcomes))}: {parts or 'none'}"
+    text = f"{counted(len(outcomes), 'device')}: {parts or 'none'}"
     return text if slowest is None else f"{text}; slowest {slowest:.2f} s"
 
 
@@ -282,11 +282,6 @@ def _table(*headers: str) -> Table:
 
 def _word(word: str) -> Text:
     return clean_text(word, _STYLES.get(word, ""))
-
-
-def count_devices(count: int) -> str:
-    """`1 device`, `25 devices`."""
-    return f"{count} device" if count == 1 else f"{count} devices"
 
 
 def _portal_text(outcome: Outcome) -> Text:

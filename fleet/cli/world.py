@@ -17,7 +17,7 @@ from broker.problems import nearest
 from fleet.cli.common import err, out, print_json
 from fleet.cli.selection import Selection, Where
 from fleet.cli.sending import progress_bar
-from fleet.cli.tables import clean_text, count_devices, effect_table, outcome_table, print_table
+from fleet.cli.tables import clean_text, effect_table, outcome_table, print_table
 from fleet.cli.targets import (
     choose,
     find_device,
@@ -27,6 +27,7 @@ from fleet.cli.targets import (
 )
 from fleet.config import load_fleet
 from fleet.runfile import find_running
+from fleet.words import counted
 
 __all__ = ["clean", "clock_advance", "clock_now", "simulate", "tap"]
 
@@ -129,7 +130,7 @@ async def clean(where: Where, fleet: Path | None, *, force: bool, as_json: bool)
     else:
         out.print(
             f"removed {cleaned.retained} retained messages, "
-            f"ended the sessions of {count_devices(cleaned.sessions)}"
+            f"ended the sessions of {counted(cleaned.sessions, 'device')}"
         )
     return 0
 
@@ -199,4 +200,4 @@ def _print_effects(effects: list[Effect], action: str) -> None:
         print_table(effect_table(listed, action))
     count = Counter(effect.effect for effect in effects)
     words = ", ".join(f"{count[word]} {word}" for word in ("seen", "sent", "unseen") if count[word])
-    out.print(f"{action} on {count_devices(len(effects))}: {words}")
+    out.print(f"{action} on {counted(len(effects), 'device')}: {words}")
