@@ -94,7 +94,7 @@ class Host:
         self._control: Connection
         self._moves: asyncio.Queue[int] = asyncio.Queue()
         self._mover: asyncio.Task[None] | None = None
-        self._joined: list[Device] = []
+        self._joined: dict[str, Device] = {}
         self._threshold = gc.get_threshold()
         shared = Shared(topics=topics, clock=clock, timers=self.timers, store=store, heard=heard)
         now = clock.now()
@@ -128,9 +128,10 @@ class Host:
         await self._open_control()
         sessions: dict[str, int] = {}
         if not fresh:
-            # Of our own behind a shared connection, nobody tells the broker that they are gone.
-            awaited = [s.device_id for s in self._specs if not (again and s.shared)]
-            sessions = await survey(self.pool, self._topics, self._name, awaited, ours=again)
+            own = [spec.device_id for spec in self._specs if not spec.shared]
+            # Behind our own shared connection nobody answers while we start again.
+            shared = [s.device_id for s in self._specs if s.shared and not again]
+            sessions = await survey(self.pool, self._topics, self._name, own, shared, ours=again)
         gateway = Gateway(self.pool, self._gateway_id, self._topics)
         connections = []
         for spec in self._specs:
@@ -142,7 +143,7 @@ class Host:
                 device.connection = gateway.member(device.id, group, device, number)
             else:
                 connections.append(self._connection(device, number))
-            self._joined.append(device)
+            self._joined[device.id] = device
             device.start(self._store.unsent(device.id) if self._store else ())
         if len(connections) < len(self.devices):
             self._gateway = gateway
@@ -177,7 +178,7 @@ class Host:
         """Wait until the broker has accepted what every device said when it came up."""
         if self._gateway is not None:
             while not await gateway.settled(1.0):
-                progress(sum(device.connection.up for device in self._joined))
+                progress(sum(device.connection.up for device in self._joined.values()))
         await self.pool.drained(_SETTLE_WITHIN)
         progress(len(self.devices))
 
@@ -234,7 +235,7 @@ class Host:
             gone += 1
             progress(gone)
 
-        with_own = [d for d in self._joined if isinstance(d.connection, Connection)]
+        with_own = [d for d in self._joined.values() if isinstance(d.connection, Connection)]
         await asyncio.gather(*(leave(device) for device in with_own))
         await self._close_gateway(forget=forget)
         last = [Outgoing(self._topics.clock_now, b"", retain=True)] if self._tells_time else []
@@ -245,7 +246,7 @@ class Host:
         """Let the devices behind the gateway say goodbye through it, then close it."""
         if self._gateway is None:
             return
-        for device in self._joined:
+        for device in self._joined.values():
             if not isinstance(device.connection, Connection):
                 await device.stop(forget=forget)
         await self._gateway.settled(_SETTLE_WITHIN)
@@ -290,7 +291,8 @@ class Host:
                 said = answers(question, self.devices, self._known)
                 self._answer(question.topic(self._topics), said)
         elif (parts := self._topics.split(topic)) is not None:
-            device = self.devices.get(parts[0])
+            # Before it has joined a device may still be somebody else's.
+            device = self._joined.get(parts[0])
             if device is not None:
                 self._take_for(device, parts[1], payload, retained=retained)
 

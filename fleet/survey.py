@@ -7,7 +7,7 @@ somebody else.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Final
 
 from pydantic import ValidationError
@@ -16,11 +16,14 @@ from broker.connection import Connection, Delivery, Outgoing
 from broker.connections import Connections
 from broker.contract import Presence, Topics
 from broker.errors import UsageError
+from broker.wire_catalog import InspectionRequest
 
 __all__ = ["survey"]
 
 _WILLS_WITHIN: Final = 3.0
 """Seconds a broker is given to publish the Wills of a fleet that was just killed."""
+_ANSWER_WITHIN: Final = 2.0
+"""Seconds a host is given to answer for a device behind a shared connection, which has no Will."""
 
 
 class _Survey:
@@ -31,6 +34,7 @@ class _Survey:
         self.fence = f"{topics.root}/hosts/{name}/fence"
         self.fenced = asyncio.Event()
         self.found: dict[str, Presence] = {}
+        self.hosted: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.connection: Connection
 
     def presence(self, number: int) -> None:
@@ -48,25 +52,45 @@ class _Survey:
         if topic == self.fence:
             self.fenced.set()
             return
-        device = self.topics.split(topic)
-        if device is None:
+        device_id, leaf = self.topics.split(topic) or ("", "")
+        if leaf == "inspection":
+            if not self.hosted.done():
+                self.hosted.set_result(device_id)
             return
         try:
-            self.found[device[0]] = Presence.model_validate_json(payload)
+            self.found[device_id] = Presence.model_validate_json(payload)
         except ValidationError:
-            self.found.pop(device[0], None)
+            self.found.pop(device_id, None)
+
+    def online(self, device_ids: Iterable[str]) -> list[str]:
+        """Those that the broker says are online."""
+        found = ((device_id, self.found.get(device_id)) for device_id in device_ids)
+        return [device_id for device_id, told in found if told and told.status == "online"]
+
+    def ask_for(self, device_id: str) -> None:
+        """Ask whoever hosts a device for it."""
+        question = InspectionRequest(request_id="survey").to_bytes()
+        self.connection.publish(Outgoing(self.topics.device(device_id, "inspect"), question))
 
 
 async def survey(
-    pool: Connections, topics: Topics, name: str, device_ids: Collection[str], *, ours: bool = False
+    pool: Connections,
+    topics: Topics,
+    name: str,
+    own: Collection[str],
+    shared: Collection[str],
+    *,
+    ours: bool = False,
 ) -> dict[str, int]:
     """The last session of each device that the broker knows.
 
-    A fleet that was killed has a few seconds to be noticed by the broker. Raises UsageError where
-    one of `device_ids` is online after that: another process hosts it; unless they are `ours`.
+    Raises UsageError where another process hosts one of the devices, unless they are `ours`. Those
+    with a connection of their `own` are online then, also after the few seconds in which the broker
+    notices that a fleet was killed. Of `shared` connections it says nothing when they end: devices
+    behind one are somebody's where a host answers for them.
     """
     listener = _Survey(topics, name)
-    filters = [listener.fence, topics.device("+", "presence")]
+    filters = [listener.fence, topics.device("+", "presence"), topics.device("+", "inspection")]
     connection = Connection(pool, f"{name}-survey", filters, listener, clean_session=True)
     listener.connection = connection
     pool.add(connection)
@@ -74,20 +98,21 @@ async def survey(
     await pool.ready([connection])
     await asyncio.wait_for(listener.fenced.wait(), pool.pace.answer_within)
     until = pool.loop.time() + _WILLS_WITHIN
-    while online := [d for d in device_ids if _is_online(listener.found.get(d))]:
+    while taken := listener.online(own):
         if pool.loop.time() > until:
-            if ours:
-                break
-            raise UsageError(
-                f"{online[0]} is online on {pool.address.url} already"
-                + (f", and {len(online) - 1} more" if len(online) > 1 else ""),
-                hint="stop the fleet that runs there (passfleet down), or set another `root`",
-            )
+            break
         await asyncio.sleep(0.05)
+    if not taken and (asked := listener.online(shared)):
+        for device_id in asked:
+            listener.ask_for(device_id)
+        await asyncio.wait([listener.hosted], timeout=_ANSWER_WITHIN)
+        taken = asked if listener.hosted.done() else []
+    if taken and not ours:
+        raise UsageError(
+            f"{taken[0]} is online on {pool.address.url} already"
+            + (f", and {len(taken) - 1} more" if len(taken) > 1 else ""),
+            hint="stop the fleet that runs there (passfleet down), or set another `root`",
+        )
     await connection.close()
     pool.remove(connection)
     return {device_id: presence.session for device_id, presence in listener.found.items()}
-
-
-def _is_online(presence: Presence | None) -> bool:
-    return presence is not None and presence.status == "online"

@@ -54,6 +54,27 @@ async def test_the_same_fleet_twice_on_one_broker_is_refused(
     assert up_json(tmp_path)["pid"] == first.popen.pid
 
 
+async def test_devices_behind_a_shared_connection_are_not_taken_from_a_fleet_that_lives(
+    mosquitto: Server, tmp_path: Path, start: Start
+) -> None:
+    text = fleet_text(phones(count=3, connection='"shared"'), root="shared/twice")
+    write_fleet(tmp_path, text, mosquitto.url)
+    first = start("up")
+    await first.ready()
+    again = start("up")
+    assert await again.ended() == 2
+    assert "phones-001 is online" in again.err
+    assert "and 2 more" in again.err
+    async with WireOperator.connected(mosquitto.port, "shared/twice") as operator:
+        await operator.do("phones-001")
+        first.popen.kill()
+        await first.ended()
+        after = start("up")
+        assert (await after.ready()).startswith("ready devices=3 ")
+        await operator.present("phones-001", "online", beyond=1)
+        assert (await operator.do("phones-001"))["actionState"] == "done"
+
+
 async def test_a_fleet_that_waits_for_another_to_go_can_be_interrupted(
     mosquitto: Server, tmp_path: Path, start: Start
 ) -> None:
