@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from hashlib import blake2b
 
+from agent.passcode import DIGEST_BYTES
+
 __all__ = ["DeviceDraws"]
 
 _DRAW_BYTES = 64
@@ -27,12 +29,11 @@ class DeviceDraws:
         stream = blake2b(f"{purpose}/{number}".encode(), key=self._key, digest_size=_DRAW_BYTES)
         return int.from_bytes(stream.digest())
 
-    def digest(self, passcode: str) -> str:
+    def digest(self, passcode: str) -> bytes:
         """The passcode's fingerprint on this device: equal for equal passcodes, else nothing told.
 
         Keyed by the seed, so that a state file alone does not give a four-digit passcode away to
         whoever tries all ten thousand.
         """
-        return blake2b(
-            b"passcode/" + passcode.encode("utf-8", "surrogatepass"), key=self._key, digest_size=16
-        ).hexdigest()
+        text = b"passcode/" + passcode.encode("utf-8", "surrogatepass")
+        return blake2b(text, key=self._key, digest_size=DIGEST_BYTES).digest()

@@ -5,9 +5,8 @@ State, notifications, escrow, then the result: who sees a result can read the st
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from agent.passcode import PasscodeRef
+from agent.record import record
 from agent.state import DeviceState, InputAnswer, Result, Timer
 
 __all__ = [
@@ -25,14 +24,14 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class PublishState:
     """The snapshot of the state that the step left."""
 
     state: DeviceState
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class PublishNotification:
     """Something appears on the device's own screen; `number` counts them from 1."""
 
@@ -43,7 +42,7 @@ class PublishNotification:
     at: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class PublishEscrow:
     """The new passcode, for the administrator alone; `reset_number` counts resets from 1."""
 
@@ -52,7 +51,7 @@ class PublishEscrow:
     reset_number: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class PublishResult:
     """What became of a command. `duplicate`: this result was given before."""
 
@@ -60,7 +59,7 @@ class PublishResult:
     duplicate: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class PublishAnswer:
     """What became of an input. `duplicate`: this answer was given before."""
 
@@ -68,7 +67,7 @@ class PublishAnswer:
     duplicate: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ArmTimer:
     """Fire `timer` at `at`; one that was armed before under this name is forgotten."""
 
@@ -76,21 +75,21 @@ class ArmTimer:
     at: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CancelTimer:
     """Forget `timer`."""
 
     timer: Timer
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Reboot:
     """The device goes down and comes up again; `abrupt` means without a word to the broker."""
 
     abrupt: bool
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Settled:
     """The command that came with this mark has been answered and may be acknowledged."""
 

@@ -6,9 +6,13 @@ device does comes back as effects, and the platform is data (`platforms.profile`
 events give the same run, in a test, in virtual time, or after a restart.
 
 Tables at the end map each action, input, timer and simulation to its handler. A handler for a
-command or input gives an `_Outcome`; `_finish` turns that into a stored result and the effects, in
-the order of the contract: state, notifications, escrow, result. Timers are read off the state
-(`timers`), never kept beside it, so that a state loaded from a file knows what it waits for.
+command or input gives an `_Outcome`; `_do` and `_on_input` turn that into what is remembered and
+the effects, in the order of the contract: state, notifications, escrow, result. Timers are read off
+the state (`timers`), never kept beside it, so that a state loaded from a file knows what it waits
+for.
+
+Half of what a step costs is making states, so a handler gathers what it changes for one `changed`,
+and `_leave` adds what every event ends with in a second.
 
 Commands are done one at a time, in the order they came. One that takes its time (`reaction`) is the
 state's `work` until its timer fires; those behind it wait in `inbox`.
@@ -17,8 +21,7 @@ state's `work` until its timer fires; those behind it wait in `inbox`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypedDict, Unpack
 
 from agent.effects import (
     ArmTimer,
@@ -44,7 +47,9 @@ from agent.events import (
     TimerFired,
 )
 from agent.passcode import (
+    DIGEST_BYTES,
     Draws,
+    PasscodePolicy,
     PasscodeRef,
     out_of_bounds,
     reveal,
@@ -52,9 +57,11 @@ from agent.passcode import (
     traits_of,
     violations,
 )
+from agent.record import record
 from agent.state import (
     RESULTS_KEPT,
     ActionState,
+    Answers,
     BiometricState,
     Compliance,
     DeviceState,
@@ -65,6 +72,7 @@ from agent.state import (
     PasscodeKind,
     Prompt,
     Result,
+    Results,
     Secret,
     Timer,
     Work,
@@ -72,6 +80,7 @@ from agent.state import (
 )
 from platforms.profile import (
     Action,
+    Alphabet,
     Attributes,
     Biometric,
     BiometricConsequence,
@@ -119,9 +128,9 @@ def first_state(enrollment: Enrollment, now: int) -> DeviceState:
         policy=policy,
         touch_id=BiometricState.ENROLLED if Biometric.TOUCH_ID in has else BiometricState.NONE,
         face=BiometricState.ENROLLED if Biometric.FACE in has else BiometricState.NONE,
+        passcode_set_at=now,
+        passcode_expires_at=_expiry(policy, enrollment.first, now, now),
     )
-    state = changed(state, passcode_set_at=now)
-    state = changed(state, passcode_expires_at=_expiry(state, now))
     return state if _satisfies_policy(state, now) else _out_of_policy(state, now)
 
 
@@ -139,7 +148,11 @@ def step(
 
 def timers(state: DeviceState) -> dict[Timer, int]:
     """What the device waits for, and until when: to arm after a start from a stored state."""
-    return {timer: at for timer, at in zip(Timer, _waits(state), strict=True) if at is not None}
+    waits = zip(_ALL_TIMERS, _waits(state), strict=True)
+    return {timer: at for timer, at in waits if at is not None}
+
+
+_ALL_TIMERS: Final = tuple(Timer)
 
 
 def _waits(state: DeviceState) -> tuple[int | None, ...]:
@@ -156,7 +169,7 @@ def _waits(state: DeviceState) -> tuple[int | None, ...]:
 # Outcomes
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Outcome:
     """What doing a command or an input came to."""
 
@@ -171,16 +184,32 @@ class _Outcome:
     show_state: bool = False
 
 
-def _done(state: DeviceState, message: str, **more: Any) -> _Outcome:
-    return _Outcome(state, ActionState.DONE, message, **more)
+def _done(
+    state: DeviceState,
+    message: str,
+    native: NativeCase | None = None,
+    screen: ScreenMessage | None = None,
+    passcode: PasscodeRef | None = None,
+    *,
+    reboot: Reboot | None = None,
+    show_state: bool = False,
+) -> _Outcome:
+    done = ActionState.DONE
+    return _Outcome(state, done, message, None, native, screen, passcode, reboot, show_state)
 
 
-def _failed(state: DeviceState, error: ErrorCode, message: str, **more: Any) -> _Outcome:
-    return _Outcome(state, ActionState.FAILED, message, error=error, **more)
+def _failed(
+    state: DeviceState,
+    error: ErrorCode,
+    message: str,
+    native: NativeCase | None = None,
+    screen: ScreenMessage | None = None,
+) -> _Outcome:
+    return _Outcome(state, ActionState.FAILED, message, error, native, screen)
 
 
-def _not_supported(state: DeviceState, message: str, **more: Any) -> _Outcome:
-    return _Outcome(state, ActionState.NOT_SUPPORTED, message, **more)
+def _not_supported(state: DeviceState, message: str, native: NativeCase | None = None) -> _Outcome:
+    return _Outcome(state, ActionState.NOT_SUPPORTED, message, None, native)
 
 
 def _visible(state: DeviceState) -> tuple[object, ...]:
@@ -198,33 +227,48 @@ def _visible(state: DeviceState) -> tuple[object, ...]:
     )
 
 
-def _publish_change(
-    old: DeviceState, new: DeviceState, *, always: bool = False
-) -> tuple[DeviceState, list[Effect]]:
-    """Count the version and publish the snapshot, where something visible changed."""
-    if _visible(old) != _visible(new):
-        new = changed(new, version=old.version + 1)
-        return new, [PublishState(new)]
-    return new, [PublishState(new)] if always else []
+class _Remembered(TypedDict, total=False):
+    """What a device remembers of what it answered."""
+
+    results: Results
+    answers: Answers
 
 
-def _show(
-    state: DeviceState, screen: ScreenMessage | None, now: int
+def _leave(
+    old: DeviceState,
+    new: DeviceState,
+    screen: ScreenMessage | None,
+    now: int,
+    *,
+    always: bool = False,
+    **remembered: Unpack[_Remembered],
 ) -> tuple[DeviceState, list[Effect]]:
-    if screen is None:
-        return state, []
-    number = state.notifications + 1
-    shown = PublishNotification(number, screen.title, screen.body, screen.buttons, now)
-    return changed(state, notifications=number), [shown]
+    """What every event ends with: the state it leaves, published where something visible changed.
+
+    That counts as a version; what appears on the screen is counted too. `always` publishes the
+    state in any case.
+    """
+    differs = new is not old and _visible(old) != _visible(new)
+    shown = new.notifications + (screen is not None)
+    new = changed(new, version=old.version + differs, notifications=shown, **remembered)
+    effects: list[Effect] = [PublishState(new)] if differs or always else []
+    if screen is not None:
+        effects.append(PublishNotification(shown, screen.title, screen.body, screen.buttons, now))
+    return new, effects
 
 
 def _timer_effects(old: DeviceState, new: DeviceState) -> list[Effect]:
-    if _waits(old) == _waits(new):
+    before, after = _waits(old), _waits(new)
+    if before == after:
         return []
-    before, after = timers(old), timers(new)
-    effects: list[Effect] = [CancelTimer(timer) for timer in before if timer not in after]
-    effects += [ArmTimer(timer, at) for timer, at in after.items() if before.get(timer) != at]
-    return effects
+    cancelled: list[Effect] = []
+    armed: list[Effect] = []
+    for timer, was, at in zip(_ALL_TIMERS, before, after, strict=True):
+        if at is None and was is not None:
+            cancelled.append(CancelTimer(timer))
+        elif at is not None and at != was:
+            armed.append(ArmTimer(timer, at))
+    return cancelled + armed
 
 
 # ---------------------------------------------------------------------------------------------
@@ -268,12 +312,12 @@ def _answer_at_once(
 ) -> PublishResult | None:
     """The answer that needs no work, if there is one. `started` where work had begun."""
     began = now if started is None else started
-    for known in reversed(state.results):
-        if known.command_id == command.command_id:
-            if known.action is command.action:
-                return PublishResult(known, duplicate=True)
-            used = f"The command id was used before, for {known.action}."
-            return _refusal(command, ErrorCode.COMMAND_ID_REUSED, used, began, now)
+    known = state.results.find(command.command_id)
+    if known is not None:
+        if known.action is command.action:
+            return PublishResult(known, duplicate=True)
+        used = f"The command id was used before, for {known.action}."
+        return _refusal(command, ErrorCode.COMMAND_ID_REUSED, used, began, now)
     if command.expires is not None and now > command.expires:
         late = "The command expired before it was done."
         return _refusal(command, ErrorCode.EXPIRED, late, began, now)
@@ -299,14 +343,11 @@ def _do(
 ) -> tuple[DeviceState, list[Effect]]:
     """Do a command now and remember its result."""
     outcome = _ACTIONS[command.action](state, command, now, rng)
-    new, effects = _publish_change(state, outcome.state, always=outcome.show_state)
-    new, shown = _show(new, outcome.screen, now)
-    effects += shown
-    setup = state.enrollment.setup
-    rule = setup.profile.reset
-    told = outcome.passcode if setup.management in rule.shown_to_user else None
-    if outcome.passcode is not None and setup.management in rule.escrow:
-        effects.append(PublishEscrow(command.command_id, outcome.passcode, new.resets))
+    drawn, told, escrow = outcome.passcode, None, False
+    if drawn is not None:
+        rule, management = state.profile.reset, state.enrollment.setup.management
+        told = drawn if management in rule.shown_to_user else None
+        escrow = management in rule.escrow
     result = Result(
         command.command_id,
         command.action,
@@ -318,7 +359,16 @@ def _do(
         outcome.native,
         told,
     )
-    new = changed(new, results=(*new.results[1 - RESULTS_KEPT :], result))
+    new, effects = _leave(
+        state,
+        outcome.state,
+        outcome.screen,
+        now,
+        always=outcome.show_state,
+        results=state.results.plus(result),
+    )
+    if drawn is not None and escrow:
+        effects.append(PublishEscrow(command.command_id, drawn, new.resets))
     return new, [*effects, PublishResult(result), Settled(command.delivery)]
 
 
@@ -349,29 +399,26 @@ def _reset_passcode(state: DeviceState, _: Command, now: int, rng: Draws) -> _Ou
     for limit in rule.limits:
         if limit.applies(attributes, has_passcode=state.secret is not None):
             return _not_supported(state, limit.message, native=limit.native)
-    cleared = state.history
+    history = state.history
     if state.secret is not None and _cleared_enters_history(profile.passcode, attributes):
-        cleared = (*cleared, state.secret.digest)[-_HISTORY_KEPT:]
+        history = _with_former(history, state.secret)
+    ref, secret = None, None
+    if rule.outcome is ResetOutcome.TEMPORARY and rule.alphabet is not None:
+        ref, secret = _draw_temporary(state, rule.alphabet, history, rng)
     state = changed(
         state,
-        history=cleared,
+        history=history,
+        secret=secret,
+        draws=ref.draw if ref else state.draws,
+        passcode_set_at=now if secret else state.passcode_set_at,
+        passcode_expires_at=_expiry(state.policy, secret, now, now),
         resets=state.resets + 1,
         failed_attempts=0,
         retry_at=None,
-        passcode_expires_at=None,
+        **(_LOCKED if rule.locks else _AS_IT_WAS),
+        **(_NO_GRACE if rule.grace is None else _grace(now + rule.grace * 1000)),
         **_biometrics_after(state, rule.biometrics),
     )
-    if rule.locks:
-        state = _lock(state)
-    ref = None
-    if rule.outcome is ResetOutcome.TEMPORARY and rule.alphabet is not None:
-        state, ref = _set_temporary(state, now, rng)
-    else:
-        state = changed(state, secret=None)
-    if rule.grace is not None:
-        state = _begin_grace(state, now + rule.grace * 1000)
-    else:
-        state = _end_grace(state)
     return _done(state, rule.message, native=NativeCase.DONE, screen=rule.screen, passcode=ref)
 
 
@@ -382,21 +429,28 @@ def _cleared_enters_history(rules: PasscodeRules, attributes: Attributes) -> boo
     return rules.cleared_enters_history and not newer
 
 
-def _set_temporary(state: DeviceState, now: int, rng: Draws) -> tuple[DeviceState, PasscodeRef]:
+def _with_former(history: bytes, secret: Secret) -> bytes:
+    """A history and, the last of it, a passcode that is no longer set.
+
+    Whether one is in it is asked of the bytes: that one stands across two others is as unlikely as
+    that two passcodes have one digest.
+    """
+    return (history + secret.digest)[-_HISTORY_KEPT * DIGEST_BYTES :]
+
+
+def _draw_temporary(
+    state: DeviceState, alphabet: Alphabet, history: bytes, rng: Draws
+) -> tuple[PasscodeRef, Secret]:
     """Draw passcodes until one obeys the policy in force and was not used before."""
-    rule, rules = state.profile.reset, state.profile.passcode
-    assert rule.alphabet is not None  # noqa: S101  # _reset_passcode asks
-    spec = temporary_spec(rule.alphabet, rule.default_length, state.policy, rules)
+    profile, policy = state.profile, state.policy
+    spec = temporary_spec(alphabet, profile.reset.default_length, policy, profile.passcode)
     for draw in range(state.draws + 1, state.draws + 1 + _TEMPORARY_TRIES):
         ref = PasscodeRef(draw, spec)
         passcode = reveal(ref, rng)
         traits, digest = traits_of(passcode), rng.digest(passcode)
-        if not violations(traits, state.policy, rules) and digest not in state.history:
+        if not violations(traits, policy, profile.passcode) and digest not in history:
             break
-    secret = Secret(PasscodeKind.TEMPORARY, digest, traits)
-    state = changed(state, draws=draw, secret=secret)
-    state = changed(state, passcode_set_at=now)
-    return changed(state, passcode_expires_at=_expiry(state, now)), ref
+    return ref, Secret(PasscodeKind.TEMPORARY, digest, traits)
 
 
 def _remote_lock(state: DeviceState, _: Command, now: int, rng: Draws) -> _Outcome:
@@ -419,7 +473,7 @@ def _remote_lock(state: DeviceState, _: Command, now: int, rng: Draws) -> _Outco
             "The device has no passcode to lock with.",
             native=case,
         )
-    locked = _lock(changed(state, **_biometrics_after(state, rule.biometrics)))
+    locked = changed(state, **_LOCKED, **_biometrics_after(state, rule.biometrics))
     return _done(locked, rule.message, native=case)
 
 
@@ -441,11 +495,11 @@ def _apply_policy(state: DeviceState, command: Command, now: int, rng: Draws) ->
                 native=NativeCase.POLICY_VIOLATION,
             )
     in_force = policy if policy is not None and policy.asks_for_something else None
-    state = changed(state, policy=in_force)
-    state = changed(_stay_awake(state, now), passcode_expires_at=_expiry(state, now))
+    expires = _expiry(in_force, state.secret, state.passcode_set_at, now)
+    state = _stay_awake(changed(state, policy=in_force, passcode_expires_at=expires), now)
     message = "Passcode policy applied"
     if _satisfies_policy(state, now):
-        return _done(_end_grace(state), message, native=NativeCase.DONE)
+        return _done(changed(state, **_NO_GRACE), message, native=NativeCase.DONE)
     if state.compliance is not Compliance.COMPLIANT:
         return _done(state, message, native=NativeCase.DONE)
     state = _out_of_policy(state, now)
@@ -456,7 +510,7 @@ def _out_of_policy(state: DeviceState, now: int) -> DeviceState:
     """The present passcode is not enough: the platform gives time to change that, or none."""
     grace = state.profile.passcode.policy_grace
     if grace is not None:
-        return _begin_grace(state, now + grace * 1000)
+        return changed(state, **_grace(now + grace * 1000))
     return changed(state, compliance=Compliance.NONCOMPLIANT)
 
 
@@ -477,40 +531,53 @@ def _satisfies_policy(state: DeviceState, now: int) -> bool:
     return (
         state.secret is not None
         and not violations(state.secret.traits, state.policy, state.profile.passcode)
-        and not _is_too_old(state, now)
+        and not _is_too_old(state.policy, state.passcode_set_at, now)
     )
 
 
-def _is_too_old(state: DeviceState, now: int) -> bool:
-    days = state.policy.max_age_days if state.policy else None
-    return bool(days) and now >= state.passcode_set_at + (days or 0) * _DAY
+def _is_too_old(policy: PasscodePolicy | None, set_at: int, now: int) -> bool:
+    days = policy.max_age_days if policy else None
+    return bool(days) and now >= set_at + (days or 0) * _DAY
 
 
-def _begin_grace(state: DeviceState, deadline: int) -> DeviceState:
-    return changed(
-        state,
-        compliance=Compliance.IN_GRACE_PERIOD,
-        passcode_deadline=deadline,
-        prompt=Prompt.SHOWN,
-    )
-
-
-def _end_grace(state: DeviceState) -> DeviceState:
-    return changed(
-        state, compliance=Compliance.COMPLIANT, passcode_deadline=None, prompt=Prompt.NONE
-    )
-
-
-def _expiry(state: DeviceState, now: int) -> int | None:
-    """When the present passcode will be too old; None where it never is, or is already."""
-    days = state.policy.max_age_days if state.policy else None
-    if not days or state.secret is None or _is_too_old(state, now):
+def _expiry(
+    policy: PasscodePolicy | None, secret: Secret | None, set_at: int, now: int
+) -> int | None:
+    """When a passcode set at `set_at` will be too old; None where never, or where it is already."""
+    days = policy.max_age_days if policy else None
+    if not days or secret is None or _is_too_old(policy, set_at, now):
         return None
-    return state.passcode_set_at + days * _DAY
+    return set_at + days * _DAY
 
 
-def _lock(state: DeviceState) -> DeviceState:
-    return changed(state, locked=True, auto_lock_at=None)
+class _Grace(TypedDict):
+    """What a state says of the time to set a passcode."""
+
+    compliance: Compliance
+    passcode_deadline: int | None
+    prompt: Prompt
+
+
+_NO_GRACE: Final = _Grace(
+    compliance=Compliance.COMPLIANT, passcode_deadline=None, prompt=Prompt.NONE
+)
+
+
+def _grace(deadline: int) -> _Grace:
+    return _Grace(
+        compliance=Compliance.IN_GRACE_PERIOD, passcode_deadline=deadline, prompt=Prompt.SHOWN
+    )
+
+
+class _Lock(TypedDict, total=False):
+    """What a state says of its lock."""
+
+    locked: bool
+    auto_lock_at: int | None
+
+
+_LOCKED: Final = _Lock(locked=True, auto_lock_at=None)
+_AS_IT_WAS: Final = _Lock()
 
 
 def _unlock(state: DeviceState, now: int) -> DeviceState:
@@ -524,32 +591,35 @@ def _stay_awake(state: DeviceState, now: int) -> DeviceState:
     return state if state.auto_lock_at == at else changed(state, auto_lock_at=at)
 
 
-def _biometrics_after(state: DeviceState, consequence: BiometricConsequence) -> dict[str, Any]:
-    """The biometric fields after an action; what was never enrolled stays as it is."""
-    if consequence is BiometricConsequence.KEPT:
-        return {}
-    if consequence is BiometricConsequence.MUST_ENROLL:
-        affected, after = (
-            {BiometricState.ENROLLED, BiometricState.BLOCKED},
-            BiometricState.MUST_ENROLL,
-        )
-    else:
-        affected, after = {BiometricState.ENROLLED}, BiometricState.BLOCKED
-    changes: dict[str, Any] = {}
-    if state.touch_id in affected:
-        changes["touch_id"] = after
-    if state.face in affected:
-        changes["face"] = after
-    return changes
+class _Biometrics(TypedDict):
+    """What a state says of its biometrics."""
+
+    touch_id: BiometricState
+    face: BiometricState
 
 
-def _biometrics_trusted(state: DeviceState) -> dict[str, Any]:
-    """The biometric fields once the passcode was entered."""
-    return {
-        name: BiometricState.ENROLLED
-        for name in ("touch_id", "face")
-        if getattr(state, name) is BiometricState.BLOCKED
-    }
+_BIOMETRICS_AFTER: Final[Mapping[BiometricConsequence, Mapping[BiometricState, BiometricState]]] = {
+    BiometricConsequence.KEPT: {},
+    BiometricConsequence.MUST_ENROLL: {
+        BiometricState.ENROLLED: BiometricState.MUST_ENROLL,
+        BiometricState.BLOCKED: BiometricState.MUST_ENROLL,
+    },
+    BiometricConsequence.BLOCKED: {BiometricState.ENROLLED: BiometricState.BLOCKED},
+}
+_TRUSTED: Final = {BiometricState.BLOCKED: BiometricState.ENROLLED}
+"""Once the passcode was entered."""
+
+
+def _biometrics_after(state: DeviceState, consequence: BiometricConsequence) -> _Biometrics:
+    """The biometrics after an action; what was never enrolled stays as it is."""
+    return _biometrics(state, _BIOMETRICS_AFTER[consequence])
+
+
+def _biometrics(
+    state: DeviceState, becomes: Mapping[BiometricState, BiometricState]
+) -> _Biometrics:
+    touch_id, face = state.touch_id, state.face
+    return {"touch_id": becomes.get(touch_id, touch_id), "face": becomes.get(face, face)}
 
 
 def _wrong_passcode(state: DeviceState, now: int) -> DeviceState:
@@ -572,7 +642,7 @@ def _wipe(state: DeviceState) -> DeviceState:
         wiped=True,
         secret=None,
         policy=None,
-        history=(),
+        history=b"",
         failed_attempts=0,
         retry_at=None,
         compliance=Compliance.NONCOMPLIANT,
@@ -587,10 +657,9 @@ def _wipe(state: DeviceState) -> DeviceState:
 
 
 def _restarted(state: DeviceState) -> DeviceState:
-    state = _lock(changed(state, call=None))
-    if state.profile.biometrics_blocked_by_restart and state.secret is not None:
-        state = changed(state, **_biometrics_after(state, BiometricConsequence.BLOCKED))
-    return state
+    blocked = state.profile.biometrics_blocked_by_restart and state.secret is not None
+    consequence = BiometricConsequence.BLOCKED if blocked else BiometricConsequence.KEPT
+    return changed(state, call=None, **_LOCKED, **_biometrics_after(state, consequence))
 
 
 # ---------------------------------------------------------------------------------------------
@@ -600,30 +669,34 @@ def _restarted(state: DeviceState) -> DeviceState:
 def _on_input(
     state: DeviceState, press: Input, now: int, rng: Draws
 ) -> tuple[DeviceState, list[Effect]]:
-    for known in reversed(state.answers):
-        if known.input_id == press.input_id:
-            if known.action == press.action:
-                return state, [PublishAnswer(known, duplicate=True)]
-            reused = InputAnswer(
-                press.input_id,
-                press.action,
-                ActionState.FAILED,
-                f"The input id was used before, for {known.action}.",
-                now,
-                ErrorCode.INPUT_ID_REUSED,
-            )
-            return state, [PublishAnswer(reused)]
+    known = state.answers.find(press.input_id)
+    if known is not None:
+        if known.action == press.action:
+            return state, [PublishAnswer(known, duplicate=True)]
+        reused = InputAnswer(
+            press.input_id,
+            press.action,
+            ActionState.FAILED,
+            f"The input id was used before, for {known.action}.",
+            now,
+            ErrorCode.INPUT_ID_REUSED,
+        )
+        return state, [PublishAnswer(reused)]
     if state.wiped:
         outcome = _failed(state, ErrorCode.NOT_ENROLLED, "The device was wiped; restore it first.")
     else:
         outcome = _INPUTS[press.action](state, press, now, rng)
-    new, effects = _publish_change(state, _stay_awake(outcome.state, now))
-    new, shown = _show(new, outcome.screen, now)
     answer = InputAnswer(
         press.input_id, press.action, outcome.said, outcome.message, now, outcome.error
     )
-    new = changed(new, answers=(*new.answers[1 - RESULTS_KEPT :], answer))
-    effects = [*effects, *shown, PublishAnswer(answer)]
+    new, effects = _leave(
+        state,
+        _stay_awake(outcome.state, now),
+        outcome.screen,
+        now,
+        answers=state.answers.plus(answer),
+    )
+    effects.append(PublishAnswer(answer))
     if outcome.reboot is not None:
         effects.append(outcome.reboot)
     return new, effects
@@ -651,7 +724,7 @@ def _enter_passcode(state: DeviceState, press: Input, now: int, rng: Draws) -> _
         state = _wrong_passcode(state, now)
         message = "Wrong passcode; the device wiped itself." if state.wiped else "Wrong passcode."
         return _failed(state, ErrorCode.WRONG_PASSCODE, message)
-    state = changed(state, failed_attempts=0, retry_at=None, **_biometrics_trusted(state))
+    state = changed(state, failed_attempts=0, retry_at=None, **_biometrics(state, _TRUSTED))
     return _done(_unlock(state, now), "The device opened.")
 
 
@@ -689,16 +762,19 @@ def _set_passcode(state: DeviceState, press: Input, now: int, rng: Draws) -> _Ou
         why = " ".join(problems)
         screen = ScreenMessage("Passcode Requirement", why)
         return _failed(state, ErrorCode.POLICY_VIOLATION, why, screen=screen)
-    history = state.history
-    if state.secret is not None:
-        history = (*history, state.secret.digest)[-_HISTORY_KEPT:]
-    state = changed(state, history=history, secret=Secret(PasscodeKind.USER, digest, traits))
-    state = changed(_end_grace(state), passcode_set_at=now)
-    state = changed(state, passcode_expires_at=_expiry(state, now))
+    secret = Secret(PasscodeKind.USER, digest, traits)
+    state = changed(
+        state,
+        history=_with_former(state.history, state.secret) if state.secret else state.history,
+        secret=secret,
+        passcode_set_at=now,
+        passcode_expires_at=_expiry(state.policy, secret, now, now),
+        **_NO_GRACE,
+    )
     return _done(state, "The passcode was set.")
 
 
-def _was_used(state: DeviceState, digest: str) -> bool:
+def _was_used(state: DeviceState, digest: bytes) -> bool:
     """Whether the history of the policy in force forbids a passcode.
 
     Some platforms count the current passcode among the last so many, others remember so many
@@ -707,10 +783,11 @@ def _was_used(state: DeviceState, digest: str) -> bool:
     count = (state.policy.history if state.policy else None) or 0
     if count == 0:
         return False
-    current = (state.secret.digest,) if state.secret else ()
+    last = slice(-count * DIGEST_BYTES, None)
+    current = state.secret.digest if state.secret else b""
     if state.profile.passcode.history_counts_current:
-        return digest in (*state.history, *current)[-count:]
-    return digest in current or digest in state.history[-count:]
+        return digest in (state.history + current)[last]
+    return digest == current or digest in state.history[last]
 
 
 def _use_biometric(state: DeviceState, _: Input, now: int, rng: Draws) -> _Outcome:
@@ -780,11 +857,12 @@ def _on_message(
     del rng
     if message.message_id in state.messages:
         return state, []
-    state = changed(state, messages=(*state.messages[1 - RESULTS_KEPT :], message.message_id))
+    new = changed(state, messages=(*state.messages[1 - RESULTS_KEPT :], message.message_id))
+    screen = ScreenMessage(message.sender, message.body)
     if message.kind is MessageKind.CALL:
-        state = changed(state, call=message.message_id)
-        return _show(state, ScreenMessage("Incoming call", message.sender, ("pressKey",)), now)
-    return _show(state, ScreenMessage(message.sender, message.body), now)
+        new = changed(new, call=message.message_id)
+        screen = ScreenMessage("Incoming call", message.sender, ("pressKey",))
+    return _leave(state, new, screen, now)
 
 
 def _on_simulate(
@@ -794,17 +872,17 @@ def _on_simulate(
     return _SIMULATIONS[event.action](state, now)
 
 
-def _simulate_restart(state: DeviceState, _: int) -> tuple[DeviceState, list[Effect]]:
-    new, effects = _publish_change(state, _restarted(state))
+def _simulate_restart(state: DeviceState, now: int) -> tuple[DeviceState, list[Effect]]:
+    new, effects = _leave(state, _restarted(state), None, now)
     return new, [*effects, Reboot(abrupt=False)]
 
 
-def _simulate_crash(state: DeviceState, _: int) -> tuple[DeviceState, list[Effect]]:
+def _simulate_crash(state: DeviceState, now: int) -> tuple[DeviceState, list[Effect]]:
     """Down without a word. Its work is taken up where it stood, so that `active` is said once.
 
     The broker, not told that it is done, sends it again, and hears that it is a duplicate.
     """
-    new, effects = _publish_change(state, _restarted(state))
+    new, effects = _leave(state, _restarted(state), None, now)
     return new, [Reboot(abrupt=True), *effects]
 
 
@@ -821,7 +899,7 @@ def _simulate_restore(state: DeviceState, now: int) -> tuple[DeviceState, list[E
         answers=state.answers,
         messages=state.messages,
     )
-    return _publish_change(state, new, always=True)
+    return _leave(state, new, None, now, always=True)
 
 
 # ---------------------------------------------------------------------------------------------
@@ -838,9 +916,7 @@ def _on_timer(
     if due is None or now < due:
         return state, []
     new, screen = _TIMERS[timer](state)
-    new, effects = _publish_change(state, new)
-    new, shown = _show(new, screen, now)
-    return new, effects + shown
+    return _leave(state, new, screen, now)
 
 
 def _on_deadline(state: DeviceState) -> tuple[DeviceState, ScreenMessage | None]:
@@ -856,7 +932,7 @@ def _on_deadline(state: DeviceState) -> tuple[DeviceState, ScreenMessage | None]
 
 
 def _on_inactivity(state: DeviceState) -> tuple[DeviceState, ScreenMessage | None]:
-    return _lock(state), None
+    return changed(state, **_LOCKED), None
 
 
 def _on_passcode_expiry(state: DeviceState) -> tuple[DeviceState, ScreenMessage | None]:

@@ -12,11 +12,14 @@ from dataclasses import dataclass, fields
 from enum import StrEnum
 from functools import lru_cache
 from itertools import pairwise
-from typing import Protocol
+from math import factorial, prod
+from typing import Final, Protocol
 
+from agent.record import record
 from platforms.profile import Alphabet, Bound, ComplexCharacters, PasscodeRules
 
 __all__ = [
+    "DIGEST_BYTES",
     "Draws",
     "PasscodePolicy",
     "PasscodeRef",
@@ -37,6 +40,9 @@ _DIGITS = "0123456789"
 _DIGITS_IN_TEXT = "23456789"
 _SYMBOLS = "!#$%&*+-=?@"
 
+DIGEST_BYTES: Final = 16
+"""How long a passcode's fingerprint is."""
+
 
 class Draws(Protocol):
     """The randomness handed to the state machine: see `agent.draws.DeviceDraws`."""
@@ -44,8 +50,8 @@ class Draws(Protocol):
     def bits(self, purpose: str, number: int) -> int:
         """512 uniform bits: draw `number` of those made for `purpose`."""
 
-    def digest(self, passcode: str) -> str:
-        """The passcode's fingerprint on this device."""
+    def digest(self, passcode: str) -> bytes:
+        """The passcode's fingerprint on this device: `DIGEST_BYTES` long."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +97,10 @@ class Traits:
         return self.digits + self.small + self.capitals + (self.symbols > 0)
 
 
+# A fleet's passcodes are of a handful of kinds: each is made once, and kept once for all devices.
+_traits = lru_cache(maxsize=256)(Traits)
+
+
 class Violation(StrEnum):
     """Why a passcode is refused, in the words the screen shows."""
 
@@ -115,7 +125,10 @@ class PasscodeSpec:
     classes: str
 
 
-@dataclass(frozen=True, slots=True)
+_spec = lru_cache(maxsize=64)(PasscodeSpec)
+
+
+@record
 class PasscodeRef:
     """A temporary passcode by the draw that makes it: `reveal` gives it in clear."""
 
@@ -126,20 +139,20 @@ class PasscodeRef:
 def traits_of(passcode: str) -> Traits:
     """The traits of a passcode in clear."""
     symbols = len(passcode) - sum(map(str.isalnum, passcode))
-    return Traits(
-        length=len(passcode),
-        digits=any(map(str.isdigit, passcode)),
-        small=any(c.isalpha() and not c.isupper() for c in passcode),
-        capitals=any(map(str.isupper, passcode)),
-        symbols=symbols,
-        simple=_is_simple(passcode),
+    return _traits(
+        len(passcode),
+        any(map(str.isdigit, passcode)),
+        any(c.isalpha() and not c.isupper() for c in passcode),
+        any(map(str.isupper, passcode)),
+        symbols,
+        _is_simple(passcode),
     )
 
 
 def _is_simple(passcode: str) -> bool:
     """Whether it repeats one character (1111) or counts up or down all the way (1234, dcba)."""
-    steps = {ord(b) - ord(a) for a, b in pairwise(passcode)}
-    return steps in ({0}, {1}, {-1})
+    step = ord(passcode[1]) - ord(passcode[0]) if len(passcode) > 1 else None
+    return step in {0, 1, -1} and all(ord(b) - ord(a) == step for a, b in pairwise(passcode))
 
 
 def violations(
@@ -191,13 +204,16 @@ def temporary_spec(
         classes += "y" * complex_characters
     elif complex_characters > len(classes):
         classes = "dscy"[:complex_characters]
-    return PasscodeSpec(max(default_length, policy.min_length or 0, len(classes)), classes)
+    return _spec(max(default_length, policy.min_length or 0, len(classes)), classes)
 
 
 # A fleet has a handful of specs and asks for each thousands of times. No passcode is kept.
 @lru_cache(maxsize=64)
-def _alphabets(spec: PasscodeSpec) -> tuple[str, ...]:
-    """What each character is drawn from: one of each class, then any of them."""
+def _recipe(spec: PasscodeSpec) -> tuple[tuple[str, ...], int]:
+    """What each character is drawn from (one of each class, then any of them); how many outcomes.
+
+    The outcomes are counted with the order in which the characters are shuffled afterwards.
+    """
     kinds = {
         "d": _DIGITS if spec.classes == "d" else _DIGITS_IN_TEXT,
         "l": _SMALL + _CAPITALS,
@@ -207,14 +223,17 @@ def _alphabets(spec: PasscodeSpec) -> tuple[str, ...]:
     }
     required = [kinds[c] for c in spec.classes]
     anything = "".join(required)
-    return (*required, *[anything] * (spec.length - len(required)))[: spec.length]
+    alphabets = (*required, *[anything] * (spec.length - len(required)))[: spec.length]
+    return alphabets, prod(map(len, alphabets)) * factorial(len(alphabets))
 
 
 def reveal(ref: PasscodeRef, draws: Draws) -> str:
     """The temporary passcode in clear. Only what goes into `newPasscode` may hold it."""
-    bits = draws.bits("passcode", ref.draw)
+    alphabets, outcomes = _recipe(ref.spec)
+    # Of 512 bits, what chooses among the outcomes: small numbers are divided at half the cost.
+    bits = draws.bits("passcode", ref.draw) % outcomes
     characters = []
-    for alphabet in _alphabets(ref.spec):
+    for alphabet in alphabets:
         bits, index = divmod(bits, len(alphabet))
         characters.append(alphabet[index])
     for n in range(len(characters) - 1, 0, -1):

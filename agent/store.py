@@ -17,15 +17,24 @@ from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, Final, get_type_hints
+from struct import error as StructError  # noqa: N812  # a class, by any name
+from typing import Annotated, Any, Final, get_type_hints
 
-from pydantic import BaseModel, TypeAdapter, create_model
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    PlainSerializer,
+    TypeAdapter,
+    create_model,
+)
 
 from agent import effects
 from agent.clock import Clock
 from agent.events import Command
 from agent.runner import Device
-from agent.state import DeviceState, Enrollment
+from agent.state import Answers, DeviceState, Enrollment, InputAnswer, Result, Results
 from broker.errors import FileError
 
 __all__ = ["StateFile"]
@@ -33,13 +42,51 @@ __all__ = ["StateFile"]
 _log = logging.getLogger("passfleet.store")
 
 _RETRY_AFTER: Final = 1.0
-_FORMAT: Final = "1"
+_FORMAT: Final = "2"
+_READABLE: Final = {"1", _FORMAT}
 _NOT_KEPT: Final = {"enrollment"}
 """The fleet file says who a device is."""
 
-_hints = get_type_hints(DeviceState)
+
+def _in_short(remembered: Results | Answers) -> dict[str, Any]:
+    """Columns as they are written: words that many results share, once."""
+    words = list(dict.fromkeys(remembered.words))
+    which = [words.index(each) for each in remembered.words]
+    numbers = remembered.numbers.hex()
+    return {"ids": remembered.ids, "words": words, "which": which, "numbers": numbers}
+
+
+def _at_length(written: Any) -> Any:
+    if not isinstance(written, dict):
+        return written  # format 1: a list of records
+    words, which = written.pop("words"), written.pop("which")
+    return {**written, "words": [words[each] for each in which]}
+
+
+def _joined(written: Any) -> Any:
+    return "".join(written) if isinstance(written, list) else written  # format 1: a list
+
+
+_IN_THE_FILE: Final = {
+    "history": Annotated[bytes, BeforeValidator(_joined)],
+    "results": Annotated[
+        Results | tuple[Result, ...],
+        BeforeValidator(_at_length),
+        AfterValidator(Results.of),
+        PlainSerializer(_in_short),
+    ],
+    "answers": Annotated[
+        Answers | tuple[InputAnswer, ...],
+        BeforeValidator(_at_length),
+        AfterValidator(Answers.of),
+        PlainSerializer(_in_short),
+    ],
+}
+_hints = get_type_hints(DeviceState) | _IN_THE_FILE
 _Kept: type[BaseModel] = create_model(
     "_Kept",
+    # Digests are hexadecimal digits.
+    __config__=ConfigDict(ser_json_bytes="hex", val_json_bytes="hex"),
     **{f.name: (_hints[f.name], ...) for f in fields(DeviceState) if f.name not in _NOT_KEPT},
 )  # type: ignore[call-overload]
 _OUTGOING: Final[dict[str, TypeAdapter[Any]]] = {
@@ -86,6 +133,9 @@ class StateFile:
             raise FileError(
                 f"cannot be used as a state file: {error}", path=path, hint=hint
             ) from None
+        except FileError:
+            self._db.close()
+            raise
         # Workers number in turn, each its own: whoever starts when, no two give the same mark.
         index, self._step = part
         highest = self._one("select coalesce(max(mark), 0) from outgoing")
@@ -95,7 +145,7 @@ class StateFile:
         self._outgoing: list[tuple[int, str, str, str]] = []
         self._gone: list[tuple[int]] = []
         self._sessions: dict[str, int] = {}
-        self._scheduled = False
+        self._scheduled: asyncio.Handle | None = None
         self.clock: Clock | None = None
         """Whose time is kept with what is stored."""
 
@@ -112,17 +162,16 @@ class StateFile:
     def _check(self, seed: int) -> None:
         print_of_seed = blake2b(f"seed/{seed}".encode(), digest_size=8).hexdigest()
         about = dict(self._db.execute("select key, value from about"))
-        if not about:
-            rows = [("format", _FORMAT), ("seed", print_of_seed)]
-            self._db.executemany("insert into about values (?, ?)", rows)
-        elif about.get("format") != _FORMAT:
+        if about and about.get("format") not in _READABLE:
             raise FileError("is a state file of another version of passfleet", path=self._path)
-        elif about.get("seed") != print_of_seed:
+        if about and about.get("seed") != print_of_seed:
             raise FileError(
                 "was made by a fleet with another seed",
                 path=self._path,
                 hint="give fleet.toml the seed it had, or name another state file",
             )
+        rows = [("format", _FORMAT), ("seed", print_of_seed)]
+        self._db.executemany("insert or replace into about values (?, ?)", rows)
 
     def _one(self, query: str) -> int:
         return int(self._db.execute(query).fetchone()[0])
@@ -138,7 +187,7 @@ class StateFile:
             return None
         try:
             kept = _Kept.model_validate_json(row[0])
-        except ValueError:
+        except (ValueError, LookupError, TypeError, StructError):
             raise FileError(
                 f"has no readable state of {enrollment.device_id}", path=self._path
             ) from None
@@ -194,9 +243,13 @@ class StateFile:
         self._schedule()
 
     def _schedule(self) -> None:
-        if not self._scheduled:
-            self._scheduled = True
-            asyncio.get_running_loop().call_soon(self.flush)
+        if self._scheduled is None:
+            self._scheduled = asyncio.get_running_loop().call_soon(self.flush)
+
+    def _unschedule(self) -> None:
+        if self._scheduled is not None:
+            self._scheduled.cancel()
+            self._scheduled = None
 
     def flush(self) -> None:
         """Commit what has gathered, then let what waited for it go on.
@@ -204,15 +257,14 @@ class StateFile:
         Where the file takes nothing (a full disk), all of it waits and is tried again: nobody is
         answered what might be forgotten.
         """
-        self._scheduled = False
+        self._unschedule()
         try:
             self._commit()
         except sqlite3.Error as error:
             _log.error("%s: %s; trying again", self._path, error)
             if self._db.in_transaction:
                 self._db.execute("rollback")
-            self._scheduled = True
-            asyncio.get_running_loop().call_later(_RETRY_AFTER, self.flush)
+            self._scheduled = asyncio.get_running_loop().call_later(_RETRY_AFTER, self.flush)
             return
         self._rows.clear()
         self._outgoing.clear()
@@ -245,6 +297,7 @@ class StateFile:
     def close(self) -> None:
         """Commit and close."""
         self.flush()
+        self._unschedule()
         self._db.close()
 
 

@@ -184,5 +184,5 @@ def _secret(secret: Secret | None) -> TraceSecret | None:
     return TraceSecret(like=pattern_like(secret.traits), simple=secret.traits.simple)
 
 
-def _digest(secret: Secret | None) -> str | None:
+def _digest(secret: Secret | None) -> bytes | None:
     return None if secret is None else secret.digest

@@ -26,10 +26,12 @@ from agent.events import Command, Input, InputAction, MessageArrived, MessageKin
 from agent.machine import first_state, step
 from agent.passcode import PasscodePolicy, PasscodeRef, PasscodeSpec, traits_of
 from agent.state import (
+    Answers,
     BiometricState,
     Compliance,
     PasscodeKind,
     Prompt,
+    Results,
     Secret,
 )
 from platforms.profile import (
@@ -60,7 +62,7 @@ def test_pressing_leaves_a_whole_state() -> None:
     after, _ = press(before, "setPasscode", passcode=OTHER)
     secret = Secret(PasscodeKind.USER, DRAWS.digest(OTHER), traits_of(OTHER))
     assert after.secret == secret
-    assert after.history == (DRAWS.digest(FIRST),)
+    assert after.history == DRAWS.digest(FIRST)
     assert after.passcode_expires_at == LATER + 2 * DAY
     assert (after.prompt, after.passcode_deadline) == (Prompt.NONE, None)
 
@@ -71,7 +73,7 @@ def test_a_refused_passcode_shows_why_on_the_screen() -> None:
     (shown,) = screens(effects)
     why = "The passcode is too short."
     assert shown == PublishNotification(1, "Passcode Requirement", why, (), LATER)
-    assert replace(after, notifications=0, answers=()) == state
+    assert replace(after, notifications=0, answers=Answers()) == state
 
 
 def test_a_biometric_is_set_up_where_the_platform_has_its_sensor() -> None:
@@ -155,11 +157,12 @@ def test_a_reset_leaves_a_whole_state() -> None:
     assert (after.failed_attempts, after.retry_at, after.resets) == (0, None, 1)
     assert after.passcode_expires_at == LATER + 3 * DAY
     assert (after.prompt, after.compliance) == (Prompt.NONE, Compliance.COMPLIANT)
-    assert after.history == (DRAWS.digest(FIRST),)
+    assert after.history == DRAWS.digest(FIRST)
     cleared, none = do(device(), Action.RESET_PASSCODE)
     assert none.passcode is None
     assert (cleared.passcode_deadline, cleared.prompt) == (LATER + 60 * MINUTE, Prompt.SHOWN)
     assert cleared.passcode_expires_at is None
+    assert (cleared.passcode_set_at, after.passcode_set_at) == (START, LATER)
 
 
 def test_an_expiry_ends_with_the_passcode_that_a_reset_removes() -> None:
@@ -178,11 +181,19 @@ def test_a_temporary_passcode_is_drawn_until_the_policy_takes_it() -> None:
     """One in so many six-digit passcodes was used before: here the first draw was."""
     first, result = do(device("windows_phone_8_1"), Action.RESET_PASSCODE)
     assert first.secret is not None
-    used = replace(device("windows_phone_8_1"), history=(first.secret.digest,))
+    used = replace(device("windows_phone_8_1"), history=first.secret.digest)
     second, other = do(used, Action.RESET_PASSCODE)
     assert result.passcode is not None
     assert other.passcode is not None
     assert (result.passcode.draw, other.passcode.draw, second.draws) == (1, 2, 2)
+
+
+def test_the_history_holds_the_last_fifty_passcodes() -> None:
+    rig, former = Rig("android"), [FIRST]
+    for _ in range(60):
+        assert rig.state.history == b"".join(map(DRAWS.digest, former[-51:-1]))
+        rig.send("resetPasscode")
+        former.append(rig.temporary())
 
 
 @pytest.mark.parametrize(
@@ -193,13 +204,13 @@ def test_a_cleared_passcode_enters_the_history_below_ios_16(
     kept: bool,  # noqa: FBT001
 ) -> None:
     state = device(replace(IOS, attributes=Attributes(os_version=version)))
-    assert (do(state, Action.RESET_PASSCODE)[0].history != ()) == kept
+    assert (do(state, Action.RESET_PASSCODE)[0].history != b"") == kept
 
 
 def test_a_platform_that_forgets_what_it_clears() -> None:
     rules = replace(IOS.passcode, cleared_enters_history=False)
     state = device(replace(IOS, passcode=rules))
-    assert do(state, Action.RESET_PASSCODE)[0].history == ()
+    assert do(state, Action.RESET_PASSCODE)[0].history == b""
 
 
 @pytest.mark.parametrize(
@@ -222,7 +233,7 @@ def test_a_wipe_leaves_nothing_but_the_device() -> None:
     before = replace(
         device("windows_10_mobile", biometrics=("face",), policy=policy),
         failed_attempts=1,
-        history=("x",),
+        history=b"x" * 16,
         call="m-1",
         touch_id=BiometricState.BLOCKED,
         passcode_deadline=LATER + 1,
@@ -240,7 +251,7 @@ def test_a_wipe_leaves_nothing_but_the_device() -> None:
         face=BiometricState.NONE,
         compliance=Compliance.NONCOMPLIANT,
         passcode_expires_at=None,
-        answers=(answer,),
+        answers=Answers.of([answer]),
     )
 
 
@@ -294,7 +305,7 @@ def test_a_policy_leaves_a_whole_state() -> None:
         ("changeNow", "later"),
         LATER,
     )
-    after = replace(after, results=())
+    after = replace(after, results=Results())
     lifted, _ = do(after, Action.APPLY_PASSCODE_POLICY, policy=PasscodePolicy())
     assert (lifted.policy, lifted.passcode_expires_at, lifted.auto_lock_at) == (None, None, None)
     assert (lifted.compliance, lifted.prompt) == (Compliance.COMPLIANT, Prompt.NONE)

@@ -26,7 +26,7 @@ from agent.effects import PublishAnswer, PublishResult, PublishState, Reboot, Se
 from agent.events import TimerFired
 from agent.machine import timers
 from agent.passcode import PasscodePolicy
-from agent.state import DeviceState, Timer
+from agent.state import Answers, DeviceState, Results, Timer
 from platforms import PLATFORMS
 
 PHONES = ("windows_phone_8", "windows_phone_8_1", "windows_10_mobile")
@@ -42,7 +42,15 @@ def _policy(rig: Rig, **settings: object) -> None:
 
 def _without_memory(state: DeviceState) -> DeviceState:
     """A state but for what goes on through a restore."""
-    return replace(state, version=0, draws=0, notifications=0, results=(), answers=(), messages=())
+    return replace(
+        state,
+        version=0,
+        draws=0,
+        notifications=0,
+        results=Results(),
+        answers=Answers(),
+        messages=(),
+    )
 
 
 def _after_reset() -> Rig:
@@ -403,7 +411,7 @@ def test_a_policy_out_of_bounds_changes_nothing(platform: str) -> None:
         PasscodePolicy(history=51),
     ):
         assert rig.do("applyPasscodePolicy", policy=policy).error == "policyViolation"
-    assert replace(rig.state, results=()) == before
+    assert replace(rig.state, results=Results()) == before
 
 
 BOUNDS = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import string
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from agent.draws import DeviceDraws
 from agent.events import Input, InputAction
 from agent.passcode import (
+    DIGEST_BYTES,
     PasscodePolicy,
     PasscodeRef,
     PasscodeSpec,
@@ -105,7 +107,7 @@ def test_seeds_devices_and_purposes_draw_apart() -> None:
     drawn = {s.bits(purpose, 1) for s in streams for purpose in ("passcode", "reaction")}
     assert len(drawn) == 6
     assert len({s.digest("2580") for s in streams}) == 3
-    assert "2580" not in streams[0].digest("2580")
+    assert b"2580" not in streams[0].digest("2580")
 
 
 def test_every_place_of_a_temporary_passcode_takes_every_kind() -> None:
@@ -116,14 +118,22 @@ def test_every_place_of_a_temporary_passcode_takes_every_kind() -> None:
         assert kinds == {True, False}
 
 
-@given(passcode=st.text(alphabet=st.characters(codec="utf-8"), max_size=40))
+@given(
+    passcode=st.text(alphabet=st.characters(codec="utf-8"), max_size=40)
+    | st.text(alphabet="abcABC123!", max_size=4)
+)
 @quickly
 def test_traits_are_read_off_any_text(passcode: str) -> None:
     traits = traits_of(passcode)
     assert traits.length == len(passcode)
     assert traits.symbols == sum(not c.isalnum() for c in passcode)
+    assert traits.digits == any(c.isdigit() for c in passcode)
+    assert traits.capitals == any(c.isupper() for c in passcode)
+    assert traits.small == any(c.isalpha() and not c.isupper() for c in passcode)
+    steps = {ord(after) - ord(before) for before, after in pairwise(passcode)}
+    assert traits.simple == (steps in ({0}, {1}, {-1}))
     assert 0 <= traits.classes <= 4
-    assert isinstance(DRAWS.digest(passcode), str)
+    assert len(DRAWS.digest(passcode)) == DIGEST_BYTES
 
 
 @pytest.mark.parametrize("passcode", ["1111", "1234", "4321", "abcd", "dcba", "zzzzzz", "89"])
