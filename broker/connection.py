@@ -279,7 +279,7 @@ class Connection:
 
     def _on_connect(self, _c: Any, _u: Any, flags: Any, code: Any, _p: Any) -> None:
         if code.is_failure:
-            self._pool.refused(self, str(code))
+            self._refused(str(code))
             return
         self._client.send_again()
         self._ask_to_write()
@@ -294,10 +294,15 @@ class Connection:
         wanted = (*self._filters, *self._lasting)
         refused = [f for f, code in zip(wanted, codes, strict=False) if code.is_failure]
         if refused:
-            self._pool.refused(self, f"it does not let {self.client_id} subscribe to {refused[0]}")
+            self._refused(f"it does not let {self.client_id} subscribe to {refused[0]}")
+            self._pool.loop.call_soon(self.drop)
             return
         self._subscribed = True
         self._become_up()
+
+    def _refused(self, reason: str) -> None:
+        self._deadline = None
+        self._pool.refused(self, reason)
 
     def _become_up(self) -> None:
         self.up = True
@@ -342,8 +347,7 @@ class Connection:
         if self._waiting:
             return
         if self._deadline is not None and now > self._deadline:
-            self._deadline = None
-            self._pool.refused(self, "it does not answer")
+            self._refused("it does not answer")
             self.drop()
         elif self.up:
             self._client.loop_misc()
@@ -382,6 +386,8 @@ class Connection:
             self._send_queued()
 
     def _on_disconnect(self, _c: Any, _u: Any, _flags: Any, _code: Any, _p: Any) -> None:
+        if self._deadline is not None and not self._dropping:
+            self._refused("it closes the connection before it lets anybody in")
         self._lost()
 
     def _on_socket_close(self, _c: Any, _u: Any, sock: Any) -> None:

@@ -20,8 +20,9 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 from broker._process import BrokerHandle
 from broker.address import BrokerAddress
 from broker.embedded import embedded_broker
-from broker.errors import BrokerError
+from broker.errors import BrokerError, UsageError
 from broker.mosquitto import mosquitto_broker
+from broker.problems import nearest
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -62,6 +63,8 @@ async def open_broker(
         async with mosquitto_broker() as handle:
             yield handle
     else:
+        if (meant := nearest(url, (EMBEDDED, MOSQUITTO))) is not None:
+            raise UsageError(f"'{url}' is neither a broker's name nor a URL", hint=meant)
         address = BrokerAddress.parse(
             url, username=username, password=password, ca=ca, cert=cert, key=key
         )

@@ -156,6 +156,7 @@ class _Worker:
         self.figures: dict[str, Any] = {}
         self.counts: dict[str, dict[str, int]] = {}
         self.reconnects = 0
+        self._reconnects_before = 0
         self.deaths = 0
         self.moved = 0
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -201,7 +202,8 @@ class _Worker:
             ended = self._process
             self.order(order)
             try:
-                await asyncio.wait_for(ended.wait(), _STOP_WITHIN)
+                async with asyncio.timeout(_STOP_WITHIN):
+                    await ended.wait()
             except TimeoutError:
                 ended.kill()
                 await ended.wait()
@@ -234,7 +236,7 @@ class _Worker:
         else:
             self.figures = Figures.added(self._earlier, message["figures"])
             self.counts, self._lag = message["counts"], max(self._lag, message["lag"])
-            self.reconnects = message["reconnects"]
+            self.reconnects = self._reconnects_before + message["reconnects"]
             crew.told_figures()
 
     async def _died(self, code: int) -> None:
@@ -249,6 +251,7 @@ class _Worker:
         _log.warning("worker %s died (%s); its devices come back", self.index, code)
         self.deaths += 1
         self._earlier = self.figures
+        self._reconnects_before = self.reconnects
         self.counts = {}
         # The broker knows its devices by now: their sessions go on.
         self._crew.fresh = False

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from broker.connection import Connection, Delivery, Outgoing
 from broker.connections import Connections
 from broker.contract import Presence, Topics
-from broker.errors import UsageError
+from broker.errors import BrokerError, UsageError
 from broker.wire_catalog import InspectionRequest
 
 __all__ = ["survey"]
@@ -84,10 +84,11 @@ async def survey(
 ) -> dict[str, int]:
     """The last session of each device that the broker knows.
 
-    Raises UsageError where another process hosts one of the devices, unless they are `ours`. Those
-    with a connection of their `own` are online then, also after the few seconds in which the broker
-    notices that a fleet was killed. Of `shared` connections it says nothing when they end: devices
-    behind one are somebody's where a host answers for them.
+    Raises BrokerError where the broker passes nothing on, and UsageError where another process
+    hosts one of the devices, unless they are `ours`. Those with a connection of their `own` are
+    online then, also after the few seconds in which the broker notices that a fleet was killed. Of
+    `shared` connections it says nothing when they end: devices behind one are somebody's where a
+    host answers for them.
     """
     listener = _Survey(topics, name)
     filters = [listener.fence, topics.device("+", "presence"), topics.device("+", "inspection")]
@@ -96,7 +97,14 @@ async def survey(
     pool.add(connection)
     connection.open()
     await pool.ready([connection])
-    await asyncio.wait_for(listener.fenced.wait(), pool.pace.answer_within)
+    try:
+        async with asyncio.timeout(pool.pace.answer_within):
+            await listener.fenced.wait()
+    except TimeoutError:
+        raise BrokerError(
+            f"{pool.address.url} does not hand back what is published below {topics.root}",
+            hint="may this user read and write there? Look at the broker's access rules",
+        ) from None
     until = pool.loop.time() + _WILLS_WITHIN
     while taken := listener.online(own):
         if pool.loop.time() > until:

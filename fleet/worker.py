@@ -125,7 +125,8 @@ class _Worker:
         _say(ready=True)
         while True:
             try:
-                line = await asyncio.wait_for(orders.readline(), _REPORT_EVERY)
+                async with asyncio.timeout(_REPORT_EVERY):
+                    line = await orders.readline()
             except TimeoutError:
                 self._report(lag)
                 continue

@@ -13,7 +13,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from broker_help import free_port
+from broker_help import free_port, need
 from fleet_rig import (
     Server,
     Start,
@@ -24,6 +24,7 @@ from fleet_rig import (
     up_json,
     write_fleet,
 )
+from load_rig import Limited
 from wire_operator import WireOperator
 
 from broker.server import MOSQUITTO
@@ -108,6 +109,22 @@ async def test_a_broker_that_is_not_there_is_told_in_time(tmp_path: Path, start:
     assert "nothing listens at" in runs[0].err
     assert "did not answer within" in runs[3].err
     assert not (tmp_path / ".passfleet").exists()
+
+
+async def test_a_broker_that_passes_nothing_on_is_told(tmp_path: Path, start: Start) -> None:
+    need(MOSQUITTO)
+    rules = tmp_path / "rules"
+    rules.write_text("topic write #\n", encoding="utf-8")
+    rules.chmod(0o600)
+    server = Limited(MOSQUITTO, tmp_path, f"acl_file {rules}")
+    await server.start()
+    try:
+        up = start("up", "--devices", "5", "--broker", server.url)
+        assert await up.ended() == 3
+    finally:
+        server.kill()
+    assert "does not hand back what is published below passfleet/v1" in up.err
+    assert "access rules" in up.err
 
 
 async def test_a_missing_mosquitto_is_told_with_how_to_get_it(tmp_path: Path, start: Start) -> None:
@@ -197,6 +214,7 @@ async def test_wrong_usage_is_told_with_exit_2(tmp_path: Path, start: Start) -> 
         ("init", "--force", "."): ".: this is a folder",
         ("up", "--devices", "5", "--log-level", "loud"): "debug",
         ("up", "--devices", "5", "--broker", "http://localhost"): "mqtt",
+        ("up", "--devices", "5", "--broker", "embeded"): "did you mean 'embedded'?",
         ("up", "--colour"): "--colour",
         ("simulate", "explode", "--all"): "restart",
         ("fly",): "fly",
