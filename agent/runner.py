@@ -21,9 +21,10 @@ from agent.draws import DeviceDraws
 from agent.machine import step, timers
 from agent.state import DeviceState
 from broker import contract
-from broker.connection import Connection, Delivery, Outgoing
+from broker.connection import Connection
 from broker.contract import Refusal, Topics
 from broker.gateway import Member
+from broker.messages import Delivery, Outgoing
 
 __all__ = ["Device", "Shared", "Store"]
 
@@ -116,7 +117,7 @@ class Device:
             self._publish(publication, mark)
         self.connection.open()
 
-    # -- what the connection tells (broker.connection.Listener) --------------------------------
+    # -- what the connection tells (broker.messages.Listener) ----------------------------------
 
     def presence(self, number: int) -> tuple[str, bytes, bytes]:
         """(topic, online payload, offline payload) of this session."""

@@ -21,8 +21,9 @@ from typing import Any, Final
 from paho.mqtt.enums import CallbackAPIVersion
 
 from broker.address import BrokerAddress
-from broker.connection import Connection, Delivery
+from broker.connection import Connection
 from broker.errors import BrokerError
+from broker.messages import Delivery
 from broker.quick_client import QuickClient
 
 __all__ = ["Connections", "Pace"]

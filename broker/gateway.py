@@ -15,9 +15,10 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
-from broker.connection import Connection, Delivery, Listener, Outgoing
+from broker.connection import Connection
 from broker.connections import Connections
 from broker.contract import Topics
+from broker.messages import Delivery, Listener, Outgoing
 
 __all__ = ["Gateway", "Member"]
 
@@ -83,7 +84,7 @@ class Gateway:
         """Whether the gateway is connected."""
         return self._opened and self.connection.up
 
-    # -- broker.connection.Listener ------------------------------------------------------------
+    # -- broker.messages.Listener --------------------------------------------------------------
 
     def presence(self, number: int) -> None:
         """Announce nobody: devices announce themselves."""

@@ -25,11 +25,12 @@ from agent.runner import Device, Shared
 from agent.store import StateFile
 from broker import contract
 from broker.address import BrokerAddress
-from broker.connection import Connection, Delivery, Outgoing
+from broker.connection import Connection
 from broker.connections import Connections, Pace
 from broker.contract import Refusal, Topics
 from broker.gateway import Gateway
 from broker.identity import client_id, gateway_client_id, host_client_id
+from broker.messages import Delivery, Outgoing
 from fleet.config import DeviceSpec
 from fleet.describe import answers, question_topic, read_question
 from fleet.survey import survey
@@ -268,7 +269,7 @@ class Host:
         gc.unfreeze()
         gc.set_threshold(*self._threshold)
 
-    # -- the host's own connection (broker.connection.Listener) --------------------------------
+    # -- the host's own connection (broker.messages.Listener) ----------------------------------
 
     def presence(self, number: int) -> None:
         """Announce nobody: a host is not a device."""

@@ -12,10 +12,11 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from broker.connection import Connection, Delivery, Outgoing
+from broker.connection import Connection
 from broker.connections import Connections
 from broker.contract import Presence, Topics
 from broker.errors import BrokerError, UsageError
+from broker.messages import Delivery, Outgoing
 from broker.wire_catalog import InspectionRequest
 
 __all__ = ["survey"]

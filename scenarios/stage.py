@@ -27,11 +27,12 @@ from agent.effects import Effect, Reboot
 from agent.machine import enroll, first_state
 from agent.runner import Device, Shared
 from broker.answers import read_json
-from broker.connection import Connection, Delivery, Outgoing
+from broker.connection import Connection
 from broker.connections import Connections
 from broker.contract import Topics
 from broker.errors import BrokerError
 from broker.identity import client_id, host_client_id
+from broker.messages import Delivery, Outgoing
 from scenarios.scenario import Cast
 
 __all__ = ["Message", "Stage"]
@@ -175,7 +176,7 @@ class Stage:
         """Where a device is sent its fences."""
         return f"{self.topics.root}/fences/{device_id}"
 
-    # -- what is heard (broker.connection.Listener) --------------------------------------------
+    # -- what is heard (broker.messages.Listener) ----------------------------------------------
 
     def presence(self, number: int) -> None:
         """Announce nobody: a stage is not a device."""

@@ -16,9 +16,10 @@ from functools import partial
 from typing import Any, Final, cast
 
 from broker.answers import read_json
-from broker.connection import Connection, Delivery, Outgoing
+from broker.connection import Connection
 from broker.connections import Connections
 from broker.contract import DeviceCommand, Topics
+from broker.messages import Delivery, Outgoing
 from fleet.load.ledger import Ledger, Sent
 from fleet.load.measures import Measures
 from fleet.load.rollcall import RollCall
@@ -202,7 +203,7 @@ class Generator:
             # A second answer to the last command would come about now.
             await asyncio.sleep(_LAST_WORDS)
 
-    # -- hearing (broker.connection.Listener) --------------------------------------------------
+    # -- hearing (broker.messages.Listener) ----------------------------------------------------
 
     def presence(self, number: int) -> None:
         """Announce nobody."""

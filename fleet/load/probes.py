@@ -14,9 +14,10 @@ import json
 from hashlib import blake2b
 from typing import Final
 
-from broker.connection import Connection, Delivery, Outgoing
+from broker.connection import Connection
 from broker.connections import Connections
 from broker.contract import Topics
+from broker.messages import Delivery, Outgoing
 from fleet.load.measures import Measures
 from fleet.load.rollcall import RollCall
 
@@ -93,7 +94,7 @@ class Probes:
     def _taken(answered: asyncio.Future[float], asked_at: float) -> float:
         return answered.result() - asked_at if answered.done() else _LIMIT
 
-    # -- broker.connection.Listener ------------------------------------------------------------
+    # -- broker.messages.Listener --------------------------------------------------------------
 
     def presence(self, number: int) -> None:
         """Announce nobody."""

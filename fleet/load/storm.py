@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-from broker.connection import Outgoing
 from broker.contract import Simulate
+from broker.messages import Outgoing
 from fleet.load.generator import Generator
 from fleet.load.measures import Times
 
