@@ -13,6 +13,7 @@ from typing import Final, Protocol
 
 from agent.clock import Clock, RealClock, VirtualClock
 from agent.runner import Device
+from agent.state import Compliance, PasscodeKind
 from agent.store import StateFile
 from broker.address import BrokerAddress
 from broker.contract import Topics
@@ -24,6 +25,10 @@ __all__ = ["Crew", "LocalCrew", "LoopLag", "by_platform", "clock_of"]
 
 _LAG_EVERY: Final = 0.05
 """Seconds between two looks; a loop that stands still for less may do so unseen."""
+
+_NOBODY: Final = dict.fromkeys(
+    ("devices", "online", "locked", "wiped", *map(str, PasscodeKind), *map(str, Compliance)), 0
+)
 
 
 class Crew(Protocol):
@@ -75,11 +80,14 @@ def clock_of(config: FleetConfig, since: float, reached: int | None = None) -> C
 
 
 def by_platform(devices: Iterable[Device]) -> dict[str, Counter[str]]:
-    """For each platform how many devices are online, locked, with which passcode, how compliant."""
+    """For each platform how many devices are online, locked, with which passcode, how compliant.
+
+    Each platform has all the states, those of nobody too: a series that is missing is no zero.
+    """
     counts: dict[str, Counter[str]] = {}
     for device in devices:
         state = device.state
-        count = counts.setdefault(state.profile.id, Counter())
+        count = counts.setdefault(state.profile.id, Counter(_NOBODY))
         count["devices"] += 1
         count["online"] += device.connection.up
         count["locked"] += state.locked

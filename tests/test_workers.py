@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import urllib.request
 from pathlib import Path
@@ -145,10 +146,14 @@ async def test_metrics_count_what_all_workers_did(
         await until(lambda: counted in metrics() or counted.replace(",", ", ") in metrics())
         text = metrics()
         assert 'passfleet_devices{platform="android",state="online"} 8.0' in text
+        assert 'passfleet_devices{platform="android",state="inGracePeriod"} 0.0' in text
         assert 'passfleet_loop_lag_seconds{worker="1"}' in text
         assert "passfleet_command_duration_seconds_bucket" in text
         assert "passfleet_reconnects_total" in text
         assert "phones-001" not in text
+        page = (Path(__file__).parent.parent / "docs" / "metrics.md").read_text(encoding="utf-8")
+        served = re.findall(r"^# TYPE (\w+) ", text, re.MULTILINE)
+        assert served == re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)
         await up.signalled(signal.SIGTERM)
 
 
