@@ -255,7 +255,12 @@ class _Worker:
         self.counts = {}
         # The broker knows its devices by now: their sessions go on.
         self._crew.fresh = False
-        await self.start()
+        try:
+            await self.start()
+        except OSError as error:
+            self._crew.give_up(
+                PassfleetError(f"worker {self.index} cannot be started again: {error.strerror}")
+            )
 
 
 def _error(message: dict[str, Any]) -> PassfleetError:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import re
+import resource
 import signal
 import urllib.request
 from pathlib import Path
@@ -27,6 +28,13 @@ def workers_of(process: Process) -> list[int]:
         if parent == process.popen.pid and b"fleet.worker" in command:
             found.append(int(stat.parent.name))
     return found
+
+
+def leave_no_room(process: Process) -> None:
+    """Take from a process the descriptors that the pipes of another one need."""
+    pid = process.popen.pid
+    few = len(list(Path(f"/proc/{pid}/fd").iterdir())) - 2
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (few, few))
 
 
 @both
@@ -66,6 +74,21 @@ async def test_a_worker_that_is_killed_comes_back_with_its_devices_and_their_sta
         await until(lambda: sum(r["duplicate"] for r in operator.results(again)) == 10)
         assert all(operator.state(f"phones-{n:03}")["version"] == 2 for n in range(1, 11))
         assert await up.signalled(signal.SIGINT) == 130
+
+
+async def test_a_worker_that_cannot_be_started_again_ends_the_fleet(
+    mosquitto: Server, tmp_path: Path, start: Start
+) -> None:
+    root = f"no-room/{os.getpid()}"
+    write_fleet(tmp_path, fleet_text(phones(count=4), root=root, workers=2), mosquitto.url)
+    up = start("up")
+    await up.ready()
+    leave_no_room(up)
+    os.kill(workers_of(up)[0], signal.SIGKILL)
+    assert await up.ended() == 1
+    assert "cannot be started again: Too many open files" in up.err
+    assert "Traceback" not in up.err
+    assert not workers_of(up)
 
 
 async def test_a_worker_of_devices_behind_a_shared_connection_comes_back(
