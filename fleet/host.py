@@ -289,7 +289,7 @@ class Host:
         elif topic == question_topic(self._topics):
             question = read_question(payload)
             if question is not None and not retained:
-                said = answers(question, self.devices, self._known)
+                said = answers(question, self._joined, self._known)
                 self._answer(question.topic(self._topics), said)
         elif (parts := self._topics.split(topic)) is not None:
             # Before it has joined a device may still be somebody else's.

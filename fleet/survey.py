@@ -7,6 +7,7 @@ somebody else.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Collection, Iterable
 from typing import Final
 
@@ -35,7 +36,8 @@ class _Survey:
         self.fence = f"{topics.root}/hosts/{name}/fence"
         self.fenced = asyncio.Event()
         self.found: dict[str, Presence] = {}
-        self.hosted: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self.hosted = asyncio.Event()
+        self._asked: set[str] = set()
         self.connection: Connection
 
     def presence(self, number: int) -> None:
@@ -55,8 +57,9 @@ class _Survey:
             return
         device_id, leaf = self.topics.split(topic) or ("", "")
         if leaf == "inspection":
-            if not self.hosted.done():
-                self.hosted.set_result(device_id)
+            # Other hosts below the root may be asked for theirs, by a load for instance.
+            if device_id in self._asked:
+                self.hosted.set()
             return
         try:
             self.found[device_id] = Presence.model_validate_json(payload)
@@ -69,7 +72,8 @@ class _Survey:
         return [device_id for device_id, told in found if told and told.status == "online"]
 
     def ask_for(self, device_id: str) -> None:
-        """Ask whoever hosts a device for it."""
+        """Ask whoever hosts a device for it; `hosted` is set by the first who answers."""
+        self._asked.add(device_id)
         question = InspectionRequest(request_id="survey").to_bytes()
         self.connection.publish(Outgoing(self.topics.device(device_id, "inspect"), question))
 
@@ -114,8 +118,10 @@ async def survey(
     if not taken and (asked := listener.online(shared)):
         for device_id in asked:
             listener.ask_for(device_id)
-        await asyncio.wait([listener.hosted], timeout=_ANSWER_WITHIN)
-        taken = asked if listener.hosted.done() else []
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_ANSWER_WITHIN):
+                await listener.hosted.wait()
+                taken = asked
     if taken and not ours:
         raise UsageError(
             f"{taken[0]} is online on {pool.address.url} already"

@@ -76,6 +76,31 @@ async def test_devices_behind_a_shared_connection_are_not_taken_from_a_fleet_tha
         assert (await operator.do("phones-001"))["actionState"] == "done"
 
 
+async def test_what_is_told_of_other_devices_does_not_keep_a_shared_fleet_from_starting_again(
+    mosquitto: Server, tmp_path: Path, start: Start
+) -> None:
+    text = fleet_text(phones(count=2, connection='"shared"'), root="shared/beside")
+    write_fleet(tmp_path, text, mosquitto.url)
+    first = start("up")
+    await first.ready()
+    first.popen.kill()
+    await first.ended()
+    async with WireOperator.connected(mosquitto.port, "shared/beside") as operator:
+
+        async def told() -> None:
+            # As the host of another fleet below the root answers a load's probes.
+            while True:
+                await operator.publish("devices/elsewhere-001/inspection", b"{}")
+
+        telling = asyncio.create_task(told())
+        try:
+            again = start("up")
+            assert (await again.ready()).startswith("ready devices=2 ")
+        finally:
+            telling.cancel()
+            await asyncio.gather(telling, return_exceptions=True)
+
+
 async def test_a_fleet_that_waits_for_another_to_go_can_be_interrupted(
     mosquitto: Server, tmp_path: Path, start: Start
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 from collections.abc import Callable
@@ -17,12 +18,15 @@ from trace_rig import recording, replayed, say
 from wire_operator import WireOperator
 
 from agent.clock import VIRTUAL_START as START
+from agent.clock import RealClock
 from agent.draws import DeviceDraws
 from agent.machine import enroll, first_state
 from agent.passcode import traits_of
 from agent.state import GroupSetup
+from broker.contract import Topics
 from broker.instants import format_instant
 from fleet.config import parse_fleet
+from fleet.host import Host
 from platforms import PLATFORMS_BY_ID
 from scenarios.redaction import made_up, pattern_like
 from scenarios.trace_facts import facts_of
@@ -404,3 +408,32 @@ def test_no_passcode_and_no_digest_is_told() -> None:
     assert "Kanari" not in told
     assert draws.digest("Kanari-3").hex() not in told
     assert '"like":"9aA9999!"' in told
+
+
+async def test_of_a_device_that_is_still_somebody_elses_a_host_tells_nothing(
+    mosquitto: Server,
+) -> None:
+    config = parse_fleet(fleet_text(phones()))
+    host = Host(config.devices(), Topics(config.root), seed=config.seed, clock=RealClock(1.0))
+    async with WireOperator.connected(mosquitto.port, config.root) as operator:
+
+        def told() -> list[str]:
+            return [seen.leaf for seen in operator.seen if "/hosts/described/" in seen.topic]
+
+        async def ask(number: str) -> None:
+            question = json.dumps({"requestId": number}).encode()
+            await operator.publish("hosts/describe", question)
+
+        presence = "devices/phones-001/presence"
+        online = b'{"status": "online", "session": 1}'
+        await operator.publish(presence, online, retain=True)
+        starting = asyncio.create_task(host.start(mosquitto.address, fresh=False))
+        # It listens, and waits for whoever has the device to go.
+        await until(lambda: any(seen.leaf == "fence" for seen in operator.seen))
+        await ask("0" * 16)
+        await operator.publish(presence, online.replace(b"online", b"offline"), retain=True)
+        await starting
+        await ask("1" * 16)
+        await until(lambda: "1" * 16 in told())
+        await host.stop(forget=True)
+        assert told() == ["1" * 16]
