@@ -179,7 +179,10 @@ class StateFile:
     # -- reading, at the start -----------------------------------------------------------------
 
     def load(self, enrollment: Enrollment) -> DeviceState | None:
-        """The state a device had, None where the file does not know it."""
+        """The state a device had, None where the file does not know it.
+
+        Raises FileError where it cannot be read.
+        """
         row = self._db.execute(
             "select state from device where id = ?", (enrollment.device_id,)
         ).fetchone()
@@ -199,11 +202,17 @@ class StateFile:
         return int(row[0]) if row else 0
 
     def unsent(self, device_id: str) -> list[tuple[int, effects.Publication]]:
-        """What a device had published and the broker had not accepted, in order, with its marks."""
+        """What a device had published and the broker had not accepted, in order, with its marks.
+
+        Raises FileError where it cannot be read.
+        """
         rows = self._db.execute(
             "select mark, kind, body from outgoing where device = ? order by mark", (device_id,)
         )
-        return [(mark, _OUTGOING[kind].validate_json(body)) for mark, kind, body in rows]
+        try:
+            return [(mark, _OUTGOING[kind].validate_json(body)) for mark, kind, body in rows]
+        except (ValueError, LookupError):
+            raise FileError(f"has no readable message of {device_id}", path=self._path) from None
 
     # -- writing (agent.runner.Store) ----------------------------------------------------------
 

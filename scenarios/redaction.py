@@ -69,7 +69,7 @@ class Redactor:
         if len(payload) > MAX_PAYLOAD:
             return {BYTES: len(payload)}
         try:
-            document = from_json(payload)
+            document = from_json(payload, allow_inf_nan=False)
         except ValueError:
             return {BYTES: len(payload)}
         if isinstance(document, dict) or document is None:

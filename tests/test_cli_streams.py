@@ -111,6 +111,18 @@ async def test_a_character_that_the_encoding_has_not_stops_nothing(start: Start)
     assert r"wrote gr\xf6\xdfer.toml" in ascii_only.out
 
 
+async def test_a_file_name_that_is_no_text_stops_nothing(
+    broker: BrokerHandle, tmp_path: Path
+) -> None:
+    # On disk a byte that is not UTF-8.
+    path = tmp_path / "t\udcff.jsonl"
+    async with fleet_of(broker, *phones()):
+        ran = await run("record", "-o", str(path), "--for", "100ms", "--json", broker=broker)
+    assert ran.code == 0, ran.err
+    assert json.loads(ran.out.splitlines()[-1])["trace"] == str(path)
+    assert path.is_file()
+
+
 # -- narrow terminals -------------------------------------------------------------------------
 
 

@@ -154,6 +154,23 @@ async def test_a_damaged_state_is_told_by_its_device(
         read(path, rig)
 
 
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [("PublishResult", "{}"), ("PublishResult", "not JSON"), ("PublishRumour", "{}")],
+)
+async def test_a_damaged_message_is_told_by_its_device(
+    tmp_path: Path, kind: str, body: str
+) -> None:
+    path, rig = tmp_path / "fleet.db", Rig("android")
+    await written(path, rig.state)
+    change(path, "insert into outgoing values (1, 'd-1', ?, ?)", kind, body)
+    with (
+        closing(StateFile(path, SEED)) as file,
+        pytest.raises(FileError, match="no readable message of d-1"),
+    ):
+        file.unsent("d-1")
+
+
 async def test_a_device_that_the_file_does_not_know_has_no_state(tmp_path: Path) -> None:
     path, rig = tmp_path / "fleet.db", Rig("android")
     await written(path, rig.state)

@@ -108,9 +108,11 @@ def print_json_line(document: Any) -> None:
 
     A number too large for Python to hold (1e999), which may have come over the wire, is null.
     """
-    from pydantic_core import to_json  # noqa: PLC0415  # takes time
+    from pydantic_core import to_jsonable_python  # noqa: PLC0415  # takes time
 
-    sys.stdout.write(to_json(document, inf_nan_mode="null").decode() + "\n")
+    # Not `to_json`: a file's name may hold bytes that are no UTF-8, which it cannot write.
+    plain = to_jsonable_python(document, inf_nan_mode="null")
+    sys.stdout.write(json.dumps(plain, separators=(",", ":"), ensure_ascii=False) + "\n")
     sys.stdout.flush()
 
 
