@@ -1,4 +1,8 @@
-"""Instants as the wire writes them: ISO 8601 in UTC; inside, whole milliseconds since the epoch."""
+"""Time as the wire writes it.
+
+Instants are ISO 8601 in UTC; inside, whole milliseconds since the epoch. A clock is `real`,
+`virtual`, or a speed such as `60x`.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +11,20 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Final
 
-__all__ = ["LAST_INSTANT", "format_instant", "instant_of", "parse_instant"]
+__all__ = [
+    "FASTEST",
+    "LAST_INSTANT",
+    "format_instant",
+    "instant_of",
+    "parse_instant",
+    "speed_of",
+]
 
 _NOT_ONE: Final = "not an ISO 8601 date and time in UTC, such as 2015-12-10T20:19:07Z"
 LAST_INSTANT: Final = 253_402_300_799_999
 """The last millisecond of the year 9999: no instant is written beyond it."""
+FASTEST: Final = 1_000_000
+"""No clock runs faster: so many times as fast as the time of day."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -36,6 +49,20 @@ def format_instant(instant: int) -> str:
     seconds, millis = divmod(instant, 1000)
     text = _second(seconds)
     return f"{text}.{millis:03}Z" if millis else f"{text}Z"
+
+
+def speed_of(clock: str) -> float:
+    """How many times as fast as the time of day a clock runs: 1.0 for `real`, 60.0 for `60x`.
+
+    0.0 where it does not run by itself: for `virtual`, and for what is no clock.
+    """
+    if clock == "real":
+        return 1.0
+    try:
+        speed = float(clock.removesuffix("x")) if clock.endswith("x") else 0.0
+    except ValueError:
+        return 0.0
+    return speed if 0 < speed <= FASTEST else 0.0
 
 
 # A fleet says the same second thousands of times.

@@ -29,7 +29,7 @@ from broker.answers import (
 from broker.cleaning import Cleaned, clean
 from broker.contract import ClockNow, ClockTo, Inspection, Policy, Topics
 from broker.errors import PeerError, UsageError
-from broker.instants import LAST_INSTANT
+from broker.instants import LAST_INSTANT, speed_of
 from broker.operator_link import OperatorLink
 from broker.pending import Desk, Round, Sight
 from broker.requests import (
@@ -119,7 +119,7 @@ class Operator:
         if clock is None:
             return wall
         passed = wall - clock.real_date_time
-        return clock.now + round(max(0, passed) * (_speed(clock) or 0.0))
+        return clock.now + round(max(0, passed) * speed_of(clock.clock))
 
     async def advance(self, *, by: int | None = None, to: int | None = None, limit: float) -> int:
         """Move virtual time `by` milliseconds or `to` an instant; returns the fleet's time then.
@@ -362,7 +362,7 @@ class Operator:
             return min(now + round(seconds * 1000), LAST_INSTANT)
         clock = await self.clock()
         # Where time runs faster, it is there that the command must last as long as the waiting.
-        speed = (_speed(clock) or 1.0) if clock else 1.0
+        speed = (speed_of(clock.clock) or 1.0) if clock else 1.0
         return min(self.last_now() + round(seconds * speed * 1000), LAST_INSTANT)
 
     async def _collect(self, round_: Round, deadline: float) -> None:
@@ -383,13 +383,3 @@ def _ids(target: str | Sequence[str]) -> list[str]:
     if not device_ids:
         raise UsageError("no device is named", hint="name one or more device ids")
     return device_ids
-
-
-def _speed(clock: ClockNow) -> float | None:
-    """How fast the fleet's time runs; None where it runs by itself not at all."""
-    if not clock.clock.endswith("x"):
-        return None
-    try:
-        return float(clock.clock[:-1])
-    except ValueError:
-        return None

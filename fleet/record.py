@@ -20,6 +20,7 @@ from broker.address import BrokerAddress
 from broker.answers import Heard, Roster, read_clock_now, read_state
 from broker.contract import ClockNow, DeviceState, Topics
 from broker.errors import UsageError
+from broker.instants import speed_of
 from broker.operator import EVERYONE
 from broker.operator_link import OperatorLink
 from fleet.describe import Described, ask
@@ -128,7 +129,7 @@ class _Recorder:
         self._busy: set[str] = set()
         self._untold: set[str] = set()
         self._joined = asyncio.Event()
-        self._definitions = Definitions([])
+        self._definitions = _Definitions([])
 
     async def listen(self) -> None:
         """Subscribe; returns once all that was retained was heard, and hosts told of devices."""
@@ -145,7 +146,7 @@ class _Recorder:
                 self.devices[device_id] = TraceDevice(state=seen.state, online=seen.online)
         await self._ask(self.devices)
         self._busy.clear()
-        self._definitions = Definitions(self.devices.values())
+        self._definitions = _Definitions(self.devices.values())
 
     @contextlib.contextmanager
     def writing(self, path: Path, *, overwrite: bool) -> Iterator[TraceWriter]:
@@ -278,9 +279,7 @@ class _Recorder:
         clock = self._clock
         if clock is None:
             return wall
-        speed = clock.clock.removesuffix("x")
-        factor = float(speed) if speed.replace(".", "", 1).isdigit() else 0.0
-        return clock.now + round(max(0, wall - clock.real_date_time) * factor)
+        return clock.now + round(max(0, wall - clock.real_date_time) * speed_of(clock.clock))
 
 
 def _is_of(state: DeviceState, device_id: str) -> bool:
@@ -288,7 +287,7 @@ def _is_of(state: DeviceState, device_id: str) -> bool:
     return state.device_id == device_id and is_known(f"devices/{device_id}/state")
 
 
-class Definitions:
+class _Definitions:
     """The dated table and own platforms that most devices of a trace share: its header has them."""
 
     def __init__(self, devices: Iterable[TraceDevice]) -> None:

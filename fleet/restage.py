@@ -259,7 +259,7 @@ class _Device:
         for message, document in self._each():
             if message.leaf == "notifications":
                 number = str(document.get("notificationId", "")).removeprefix("n-")
-                return max(0, int(number) - 1) if number.isdigit() else 0
+                return max(0, int(number) - 1) if number.isdecimal() else 0
         return 0
 
     def _reactions(self, never: int) -> Iterator[int]:

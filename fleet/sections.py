@@ -15,6 +15,7 @@ from agent.section import CONFORMANCE_WORDS, Conformance, DeviceSection, Section
 from broker.address import BrokerAddress
 from broker.contract import DEFAULT_ROOT, DEVICE_ID, ROOT_WORDS, is_root
 from broker.errors import UsageError
+from broker.instants import FASTEST
 from broker.problems import nearest, shown, trouble
 from broker.server import EMBEDDED, MOSQUITTO
 from platforms.conformance import DEFAULT_CONFORMANCE
@@ -34,7 +35,6 @@ MAX_DEVICES: Final = 1_000_000
 ALL_DEVICES: Final = "all"
 """The group name that means every device, and that no group may have."""
 
-_MAX_SPEED: Final = 1_000_000
 _MAX_WORKERS: Final = 1024
 _SPEED: Final = re.compile(r"(\d{1,12}(?:\.\d{1,12})?)x")
 _NAME: Final = re.compile(DEVICE_ID)
@@ -51,7 +51,7 @@ def parse_speed(clock: str) -> float | None:
     if clock in _CLOCKS:
         return 1.0 if clock == "real" else None
     match = _SPEED.fullmatch(clock)
-    if match is None or not 0 < float(match[1]) <= _MAX_SPEED:
+    if match is None or not 0 < float(match[1]) <= FASTEST:
         raise ValueError(f"{clock!r} is not a clock; write real, virtual or a speed such as 60x")
     return float(match[1])
 
@@ -136,9 +136,9 @@ class FleetSection(Section):
     speed: float | None = Field(
         default=None,
         gt=0,
-        le=_MAX_SPEED,
+        le=FASTEST,
         allow_inf_nan=False,
-        description=f"a number above 0, at most {_MAX_SPEED}, such as 60",
+        description=f"a number above 0, at most {FASTEST}, such as 60",
     )
     workers: Annotated[int | Literal["auto"], BeforeValidator(_workers)] = Field(
         default=1, description=f'a whole number from 1 to {_MAX_WORKERS}, or "auto": one a core'

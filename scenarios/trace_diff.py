@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from typing import Any, Final
 
-from broker.instants import parse_instant
+from broker.instants import parse_instant, speed_of
 from scenarios.redaction import PASSCODE, is_placeholder, kinds_in, pattern_of
 from scenarios.trace import PUBLISHED_LEAVES, Trace
 
@@ -120,8 +120,7 @@ def tolerance_of(clock: str) -> int:
     """By how many milliseconds instants may differ, for a header's `clock`."""
     if clock == "virtual":
         return 0
-    speed = clock.removesuffix("x")
-    return round(_REAL_TOLERANCE * (float(speed) if speed.replace(".", "", 1).isdigit() else 1))
+    return round(_REAL_TOLERANCE * (speed_of(clock) or 1.0))
 
 
 def _story(messages: Sequence[Published], version: int) -> list[Published]:

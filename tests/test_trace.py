@@ -184,6 +184,7 @@ async def test_nothing_invalid_is_kept_but_its_size(
         broken = f'{{"inputId": "i", "action": "setPasscode", "passcode": "{CANARY}'
         odd = {"inputId": "j", "action": "setPasscode", "passcode": {"text": CANARY}}
         extra = {"commandId": "k", "actionName": "remoteLock", "password": CANARY}
+        nearly = f'{{"commandId": "n", "x": NaN, "word": "{CANARY}"}}'
         payloads = [("inputs", broken.encode()), ("inputs", b""), ("commands", b"x" * 70_000)]
         # Not an object, but perhaps a passcode: somebody took the topic for a field.
         payloads += [("inputs", f'"{CANARY}"'.encode()), ("inputs", b"90210"), ("inputs", b"[1]")]
@@ -192,6 +193,7 @@ async def test_nothing_invalid_is_kept_but_its_size(
         # As deep as JSON may be for a device.
         payloads += [("commands", b'{"a":' * 200 + b"1" + b"}" * 200), ("commands", b"[" * 199)]
         payloads += [("inputs", json.dumps(odd).encode()), ("commands", json.dumps(extra).encode())]
+        payloads += [("commands", nearly.encode())]
         for number, (leaf, payload) in enumerate(payloads, 1):
             operator.send_raw(f"devices/phones-001/{leaf}", payload)
             await answered(operator, "phones-001", number)
@@ -200,6 +202,18 @@ async def test_nothing_invalid_is_kept_but_its_size(
     assert "90210" not in recorded.path.read_text()
     code, told, err = await replayed(start)
     assert (code, told.get("differences")) == (0, []), err
+
+
+async def test_the_fastest_time_is_recorded_as_it_passes(
+    mosquitto: Server, start: Start, tmp_path: Path
+) -> None:
+    async with hosted(mosquitto, fleet_text(phones(), clock='"1000000x"')) as (operator, _):
+        recorded = await recording(start, mosquitto, tmp_path, operator.root)
+        for _ in range(2):
+            await operator.do("phones-001", "syncDevice")
+        lines = await recorded.ended()
+    first, second = (line["at"] for line in lines if str(line.get("topic")).endswith("/commands"))
+    assert first < second
 
 
 async def test_what_is_on_no_devices_topic_is_passed_over(

@@ -18,6 +18,7 @@ from broker.answers import Seen
 from broker.connections import Connections
 from broker.contract import ClockNow, Topics
 from broker.errors import UsageError
+from broker.instants import speed_of
 from broker.operator import Operator
 from broker.server import EMBEDDED, MOSQUITTO
 from fleet import runfile
@@ -177,7 +178,7 @@ def _expiry(clock: ClockNow | None, timeout: float) -> Callable[[float], int]:
     now = wall
     if clock is not None:
         # Virtual time stands still while a load runs.
-        speed = float(clock.clock[:-1]) if clock.clock.endswith("x") else 0.0
+        speed = speed_of(clock.clock)
         now = clock.now + round((wall - clock.real_date_time) * speed)
     # Virtual commands must last, too.
     lasting = round(timeout * 1000 * max(speed, 1.0))
