@@ -7,8 +7,14 @@ from pathlib import Path
 
 import pytest
 from fleet_rig import Server, Start, processes, running
+from hypothesis import HealthCheck, settings
 
 from broker.server import MOSQUITTO
+
+# A fresh checkout makes Hypothesis' table of characters first; with the cores busy, that and any
+# example take seconds. pytest-timeout ends what really hangs.
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 
 
 @pytest.fixture
