@@ -25,7 +25,7 @@ from broker.messages import Delivery, Listener, Outgoing
 if TYPE_CHECKING:
     from broker.connections import Connections
 
-__all__ = ["Connection"]
+__all__ = ["Connection", "complain", "guarded"]
 
 _log = logging.getLogger("passfleet.connection")
 
@@ -248,8 +248,9 @@ class Connection:
             return
         self._client.send_again()
         self._ask_to_write()
-        known = self._subscribed and flags.session_present
-        wanted = self._filters if known else (*self._filters, *self._lasting)
+        # A session that is made anew has nothing until a SUBACK says so, on whatever connection.
+        self._subscribed = self._subscribed and flags.session_present
+        wanted = self._filters if self._subscribed else (*self._filters, *self._lasting)
         if wanted:
             self._client.subscribe([(topic, 1) for topic in wanted])
         else:
@@ -281,7 +282,7 @@ class Connection:
             self._send(Outgoing(topic, online, retain=True))
         # What has waited is older than what the listener says now.
         self._send_queued()
-        self._guarded(self._listener.connected)
+        guarded(self.client_id, self._listener.connected)
         self._pool.now_up(self)
         if self._came_up is not None and not self._came_up.done():
             self._came_up.set_result(None)
@@ -335,7 +336,7 @@ class Connection:
         try:
             self._listener.arrived(topic.decode(), payload, retained, delivery)
         except Exception as error:  # noqa: BLE001  # nothing that arrives may stop a device
-            self._complain(error)
+            complain(self.client_id, error)
             self.acknowledge(delivery)
 
     def accepted(self, mid: int) -> None:
@@ -346,7 +347,7 @@ class Connection:
         if self._unaccepted == 0:
             self._disconnect_when_accepted()
         if self._accepted and (told := self._accepted.pop(mid, None)) is not None:
-            self._guarded(told)
+            guarded(self.client_id, told)
         if self._queued and self.up:
             self._send_queued()
 
@@ -405,17 +406,20 @@ class Connection:
             self._accepted[mid] = message.accepted
         return True
 
-    def _guarded(self, call: Callable[[], None]) -> None:
-        try:
-            call()
-        except Exception as error:  # noqa: BLE001  # one device's fault must not stop the others
-            self._complain(error)
 
-    def _complain(self, error: Exception) -> None:
-        """Log where an error came from without its text, which may quote a payload."""
-        frames = reversed(traceback.extract_tb(error.__traceback__))
-        places = " < ".join(f"{frame.filename}:{frame.lineno}" for frame in frames)
-        _log.error("%s: %s at %s", self.client_id, type(error).__name__, places)
+def guarded(name: str, call: Callable[[], object]) -> None:
+    """Do something; what it raises is complained of, for the device or connection of this name."""
+    try:
+        call()
+    except Exception as error:  # noqa: BLE001  # one device's fault must not stop the others
+        complain(name, error)
+
+
+def complain(name: str, error: Exception) -> None:
+    """Log where an error came from without its text, which may quote a payload."""
+    frames = reversed(traceback.extract_tb(error.__traceback__))
+    places = " < ".join(f"{frame.filename}:{frame.lineno}" for frame in frames)
+    _log.error("%s: %s at %s", name, type(error).__name__, places)
 
 
 def _raw(sock: Any) -> socket.socket:

@@ -15,7 +15,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
-from broker.connection import Connection
+from broker.connection import Connection, complain, guarded
 from broker.connections import Connections
 from broker.contract import Topics
 from broker.messages import Delivery, Listener, Outgoing
@@ -138,7 +138,7 @@ class Gateway:
 
     def _turn(self) -> None:
         for _ in range(min(_TURN, len(self._work))):
-            self._work[0]()
+            guarded(self.client_id, self._work[0])
             self._work.popleft()
         if self._work:
             self._pool.loop.call_soon(self._turn)
@@ -207,7 +207,7 @@ class Member:
             self._gateway.publish(message)
         # As a broker would: what was not acknowledged comes again.
         for arrival in list((self._undone or {}).values()):
-            self._listener.arrived(*arrival)
+            self._hand_over(*arrival)
 
     def _say(self, *, online: bool) -> None:
         presence = self._listener.presence(self.number)
@@ -223,7 +223,15 @@ class Member:
                 self._undone = {}
             self._undone[delivery] = arrival
         if self.up:
-            self._listener.arrived(*arrival)
+            self._hand_over(*arrival)
+
+    def _hand_over(self, topic: str, payload: bytes, retained: bool, delivery: Delivery) -> None:  # noqa: FBT001
+        """Let the device have a message, which is done with where the device fails at it."""
+        try:
+            self._listener.arrived(topic, payload, retained, delivery)
+        except Exception as error:  # noqa: BLE001  # nothing that arrives may stop a device
+            complain(self.client_id, error)
+            self.acknowledge(delivery)
 
     def publish(self, message: Outgoing) -> None:
         """Publish now, or once it comes up."""

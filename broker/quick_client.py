@@ -57,7 +57,8 @@ class QuickClient(paho.Client):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._unread = b""
+        self._unread = bytearray()
+        self._whole = 0
         self._outbox: list[bytes] = []
         self._sent: dict[int, bytes] = {}
 
@@ -71,8 +72,6 @@ class QuickClient(paho.Client):
         if len(self._sent) >= _LAST_ID:
             return 0
         mid = self._mid_generate()
-        while mid in self._sent:
-            mid = self._mid_generate()
         name = topic.encode()
         first = _PUBLISH | _QOS_1 | (_RETAIN if retain else 0)
         head = _head(first, 4 + len(name) + len(payload))
@@ -96,6 +95,13 @@ class QuickClient(paho.Client):
         """Whether anything is queued."""
         return bool(self._outbox) or super().want_write()
 
+    def _mid_generate(self) -> int:
+        """Number a packet of paho's (SUBSCRIBE) too as nothing is that waits for the broker."""
+        mid = super()._mid_generate()
+        while mid in self._sent and len(self._sent) < _LAST_ID:
+            mid = super()._mid_generate()
+        return mid
+
     def loop_write(self) -> MQTTErrorCode:
         """Send what is queued, all at once."""
         if self._out_packet or self._sock is None:
@@ -116,6 +122,18 @@ class QuickClient(paho.Client):
             super()._packet_queue(_PUBLISH, data[went:], 0, 1)
         return MQTTErrorCode.MQTT_ERR_SUCCESS
 
+    def _sock_send(self, buf: bytes | bytearray) -> int:
+        """Send what the socket takes; BlockingIOError where it takes none for now.
+
+        Of a WebSocket frame that went in part, paho says that nothing went, and then forgets what
+        the frame was made of: the rest of it would go out as the head of the next one.
+        """
+        went = super()._sock_send(buf)
+        if not went:
+            self._call_socket_register_write()
+            raise BlockingIOError
+        return went
+
     def _packet_queue(self, *args: Any, **kwargs: Any) -> MQTTErrorCode:
         """Queue a packet of paho's behind ours: nothing may follow DISCONNECT."""
         self._hand_over()
@@ -132,7 +150,7 @@ class QuickClient(paho.Client):
 
     def reconnect(self) -> MQTTErrorCode:
         """Connect, and forget the half of a packet that the last connection left."""
-        self._unread = b""
+        self._unread.clear()
         self._outbox.clear()
         return super().reconnect()
 
@@ -166,18 +184,28 @@ class QuickClient(paho.Client):
     def _take_all(self, sock: Any, data: bytes) -> MQTTErrorCode:
         """Handle what has come, as far as it is whole."""
         self._last_bytes_received = time.monotonic()
-        data, at = self._unread + data, 0
+        if self._unread:
+            # Gathered in place: a packet of many megabytes comes in thousands of reads.
+            self._unread += data
+            if len(self._unread) < self._whole:
+                return MQTTErrorCode.MQTT_ERR_SUCCESS
+            data = bytes(self._unread)
+        at = self._whole = 0
         try:
             # A callback may have closed the connection.
             while self._sock is sock and (span := _span(data, at)) is not None:
-                first, (body, at) = data[at], span
-                rc = self._take(first, data[body:at])
+                body, end = span
+                if end > len(data):
+                    self._whole = end - at
+                    break
+                first, at = data[at], end
+                rc = self._take(first, data[body:end])
                 if rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
                     return rc
         except MalformedPacket:
             return MQTTErrorCode.MQTT_ERR_PROTOCOL
         finally:
-            self._unread = data[at:]
+            self._unread = bytearray(data[at:])
         return MQTTErrorCode.MQTT_ERR_SUCCESS
 
     def _take(self, first: int, body: bytes) -> MQTTErrorCode:
@@ -231,7 +259,7 @@ def _head(first: int, length: int) -> bytes:
 
 
 def _span(data: bytes, at: int) -> tuple[int, int] | None:
-    """(start, end) of the body of the packet at `at`; None where it has not come whole.
+    """(start, end) of the body of the packet at `at`; None where its length has not come whole.
 
     Raises MalformedPacket where its length has more bytes than MQTT allows.
     """
@@ -240,7 +268,7 @@ def _span(data: bytes, at: int) -> tuple[int, int] | None:
         length |= (byte & ~_MORE) << 7 * place
         if byte < _MORE:
             body = at + 2 + place
-            return (body, body + length) if body + length <= len(data) else None
+            return body, body + length
     if len(data) > at + _LENGTH_BYTES:
         raise MalformedPacket("the length of a packet has more than four bytes")
     return None

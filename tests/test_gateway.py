@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
 from broker_help import until
 from fleet_rig import Server, both, fleet_text, hosted, phones
 from wire_operator import LOCK, RESET, retained, session_present
 
+from agent.runner import Device
 from broker.identity import client_id, gateway_client_id
 
 PHONE = "phones-001"
@@ -84,3 +88,30 @@ async def test_a_gateway_leaves_nothing_behind(server: Server) -> None:
         await operator.do(PHONE)
     assert await retained(server.port, root) == {}
     assert not await session_present(server.port, gateway_client_id(root, 0))
+
+
+@both
+async def test_a_device_that_fails_stops_no_other_behind_the_gateway(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arrived = Device.arrived
+
+    def fails(device: Device, topic: str, *rest: Any) -> None:
+        if device.id == PHONE:
+            raise LookupError
+        arrived(device, topic, *rest)
+
+    monkeypatch.setattr(Device, "arrived", fails)
+    async with hosted(server, fleet_text(behind(count=3))) as (operator, host):
+        operator.send(PHONE, LOCK)
+        for _ in range(2):
+            command = operator.send("groups/phones", LOCK)
+            await until(lambda c=command: len(operator.results(c)) == 2)
+        assert (await operator.do("phones-002"))["actionState"] == "done"
+        # It is done with what it failed at, which does not come again for ever.
+        failed: list[str] = []
+        monkeypatch.setattr(Device, "arrived", lambda device, *_: failed.append(device.id))
+        operator.simulate(PHONE, "dropConnection")
+        await operator.present(PHONE, "online", beyond=1)
+        await host.settle()
+        assert failed == []

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import re
+import select
 import socket
+import threading
+import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from typing import Any
 
 import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
+from raw_mqtt import packet
 
 from broker.quick_client import QuickClient
 
@@ -41,10 +48,14 @@ class Heard:
         self.told.append(f"accepted {mid}")
 
 
-def new_client(kind: type[paho.Client], heard: Heard) -> paho.Client:
+def new_client(kind: type[paho.Client], heard: Heard, **more: Any) -> paho.Client:
     """A client that tells `heard`, each kind in its own way."""
     client = kind(
-        CallbackAPIVersion.VERSION2, client_id="c", manual_ack=True, reconnect_on_failure=False
+        CallbackAPIVersion.VERSION2,
+        client_id="c",
+        manual_ack=True,
+        reconnect_on_failure=False,
+        **more,
     )
     client.on_connect = lambda *_: heard.told.append("connected")
     client.on_disconnect = lambda *args: heard.told.append(f"lost {args[3]}")
@@ -94,6 +105,7 @@ def accepted(client: paho.Client) -> Iterator[socket.socket]:
         client.reconnect()
         with closing(server.accept()[0]) as broker:
             broker.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            broker.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
             broker.settimeout(5)
             yield broker
 
@@ -130,6 +142,23 @@ def test_packets_are_heard_however_they_are_cut(size: int) -> None:
             told.append(list(heard.told))
             assert client.is_connected()
     assert told == [HEARD, HEARD]
+
+
+def test_a_large_packet_costs_what_it_weighs() -> None:
+    with connected(QuickClient) as (client, broker, heard):
+        read(client, broker, [CONNACK])
+        size = 32_000_000
+        message = packet(0x32, TOPIC + b"\x00\x01" + b"x" * size)
+        sending = threading.Thread(target=broker.sendall, args=[message + PINGRESP])
+        sending.start()
+        before = time.thread_time()
+        while len(heard.told) < 2:  # connected, and the message
+            select.select([client.socket()], [], [], 5)
+            client.loop_read()
+        sending.join()
+        assert len(heard.told[-1]) == size
+        # Gathered anew at each read it took five seconds, and three times that twice as large.
+        assert time.thread_time() - before < 1
 
 
 def test_a_length_of_five_bytes_ends_the_connection() -> None:
@@ -200,6 +229,88 @@ def test_what_is_queued_goes_in_its_order_and_whole() -> None:
     assert sent[0] == sent[1]
 
 
+def test_a_websocket_that_takes_a_part_gets_the_rest() -> None:
+    """In frames, what a client says is what it says without."""
+    payloads = [bytes([number]) * 500_000 for number in range(12)]
+    expected = b""
+    with connected(QuickClient) as (client, broker, _):
+        read(client, broker, [CONNACK])
+        expected = written(client, broker, payloads)
+    with closing(socket.create_server(("127.0.0.1", 0))) as server:
+        heard = Heard()
+        client = new_client(QuickClient, heard, transport="websockets")
+        client.connect_async(*server.getsockname())
+        dialling = threading.Thread(target=client.reconnect)
+        dialling.start()
+        with closing(server.accept()[0]) as broker:
+            broker.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
+            broker.settimeout(5)
+            upgrade(broker)
+            dialling.join()
+            publish(client, "a", b"1")
+            client.loop_write()
+            assert without_frames(written(client, broker, payloads)) == expected
+        client.socket().close()  # type: ignore[union-attr]
+
+
+def written(client: paho.Client, broker: socket.socket, payloads: list[bytes]) -> bytes:
+    """All that a client writes, to a broker that reads only once it has stood still."""
+    for payload in payloads:
+        publish(client, "a/b", payload)
+        client.loop_write()
+    assert client.want_write()
+    stream = b""
+    while client.want_write():
+        stream += broker.recv(1_000_000)
+        client.loop_write()
+    broker.settimeout(0.2)
+    with suppress(TimeoutError):
+        while True:
+            stream += broker.recv(1_000_000)
+    return stream
+
+
+def upgrade(broker: socket.socket) -> None:
+    """Say yes to a WebSocket."""
+    request = b""
+    while not request.endswith(b"\r\n\r\n"):
+        request += broker.recv(4096)
+    (key,) = re.findall(rb"Sec-WebSocket-Key: (\S+)", request)
+    magic = key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+    accept = base64.b64encode(hashlib.sha1(magic).digest())  # noqa: S324  # the protocol's own
+    broker.sendall(
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n"
+    )
+
+
+def without_frames(stream: bytes) -> bytes:
+    """What stands in the masked frames of a client."""
+    at, said = 0, b""
+    while at < len(stream):
+        assert stream[at] == 0x82  # a whole binary frame
+        size, at = stream[at + 1] & 0x7F, at + 2
+        if size >= 126:  # the length follows, in two bytes or eight
+            more = 2 if size == 126 else 8
+            size, at = int.from_bytes(stream[at : at + more]), at + more
+        mask, at = stream[at : at + 4], at + 4
+        frame, at = stream[at : at + size], at + size
+        key = int.from_bytes((mask * (size // 4 + 1))[:size])
+        said += (int.from_bytes(frame) ^ key).to_bytes(size)
+    return said
+
+
+def test_a_subscription_takes_no_id_of_what_waits() -> None:
+    with connected(QuickClient) as (client, broker, _):
+        read(client, broker, [CONNACK])
+        for _ in range(65_533):
+            client.send("a", b"")
+        read(client, broker, [b"\x40\x02\x12\x34"])
+        client.send("a", b"")
+        _, mid = client.subscribe("x", 1)
+        assert mid == 0x1234  # the only one that is free
+
+
 @pytest.mark.parametrize("size", [0, 1, 120, 121, 122, 16_376, 16_377, 2_097_143, 2_097_144])
 def test_lengths_are_written_as_paho_writes_them(size: int) -> None:
     sent = []
@@ -242,7 +353,7 @@ def test_the_ids_of_what_waits_are_not_given_again() -> None:
 
 
 @pytest.mark.parametrize(
-    "packet",
+    "wrong",
     [
         b"\x34\x09" + TOPIC + b"\x00\x01hi",
         b"\x32\x06" + TOPIC + b"\x00",
@@ -252,8 +363,8 @@ def test_the_ids_of_what_waits_are_not_given_again() -> None:
     ],
     ids=["QoS 2", "no packet id", "no topic", "long PUBACK", "short PUBACK"],
 )
-def test_what_no_broker_may_send_ends_the_connection(packet: bytes) -> None:
+def test_what_no_broker_may_send_ends_the_connection(wrong: bytes) -> None:
     with connected(QuickClient) as (client, broker, heard):
-        read(client, broker, [CONNACK, packet])
+        read(client, broker, [CONNACK, wrong])
         assert client.socket() is None
         assert [line.split()[0] for line in heard.told] == ["connected", "lost"]
