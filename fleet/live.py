@@ -57,17 +57,21 @@ def _screen(crew: Crew, headline: str) -> Group:
         table.add_column(heading, justify="left" if left else "right", no_wrap=left)
     for platform, count in counts.items():
         table.add_row(platform, *(_number(count[key]) for key in _KEYS))
-    outcomes = figures.by_outcome()
+    outcomes, deaths = figures.by_outcome(), sum(crew.deaths().values())
     line = Text.assemble(
         ("commands ", "bold"), f"{figures.commands}  ({figures.rate():.1f}/s)   ",
         *(f"{name} {count}   " for name, count in sorted(outcomes.items())),
         f"duplicates {figures.duplicates}   reconnects {crew.reconnects()}",
+        f"   worker deaths {deaths}" if deaths else "",
     )  # fmt: skip
     shown = [
         Text.assemble((f"  {device}  ", "cyan"), (f"{title}: ", "bold"), body)
         for device, title, body in figures.last_shown
     ]
-    return Group(table, line, *shown, Text("Ctrl-C stops", style="dim"))
+    # In a grid, the line breaks where the terminal is narrow; by itself it would be cut.
+    books = Table.grid()
+    books.add_row(line)
+    return Group(table, books, *shown, Text("Ctrl-C stops", style="dim"))
 
 
 _HEADINGS: Final = (

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import Final
+from typing import Final, TextIO
 
 from broker.errors import UsageError
 
 __all__ = ["set_up_logging"]
+
+
+class _ToStderr(logging.StreamHandler[TextIO]):
+    """Writes to what is stderr at that moment: above a live table while there is one."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record."""
+        self.stream = sys.stderr
+        super().emit(record)
+
 
 _LEVELS: Final = ("debug", "info", "warning", "error")
 
@@ -24,7 +34,7 @@ def set_up_logging(level: str) -> None:
             f"--log-level: {level!r} is not a level", hint=f"one of {', '.join(_LEVELS)}"
         )
     logging.basicConfig(
-        stream=sys.stderr,
+        handlers=[_ToStderr()],
         level=logging.WARNING,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
         datefmt="%H:%M:%S",

@@ -6,6 +6,7 @@ thousand devices would cost the reader more than the fleet costs us.
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from itertools import accumulate
 from typing import Final
@@ -23,9 +24,26 @@ from broker.errors import UsageError
 from fleet.crew import Crew
 from fleet.figures import DURATION_BUCKETS
 
-__all__ = ["serve_metrics"]
+__all__ = ["check_port", "serve_metrics"]
 
 _HOST: Final = "127.0.0.1"
+
+
+def check_port(port: int) -> None:
+    """Raise UsageError where the metrics cannot be served on this loopback port."""
+    with socket.socket() as probe:
+        # As the server will do: what an earlier one left in TIME_WAIT is no hindrance.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((_HOST, port))
+        except OSError as error:
+            raise _unusable(port, error) from None
+
+
+def _unusable(port: int, error: OSError) -> UsageError:
+    return UsageError(
+        f"--metrics: port {port} cannot be used: {error.strerror}", hint="name another port"
+    )
 
 
 def serve_metrics(crew: Crew, port: int) -> str:
@@ -38,9 +56,7 @@ def serve_metrics(crew: Crew, port: int) -> str:
     try:
         server, _ = start_http_server(port, addr=_HOST, registry=registry)
     except OSError as error:
-        raise UsageError(
-            f"--metrics: port {port} cannot be used: {error.strerror}", hint="name another port"
-        ) from None
+        raise _unusable(port, error) from None
     return f"http://{_HOST}:{server.server_port}/metrics"
 
 

@@ -119,6 +119,11 @@ class WorkerCrew:
     def _say_time(self) -> None:
         self._workers[0].order("now")
 
+    def told_of(self, index: int) -> str:
+        """Whose words those of a worker are, beside what the whole fleet has reached."""
+        up = sum(worker.progress for worker in self._workers)
+        return f"worker {index} of {len(self._workers)}, {up} of all {self.size} devices being up"
+
     def give_up(self, error: BaseException) -> None:
         """Let the fleet end with an error."""
         if not self.failed.done():
@@ -175,6 +180,7 @@ class _Worker:
             "fleet.worker",
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
             limit=_LINE_LIMIT,
         )
         stdin = self._process.stdin
@@ -210,11 +216,13 @@ class _Worker:
             await self._watching
 
     async def _watch(self) -> None:
-        stdout = self._process.stdout
-        assert stdout is not None  # noqa: S101  # asked for in start
+        stdout, stderr = self._process.stdout, self._process.stderr
+        assert stdout is not None and stderr is not None  # noqa: S101, PT018  # asked for in start
+        told = asyncio.create_task(_pass_on(stderr))
         while line := await stdout.readline():
             with contextlib.suppress(ValueError):
                 self._told(json.loads(line))
+        await told
         code = await self._process.wait()
         if not self._crew.leaving and not self._crew.failed.done():
             await self._died(code)
@@ -232,7 +240,7 @@ class _Worker:
             self.moved = message["moved"]
             crew.told_time()
         elif "error" in message:
-            crew.give_up(_error(message))
+            crew.give_up(_error(message, crew.told_of(self.index)))
         else:
             self.figures = Figures.added(self._earlier, message["figures"])
             self.counts, self._lag = message["counts"], max(self._lag, message["lag"])
@@ -263,8 +271,19 @@ class _Worker:
             )
 
 
-def _error(message: dict[str, Any]) -> PassfleetError:
-    """The worker's error, of the kind that its exit code tells."""
+async def _pass_on(stderr: asyncio.StreamReader) -> None:
+    """Write what a worker logs to our own stderr, which may have a live table on it."""
+    while data := await stderr.read(_LINE_LIMIT):
+        sys.stderr.write(data.decode(errors="replace"))
+        sys.stderr.flush()
+
+
+def _error(message: dict[str, Any], by: str) -> PassfleetError:
+    """The worker's error, of the kind that its exit code tells.
+
+    One about a broker counts the worker's own connections, so `by` is told with it.
+    """
     kinds = {2: UsageError, 3: BrokerError}
     kind = kinds.get(message["code"], PassfleetError)
-    return kind(message["error"], hint=message["hint"])
+    text = f"{message['error']} ({by})" if kind is BrokerError else message["error"]
+    return kind(text, hint=message["hint"])

@@ -77,6 +77,10 @@ async def run(config: FleetConfig, options: UpOptions, out: Console, err: Consol
     url = options.broker or config.broker.url
     workers = min(config.workers, config.device_count)
     check_room(config.connection_count, workers)
+    if options.metrics is not None:
+        from fleet.metrics import check_port  # noqa: PLC0415  # paid for by those who ask
+
+        check_port(options.metrics)
     async with open_broker(url, **config.login(url)) as broker:
         ours = url in _OWN_BROKERS
         if not ours:

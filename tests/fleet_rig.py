@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
+import struct
 import subprocess
 import sys
+import termios
 from collections.abc import AsyncIterator, Callable, Iterator
 from itertools import count
 from pathlib import Path
@@ -208,6 +211,27 @@ class Process:
         """Send a signal, wait for the end and return the exit code."""
         self.popen.send_signal(number)
         return await self.ended(limit)
+
+
+@contextlib.contextmanager
+def terminal(*, columns: int) -> Iterator[tuple[int, Callable[[], str]]]:
+    """A terminal for `Process`, and what has been written to it so far."""
+    ours, theirs = os.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+    os.set_blocking(ours, False)
+    written = bytearray()
+
+    def shown() -> str:
+        with contextlib.suppress(OSError):  # nothing more for now
+            while part := os.read(ours, 4096):
+                written.extend(part)
+        return written.decode(errors="replace")
+
+    try:
+        yield theirs, shown
+    finally:
+        os.close(theirs)
+        os.close(ours)
 
 
 Start = Callable[..., Process]

@@ -11,9 +11,12 @@ import signal
 import urllib.request
 from pathlib import Path
 
-from broker_help import until
-from fleet_rig import Process, Server, Start, both, fleet_text, phones, write_fleet
+from broker_help import need, until
+from fleet_rig import Process, Server, Start, both, fleet_text, phones, terminal, write_fleet
+from load_rig import Limited
 from wire_operator import LOCK, RESET, WireOperator, retained
+
+from broker.server import MOSQUITTO
 
 
 def workers_of(process: Process) -> list[int]:
@@ -213,3 +216,39 @@ async def test_a_port_for_metrics_that_is_taken_is_refused(
     up = start("up", "--metrics", str(mosquitto.port))
     assert await up.ended() == 2
     assert "cannot be used" in up.err
+    assert up.out == ""
+    # Nobody waits for ten thousand devices to hear of it: not even the broker is asked before.
+    nowhere = start("up", "--metrics", str(mosquitto.port), "--broker", "mqtt://127.0.0.1:1")
+    assert await nowhere.ended() == 2
+    assert "cannot be used" in nowhere.err
+
+
+async def test_on_a_narrow_terminal_the_death_of_a_worker_is_told_and_no_figure_is_cut(
+    mosquitto: Server, tmp_path: Path, start: Start
+) -> None:
+    write_fleet(tmp_path, fleet_text(phones(count=4), workers=2), mosquitto.url)
+    with terminal(columns=60) as (theirs, shown):
+        up = start("up", terminal=theirs, TERM="xterm-256color")
+        await until(lambda: "reconnects 0" in shown())
+        os.kill(workers_of(up)[0], signal.SIGKILL)
+        await until(lambda: "deaths 1" in shown())
+        # Its line stands above the table: what follows begins with a new headline.
+        assert re.search(r"WARNING passfleet\.supervisor: worker \d died", shown())
+        after = shown().partition(" died")[2]
+        assert "\x1b[1A" not in after.partition("passfleet: 4 devices")[0]
+        assert await up.signalled(signal.SIGINT) == 130
+
+
+async def test_what_a_broker_refuses_one_worker_is_told_with_the_whole_fleets_figures(
+    tmp_path: Path, start: Start
+) -> None:
+    need(MOSQUITTO)
+    server = Limited(MOSQUITTO, tmp_path, "max_connections 6")
+    await server.start()
+    try:
+        write_fleet(tmp_path, fleet_text(phones(count=20), workers=2), server.url)
+        up = start("up")
+        assert await up.ended(60.0) == 3
+    finally:
+        server.kill()
+    assert re.search(r"\(worker [01] of 2, \d+ of all 20 devices being up\)", up.err)

@@ -59,7 +59,7 @@ class LoadOptions:
 
         `platforms` are those of the load's own fleet; None for a running one, which is asked later.
         """
-        if not math.isfinite(self.rate) or self.rate <= 0:
+        if math.isnan(self.rate) or self.rate <= 0:
             raise UsageError(
                 f"--rate {self.rate:g} sends nothing: it is commands a second, more than 0",
                 hint="such as --rate 50, or --rate 0.5 for one every two seconds",
