@@ -15,6 +15,7 @@ import logging
 import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
+from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 from struct import error as StructError  # noqa: N812  # a class, by any name
@@ -35,6 +36,7 @@ from agent.clock import Clock
 from agent.events import Command
 from agent.runner import Device
 from agent.state import Answers, DeviceState, Enrollment, InputAnswer, Result, Results
+from broker.connection import guarded
 from broker.errors import FileError
 
 __all__ = ["StateFile"]
@@ -140,7 +142,7 @@ class StateFile:
         index, self._step = part
         highest = self._one("select coalesce(max(mark), 0) from outgoing")
         self._next_mark = (highest // self._step + 1) * self._step + index
-        self._pending: list[tuple[Callable[[Sequence[int]], None], Sequence[int]]] = []
+        self._pending: list[tuple[str, Callable[[], None]]] = []
         self._rows: dict[str, Device] = {}
         self._outgoing: list[tuple[int, str, str, str]] = []
         self._gone: list[tuple[int]] = []
@@ -236,7 +238,7 @@ class StateFile:
                 body = _OUTGOING[kind].dump_json(publication).decode()
                 self._outgoing.append((mark, device.id, kind, body))
         self._rows[device.id] = device
-        self._pending.append((then, marks))
+        self._pending.append((device.id, partial(then, marks)))
         self._schedule()
 
     def accepted(self, device: Device, mark: int) -> None:
@@ -280,8 +282,8 @@ class StateFile:
         self._gone.clear()
         self._sessions.clear()
         pending, self._pending = self._pending, []
-        for then, marks in pending:
-            then(marks)
+        for device_id, then in pending:
+            guarded(device_id, then)
 
     def _commit(self) -> None:
         rows = [(device.id, _dump(device.state)) for device in self._rows.values()]

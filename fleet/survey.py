@@ -27,6 +27,9 @@ _WILLS_WITHIN: Final = 3.0
 _ANSWER_WITHIN: Final = 2.0
 """Seconds a host is given to answer for a device behind a shared connection, which has no Will."""
 
+_LAST_SESSION: Final = 2**53
+"""A retained session beyond this, or below 0, is nobody's: JSON's readers and SQLite lose count."""
+
 
 class _Survey:
     """Listens to every retained presence, and to a fence of its own."""
@@ -61,10 +64,11 @@ class _Survey:
             if device_id in self._asked:
                 self.hosted.set()
             return
-        try:
-            self.found[device_id] = Presence.model_validate_json(payload)
-        except ValidationError:
-            self.found.pop(device_id, None)
+        self.found.pop(device_id, None)
+        with contextlib.suppress(ValidationError):
+            presence = Presence.model_validate_json(payload)
+            if 0 <= presence.session <= _LAST_SESSION:
+                self.found[device_id] = presence
 
     def online(self, device_ids: Iterable[str]) -> list[str]:
         """Those that the broker says are online."""

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 from broker_help import until
-from fleet_rig import Server, fleet_text, phones, processes, running, write_fleet
+from fleet_rig import Server, fleet_text, hosted, phones, processes, running, write_fleet
 from wire_operator import LOCK, RESET, WireOperator, not_active, retained, session_present
 
+from agent.store import StateFile
 from broker.identity import client_id
 from broker.server import EMBEDDED, MOSQUITTO
+from fleet.config import parse_fleet
 
 ROOT = "tests/exactly-once"
 PHONE = "phones-001"
@@ -232,3 +235,18 @@ async def test_a_clean_stop_of_the_process_leaves_nothing(
                 assert not await session_present(mosquitto.port, client_id(ROOT, device))
         assert not (tmp_path / ".passfleet" / "up.json").exists()
         assert not list((tmp_path / ".passfleet").iterdir())
+
+
+async def test_a_session_that_no_file_holds_stops_no_fleet(
+    mosquitto: Server, tmp_path: Path
+) -> None:
+    text = fleet_text(phones(count=2))
+    root = parse_fleet(text).root
+    async with WireOperator.connected(mosquitto.port, root) as operator:
+        for name, session in ((PHONE, 10**30), ("phones-002", -(10**30))):
+            said = json.dumps({"status": "offline", "session": session}).encode()
+            await operator.publish(f"devices/{name}/presence", said, retain=True)
+        store = StateFile(tmp_path / "fleet.db", parse_fleet(text).seed)
+        async with hosted(mosquitto, text, store=store) as (hearing, _):
+            assert (await hearing.do(PHONE))["actionState"] == "done"
+            assert (await hearing.do("phones-002"))["actionState"] == "done"

@@ -129,6 +129,21 @@ async def test_nothing_is_written_once_the_file_is_closed(
     assert caplog.records == []
 
 
+async def test_a_device_that_fails_at_what_is_stored_keeps_no_other_waiting(tmp_path: Path) -> None:
+    rig, clock = Rig("android"), VirtualClock(0)
+    shared = Shared(topics=Topics("t"), clock=clock, timers=Timers(clock))
+    device = Device(rig.state, rig.draws, shared)
+    file, stored = StateFile(tmp_path / "fleet.db", SEED), []
+
+    def fails(_: object) -> None:
+        raise LookupError
+
+    file.keep(device, (), fails)
+    file.keep(device, (), stored.append)
+    file.close()
+    assert stored == [[]]
+
+
 DAMAGES: dict[str, Callable[[Any], Any]] = {
     "no object": lambda _: 5,
     "no history": lambda d: d | {"history": [1]},
