@@ -44,10 +44,11 @@ _TYPE: Final = "type"
 
 _SECRET_KEYS: Final[Mapping[str, str]] = {
     "passcode": PASSCODE,
-    "newPasscode": PASSCODE,
+    "newpasscode": PASSCODE,
     "password": PASSWORD,
     "confirm": PASSWORD,
 }
+"""As `_folded` has them: a misspelt key is refused, and yet what stands there is a secret."""
 _CHARACTERS: Final[Mapping[str, str]] = {
     "9": "0123456789",
     "a": "abcdefghijklmnopqrstuvwxyz",
@@ -96,7 +97,7 @@ class Redactor:
             return value
         redacted = {}
         for key, each in value.items():
-            kind = _SECRET_KEYS.get(key)
+            kind = _SECRET_KEYS.get(_folded(key))
             # A state says which kind of passcode there is, by the same key.
             told = top == "state" and each in _KINDS
             # None and "" hide nothing, and are refused.
@@ -104,6 +105,11 @@ class Redactor:
             name = f"${key}" if key.startswith("$") else key
             redacted[name] = self.secret(kind or "", each) if secret else self._value(each)
         return redacted
+
+
+def _folded(key: str) -> str:
+    """A key without what it may be misspelt by: capitals, spaces, dashes, underscores."""
+    return "".join(character for character in key if character not in " -_").casefold()
 
 
 def kinds_in(placeholder: Mapping[str, Any]) -> str:

@@ -194,6 +194,9 @@ async def test_nothing_invalid_is_kept_but_its_size(
         payloads += [("commands", b'{"a":' * 200 + b"1" + b"}" * 200), ("commands", b"[" * 199)]
         payloads += [("inputs", json.dumps(odd).encode()), ("commands", json.dumps(extra).encode())]
         payloads += [("commands", nearly.encode())]
+        for key in ("passCode", "new_passcode", "Password "):
+            misspelt = {"inputId": f"m-{key}", "action": "swipeUp", key: CANARY}
+            payloads += [("inputs", json.dumps(misspelt).encode())]
         for number, (leaf, payload) in enumerate(payloads, 1):
             operator.send_raw(f"devices/phones-001/{leaf}", payload)
             await answered(operator, "phones-001", number)
