@@ -102,7 +102,6 @@ class LoopLag:
 
     def __init__(self) -> None:
         self._longest = 0.0
-        self._before = 0.0
         self._task = asyncio.create_task(self._watch(), name="passfleet.lag")
 
     async def _watch(self) -> None:
