@@ -32,10 +32,11 @@ class _FleetEndedError(PassfleetError):
         self.exit_code = exit_code or 1
 
 
-def start_detached(folder: Path) -> None:
+def start_detached(folder: Path, *, metrics: bool) -> None:
     """Start the same command line again without `--detach`, and wait until it says it is ready.
 
-    Its output goes to `.passfleet/up.log`. Raises PassfleetError, with its exit code, where it ends
+    Its output goes to `.passfleet/up.log`; what it says on stdout when it is ready, with `metrics`
+    where they are, is repeated. Raises PassfleetError, with its exit code, where it ends
     before that; what it said is repeated.
     """
     found = runfile.find_running(folder)
@@ -56,9 +57,9 @@ def start_detached(folder: Path) -> None:
         )
     until = time.monotonic() + _READY_WITHIN
     while time.monotonic() < until:
-        ready = _ready_line(log)
-        if ready is not None:
-            sys.stdout.write(ready + "\n")
+        ready = _ready_lines(log, metrics=metrics)
+        if ready:
+            sys.stdout.writelines(f"{line}\n" for line in ready)
             return
         code = child.poll()
         if code is not None:
@@ -68,11 +69,14 @@ def start_detached(folder: Path) -> None:
     raise PeerError(f"the fleet was not ready within {_READY_WITHIN:.0f} s", hint=f"see {log}")
 
 
-def _ready_line(log: Path) -> str | None:
-    for line in log.read_text(encoding="utf-8", errors="replace").splitlines():
-        if line.startswith(("ready ", '{"event": "ready"')):
-            return line
-    return None
+def _ready_lines(log: Path, *, metrics: bool) -> list[str]:
+    """What a fleet that is ready has said on stdout; nothing until all of it stands there."""
+    written = log.read_text(encoding="utf-8", errors="replace")
+    lines = written[: written.rfind("\n") + 1].splitlines()
+    ready = [line for line in lines if line.startswith(("ready ", '{"event": "ready"'))]
+    told = [line for line in lines if line.startswith("metrics=")]
+    whole = ready and (told or not metrics or ready[0].startswith("{"))
+    return ready + told if whole else []
 
 
 def _last_words(log: Path) -> str:

@@ -187,11 +187,13 @@ async def test_detach_leaves_a_fleet_that_down_ends(tmp_path: Path, start: Start
     write_fleet(tmp_path, fleet_text(phones(count=3)))
     below = tmp_path / "a" / "b"
     below.mkdir(parents=True)
-    up = start("up", "--detach")
+    up = start("up", "--detach", "--metrics", "0")
     assert await up.ended() == 0
     pid = up_json(tmp_path)["pid"]
     try:
-        assert re.fullmatch(r"ready devices=3 broker=mqtt://127\.0\.0\.1:\d+\n", up.out)
+        ready, metrics = up.out.splitlines()
+        assert re.fullmatch(r"ready devices=3 broker=mqtt://127\.0\.0\.1:\d+", ready)
+        assert re.fullmatch(r"metrics=http://127\.0\.0\.1:\d+/metrics", metrics)
         with processes(below) as start_below:
             reset = start_below("reset", "--all", "--json")
             assert await reset.ended() == 0

@@ -93,7 +93,7 @@ def up(
     if detach:
         from fleet.detach import start_detached  # noqa: PLC0415
 
-        start_detached(config.folder)
+        start_detached(config.folder, metrics=metrics is not None)
         return
     from fleet import up as running  # noqa: PLC0415
 
