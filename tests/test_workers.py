@@ -40,6 +40,15 @@ def leave_no_room(process: Process) -> None:
     resource.prlimit(pid, resource.RLIMIT_NOFILE, (few, few))
 
 
+def is_there(pid: int) -> bool:
+    """Say whether a process is there and no zombie."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return stat.rpartition(")")[2].split()[0] != "Z"
+
+
 @both
 async def test_workers_share_the_fleet_and_leave_nothing_behind(
     server: Server, tmp_path: Path, start: Start
@@ -111,6 +120,23 @@ async def test_a_worker_of_devices_behind_a_shared_connection_comes_back(
         command = operator.send("groups/all", RESET)
         await until(lambda: len(operator.results(command)) == 6)
         assert await up.signalled(signal.SIGTERM) == 0
+
+
+async def test_workers_whose_fleet_is_killed_end_without_a_word(
+    mosquitto: Server, tmp_path: Path, start: Start
+) -> None:
+    root = f"orphans/{os.getpid()}"
+    write_fleet(tmp_path, fleet_text(phones(count=4), root=root, workers=2), mosquitto.url)
+    async with WireOperator.connected(mosquitto.port, root) as operator:
+        up = start("up")
+        await up.ready()
+        workers = workers_of(up)
+        up.popen.kill()
+        await up.ended()
+        await until(lambda: not any(map(is_there, workers)))
+        for n in range(1, 5):
+            await operator.present(f"phones-{n:03}", "offline")
+        assert "Error" not in up.err
 
 
 async def test_a_worker_that_keeps_dying_ends_the_fleet_with_words(
