@@ -219,9 +219,13 @@ class _Worker:
         stdout, stderr = self._process.stdout, self._process.stderr
         assert stdout is not None and stderr is not None  # noqa: S101, PT018  # asked for in start
         told = asyncio.create_task(_pass_on(stderr))
-        while line := await stdout.readline():
-            with contextlib.suppress(ValueError):
-                self._told(json.loads(line))
+        try:
+            while line := await stdout.readline():
+                with contextlib.suppress(json.JSONDecodeError):
+                    self._told(json.loads(line))
+        except ValueError:  # a line longer than the stream takes
+            self._crew.give_up(PassfleetError(f"worker {self.index} says more than can be read"))
+            self._process.kill()
         await told
         code = await self._process.wait()
         if not self._crew.leaving and not self._crew.failed.done():

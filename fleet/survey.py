@@ -105,33 +105,50 @@ async def survey(
     listener.connection = connection
     pool.add(connection)
     connection.open()
-    await pool.ready([connection])
     try:
-        async with asyncio.timeout(pool.pace.answer_within):
-            await listener.fenced.wait()
-    except TimeoutError:
-        raise BrokerError(
-            f"{pool.address.url} does not hand back what is published below {topics.root}",
-            hint="may this user read and write there? Look at the broker's access rules",
-        ) from None
-    until = pool.loop.time() + _WILLS_WITHIN
-    while taken := listener.online(own):
-        if pool.loop.time() > until:
-            break
-        await asyncio.sleep(0.05)
-    if not taken and (asked := listener.online(shared)):
-        for device_id in asked:
-            listener.ask_for(device_id)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_ANSWER_WITHIN):
-                await listener.hosted.wait()
-                taken = asked
+        await pool.ready([connection])
+        await _all_heard(pool, listener)
+        taken = await _taken(pool, listener, own, shared)
+    finally:
+        await connection.close()
+        pool.remove(connection)
     if taken and not ours:
         raise UsageError(
             f"{taken[0]} is online on {pool.address.url} already"
             + (f", and {len(taken) - 1} more" if len(taken) > 1 else ""),
             hint="stop the fleet that runs there (passfleet down), or set another `root`",
         )
-    await connection.close()
-    pool.remove(connection)
     return {device_id: presence.session for device_id, presence in listener.found.items()}
+
+
+async def _all_heard(pool: Connections, listener: _Survey) -> None:
+    """Wait until everything that is retained has been heard."""
+    try:
+        async with asyncio.timeout(pool.pace.answer_within):
+            await listener.fenced.wait()
+    except TimeoutError:
+        raise BrokerError(
+            f"{pool.address.url} does not hand back what is published below"
+            f" {listener.topics.root}",
+            hint="may this user read and write there? Look at the broker's access rules",
+        ) from None
+
+
+async def _taken(
+    pool: Connections, listener: _Survey, own: Collection[str], shared: Collection[str]
+) -> list[str]:
+    """Those that another process hosts."""
+    until = pool.loop.time() + _WILLS_WITHIN
+    while online := listener.online(own):
+        if pool.loop.time() > until:
+            return online
+        await asyncio.sleep(0.05)
+    asked = listener.online(shared)
+    for device_id in asked:
+        listener.ask_for(device_id)
+    if asked:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_ANSWER_WITHIN):
+                await listener.hosted.wait()
+                return asked
+    return []

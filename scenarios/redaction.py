@@ -15,6 +15,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from hashlib import blake2b
+from math import copysign, isfinite
+from sys import float_info
 from typing import Any, Final
 
 from pydantic_core import from_json
@@ -93,6 +95,9 @@ class Redactor:
     def _value(self, value: Any, *, top: str = "") -> Any:
         if isinstance(value, list):
             return [self._value(each) for each in value]
+        if isinstance(value, float) and not isfinite(value):
+            # 1e999 is JSON and too large for Python, whose way to write it is no JSON.
+            return copysign(float_info.max, value)
         if not isinstance(value, dict):
             return value
         redacted = {}

@@ -194,6 +194,8 @@ async def test_nothing_invalid_is_kept_but_its_size(
         payloads += [("commands", b'{"a":' * 200 + b"1" + b"}" * 200), ("commands", b"[" * 199)]
         payloads += [("inputs", json.dumps(odd).encode()), ("commands", json.dumps(extra).encode())]
         payloads += [("commands", nearly.encode())]
+        # JSON, and too large for Python.
+        payloads += [("commands", b'{"commandId": "h", "actionName": "remoteLock", "x": 1e999}')]
         for key in ("passCode", "new_passcode", "Password "):
             misspelt = {"inputId": f"m-{key}", "action": "swipeUp", key: CANARY}
             payloads += [("inputs", json.dumps(misspelt).encode())]
@@ -203,6 +205,7 @@ async def test_nothing_invalid_is_kept_but_its_size(
         await recorded.ended()
     assert CANARY not in recorded.path.read_text()
     assert "90210" not in recorded.path.read_text()
+    assert "Infinity" not in recorded.path.read_text()
     code, told, err = await replayed(start)
     assert (code, told.get("differences")) == (0, []), err
 

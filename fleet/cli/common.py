@@ -99,20 +99,21 @@ RootOption = Annotated[
 
 def print_json(document: Any) -> None:
     """One JSON document on stdout."""
-    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
-    sys.stdout.flush()
+    _write_json(document, indent=2)
 
 
 def print_json_line(document: Any) -> None:
-    """One line of JSON lines on stdout, flushed: somebody may be waiting for it in a pipe.
+    """One line of JSON lines on stdout, flushed: somebody may be waiting for it in a pipe."""
+    _write_json(document, separators=(",", ":"))
 
-    A number too large for Python to hold (1e999), which may have come over the wire, is null.
-    """
+
+def _write_json(document: Any, **layout: Any) -> None:
+    """A number too large for Python to hold (1e999), which may have come over the wire, is null."""
     from pydantic_core import to_jsonable_python  # noqa: PLC0415  # takes time
 
     # Not `to_json`: a file's name may hold bytes that are no UTF-8, which it cannot write.
     plain = to_jsonable_python(document, inf_nan_mode="null")
-    sys.stdout.write(json.dumps(plain, separators=(",", ":"), ensure_ascii=False) + "\n")
+    sys.stdout.write(json.dumps(plain, ensure_ascii=False, **layout) + "\n")
     sys.stdout.flush()
 
 
