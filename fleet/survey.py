@@ -128,8 +128,7 @@ async def _all_heard(pool: Connections, listener: _Survey) -> None:
             await listener.fenced.wait()
     except TimeoutError:
         raise BrokerError(
-            f"{pool.address.url} does not hand back what is published below"
-            f" {listener.topics.root}",
+            f"{pool.address.url} does not hand back what is published below {listener.topics.root}",
             hint="may this user read and write there? Look at the broker's access rules",
         ) from None
 
