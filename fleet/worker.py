@@ -13,6 +13,7 @@ import pickle
 import signal
 import struct
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -118,35 +119,53 @@ class _Worker:
         orders = await _orders()
         lag = LoopLag()
         try:
-            await self.host.start(
+            order = await self._start(orders)
+        except PassfleetError as error:
+            _say(error=str(error), hint=error.hint, code=error.exit_code)
+            await self.host.abandon()
+            return
+        if not order:
+            order = await self._obey(orders, lag)
+            self._report(lag)
+        lag.close()
+        if order.startswith("stop"):
+            await self.host.stop(forget=order == "stop forget", progress=_say_gone)
+        else:
+            await self.host.abandon()
+
+    async def _obey(self, orders: asyncio.StreamReader, lag: LoopLag) -> str:
+        """Report now and then; returns the order to end."""
+        while True:
+            try:
+                async with asyncio.timeout(_REPORT_EVERY):
+                    return await _ending(orders, self.host.publish_now)
+            except TimeoutError:
+                self._report(lag)
+
+    async def _start(self, orders: asyncio.StreamReader) -> str:
+        """Connect the devices. An order to end that comes meanwhile ends that, and is returned."""
+        early: list[bool] = []
+        starting = asyncio.create_task(
+            self.host.start(
                 self.job.address,
                 fresh=self.job.fresh,
                 again=self.job.again,
                 progress=lambda n: _say(up=n),
             )
-        except PassfleetError as error:
-            _say(error=str(error), hint=error.hint, code=error.exit_code)
-            await self.host.abandon()
-            return
+        )
+        # What has begun can be ended: a host that has not has nothing to end with.
+        await asyncio.sleep(0)
+        ending = asyncio.create_task(_ending(orders, lambda: early.append(True)))
+        await asyncio.wait((starting, ending), return_when=asyncio.FIRST_COMPLETED)
+        (starting if ending.done() else ending).cancel()
+        await asyncio.gather(starting, ending, return_exceptions=True)
+        if not ending.cancelled():
+            return ending.result()
+        starting.result()
         _say(ready=True)
-        while True:
-            try:
-                async with asyncio.timeout(_REPORT_EVERY):
-                    line = await orders.readline()
-            except TimeoutError:
-                self._report(lag)
-                continue
-            order = line.decode().strip()
-            if order == "now":
-                self.host.publish_now()
-                continue
-            lag.close()
-            self._report(lag)
-            if order.startswith("stop"):
-                await self.host.stop(forget=order == "stop forget", progress=_say_gone)
-            else:
-                await self.host.abandon()
-            return
+        if early:
+            self.host.publish_now()
+        return ""
 
     def _report(self, lag: LoopLag) -> None:
         counts = by_platform(self.host.devices.values())
@@ -161,6 +180,15 @@ class _Worker:
 def _say_gone(gone: int) -> None:
     if gone % 100 == 0:
         _say(gone=gone)
+
+
+async def _ending(orders: asyncio.StreamReader, now: Callable[[], object]) -> str:
+    """Wait for the order to end: `stop`, `stop forget` or `abandon`. `now` is called when asked."""
+    while True:
+        order = (await orders.readline()).decode().strip()
+        if order != "now":
+            return order or "abandon"
+        now()
 
 
 async def _orders() -> asyncio.StreamReader:

@@ -278,3 +278,23 @@ async def test_what_a_broker_refuses_one_worker_is_told_with_the_whole_fleets_fi
     finally:
         server.kill()
     assert re.search(r"\(worker [01] of 2, \d+ of all 20 devices being up\)", up.err)
+
+
+async def test_ctrl_c_while_devices_connect_does_not_wait_for_the_rest(
+    tmp_path: Path, start: Start
+) -> None:
+    need(MOSQUITTO)
+    server = Limited(MOSQUITTO, tmp_path)
+    await server.start()
+    try:
+        write_fleet(
+            tmp_path, fleet_text(phones(count=3000), workers=2, state='"fleet.db"'), server.url
+        )
+        with terminal(columns=80) as (theirs, shown):
+            up = start("up", terminal=theirs, TERM="xterm-256color")
+            await until(lambda: re.search(r"[1-9]\d\d/3000", shown()) is not None)
+            assert await up.signalled(signal.SIGINT) == 130
+    finally:
+        server.kill()
+    log = (tmp_path / f"{MOSQUITTO}.log").read_text()
+    assert 100 <= len(set(re.findall(r"New client connected from \S+ as (\S+)", log))) < 3000
