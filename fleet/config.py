@@ -12,7 +12,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from agent.draws import DeviceDraws
 from agent.own_platforms import Platforms, read_platforms
@@ -207,6 +207,10 @@ class FleetConfig:
             )
         _check_ids(groups)
         return replace(self, groups=groups)
+
+    def with_workers(self, workers: int | Literal["auto"]) -> FleetConfig:
+        """The fleet for `--workers`."""
+        return replace(self, fleet=self.fleet.model_copy(update={"workers": workers}))
 
     def _resolved(self, name: str | None) -> Path | None:
         return None if name is None else self.folder / name

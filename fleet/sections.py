@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Final, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
 from agent.section import CONFORMANCE_WORDS, Conformance, DeviceSection, Section
 from broker.address import BrokerAddress
@@ -28,10 +28,13 @@ __all__ = [
     "GroupSection",
     "PasswordSource",
     "parse_speed",
+    "read_workers",
 ]
 
 MAX_DEVICES: Final = 1_000_000
 """The most devices of a group and of a fleet: beyond it, a number was mistyped."""
+_DIGITS: Final = 9
+"""A number of workers has no more; Python refuses to read one of thousands."""
 ALL_DEVICES: Final = "all"
 """The group name that means every device, and that no group may have."""
 
@@ -211,3 +214,13 @@ class GroupSection(DeviceSection):
     def id_template(self) -> str:
         """The device ids' template: `id`, or what stands for it where it is not given."""
         return self.id if self.id is not None else f"{self.name}-{{n:03}}"
+
+
+def read_workers(text: str) -> int | Literal["auto"]:
+    """How many processes `--workers` asks for. Raises UsageError for what is no number of them."""
+    whole = text.isascii() and text.isdecimal() and len(text) <= _DIGITS
+    try:
+        return FleetSection.model_validate({"workers": int(text) if whole else text}).workers
+    except ValidationError:
+        expected = FleetSection.model_fields["workers"].description
+        raise UsageError(f"--workers: got {shown(text)}; expected {expected}") from None

@@ -11,9 +11,10 @@ from fake_fleet import Fake
 from broker.answers import Seen, read_state
 from broker.errors import FileError, UsageError
 from fleet.config import FleetConfig
-from fleet.load.options import LoadOptions, read_workers
+from fleet.load.options import LoadOptions
 from fleet.load.own_fleet import fleet_for
 from fleet.load.schedule import Mix
+from fleet.sections import read_workers
 
 
 def options(**changed: Any) -> LoadOptions:

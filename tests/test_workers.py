@@ -67,6 +67,20 @@ async def test_workers_share_the_fleet_and_leave_nothing_behind(
     assert await retained(server.port, root) == {}
 
 
+async def test_the_command_line_says_how_many_workers(
+    mosquitto: Server, tmp_path: Path, start: Start
+) -> None:
+    text = fleet_text(phones(count=6), root=f"asked/{os.getpid()}", workers=2)
+    write_fleet(tmp_path, text, mosquitto.url)
+    up = start("up", "--workers", "3")
+    await up.ready()
+    assert len(workers_of(up)) == 3
+    assert await up.signalled(signal.SIGTERM) == 0
+    wrong = start("up", "--workers", "many")
+    assert await wrong.ended() == 2
+    assert "--workers" in wrong.err
+
+
 async def test_a_worker_that_is_killed_comes_back_with_its_devices_and_their_state(
     mosquitto: Server, tmp_path: Path, start: Start
 ) -> None:

@@ -139,8 +139,9 @@ def load(
     is unknown; 2 wrong usage; 3 no broker; 130 interrupted.
     """
     from fleet.cli.targets import read_duration
-    from fleet.load.options import LoadOptions, read_workers
+    from fleet.load.options import LoadOptions
     from fleet.load.schedule import Mix
+    from fleet.sections import read_workers
 
     options = LoadOptions(
         devices=devices,

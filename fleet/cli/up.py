@@ -82,13 +82,26 @@ def up(
             help="Serve Prometheus metrics on this port.",
         ),
     ] = None,
+    workers: Annotated[
+        str | None,
+        typer.Option(
+            "--workers",
+            metavar="N",
+            show_default=False,
+            help="Processes that host it, auto: one a core.  \\[default: as the fleet file says,"
+            " else 1]",
+        ),
+    ] = None,
     as_json: JsonOption = False,  # noqa: FBT002
 ) -> None:
     """Run a fleet until Ctrl-C."""
     from fleet.logs import set_up_logging  # noqa: PLC0415
+    from fleet.sections import read_workers  # noqa: PLC0415
 
     set_up_logging(log_level)
     config = _config(fleet, devices, platform)
+    if workers is not None:
+        config = config.with_workers(read_workers(workers))
     limit = _duration(duration)
     if detach:
         from fleet.detach import start_detached  # noqa: PLC0415

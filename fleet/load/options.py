@@ -8,11 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from pydantic import ValidationError
-
 from broker.answers import Seen
 from broker.errors import UsageError
-from broker.problems import nearest, shown
+from broker.problems import nearest
 from fleet.load.schedule import Mix, Schedule
 from fleet.load.thresholds import (
     Threshold,
@@ -21,13 +19,11 @@ from fleet.load.thresholds import (
     platform_of,
     with_implied,
 )
-from fleet.sections import FleetSection
 
-__all__ = ["LoadOptions", "read_workers"]
+__all__ = ["LoadOptions"]
 
 _FASTEST: Final = 100_000.0
 _LONGEST: Final = 24 * 3600.0
-_DIGITS: Final = 9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,16 +121,6 @@ class LoadOptions:
         # Which platforms are there is not known yet: any name will do for now.
         named = {platform_of(text) for text in self.thresholds}
         self.judges({name for name in named if name}, own_fleet=False)
-
-
-def read_workers(text: str) -> int | Literal["auto"]:
-    """How many processes `--workers` asks for. Raises UsageError for what is no number of them."""
-    whole = text.isascii() and text.isdecimal() and len(text) <= _DIGITS
-    try:
-        return FleetSection.model_validate({"workers": int(text) if whole else text}).workers
-    except ValidationError:
-        expected = FleetSection.model_fields["workers"].description
-        raise UsageError(f"--workers: got {shown(text)}; expected {expected}") from None
 
 
 def _no_platform(name: str, platforms: Mapping[str, object] | list[str]) -> UsageError:
