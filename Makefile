@@ -25,14 +25,14 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m fleet.docs_pages --check
+	$(BIN)/python -m fleet.reference.build --check
 
 bench: $(READY)
 	$(BIN)/python bench/run.py
 	$(BIN)/python bench/growth.py --svg docs/growth.svg
 
 docs: $(READY)
-	$(BIN)/python -m fleet.docs_pages
+	$(BIN)/python -m fleet.reference.build
 	$(BIN)/passfleet demo --picture docs/demo.svg >/dev/null
 
 # Prints how many mutants were killed (🎉) and survived (🙁), then the survivors' names; `mutmut show

@@ -5,8 +5,8 @@ State, notifications, escrow, then the result: who sees a result can read the st
 
 from __future__ import annotations
 
+from agent.fast_dataclass import record
 from agent.passcode import PasscodeRef
-from agent.record import record
 from agent.state import DeviceState, InputAnswer, Result, Timer
 
 __all__ = [

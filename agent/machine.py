@@ -46,6 +46,7 @@ from agent.events import (
     Simulation,
     TimerFired,
 )
+from agent.fast_dataclass import record
 from agent.passcode import (
     DIGEST_BYTES,
     Draws,
@@ -57,7 +58,6 @@ from agent.passcode import (
     traits_of,
     violations,
 )
-from agent.record import record
 from agent.state import (
     RESULTS_KEPT,
     ActionState,

@@ -15,7 +15,7 @@ from itertools import pairwise
 from math import factorial, prod
 from typing import Final, Protocol
 
-from agent.record import record
+from agent.fast_dataclass import record
 from platforms.profile import Alphabet, Bound, ComplexCharacters, PasscodeRules
 
 __all__ = [
@@ -45,7 +45,7 @@ DIGEST_BYTES: Final = 16
 
 
 class Draws(Protocol):
-    """The randomness handed to the state machine: see `agent.draws.DeviceDraws`."""
+    """The randomness handed to the state machine: see `agent.random_stream.DeviceDraws`."""
 
     def bits(self, purpose: str, number: int) -> int:
         """512 uniform bits: draw `number` of those made for `purpose`."""

@@ -15,16 +15,16 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, Protocol
 
-from agent import effects, events, wire
+from agent import effects, events, payloads
 from agent.clock import Clock, Timers
-from agent.draws import DeviceDraws
 from agent.machine import step, timers
+from agent.random_stream import DeviceDraws
 from agent.state import DeviceState
 from broker import contract
-from broker.connection import Connection
+from broker.client.connection import Connection
+from broker.client.gateway import Member
+from broker.client.messages import Delivery, Outgoing
 from broker.contract import Refusal, Topics
-from broker.gateway import Member
-from broker.messages import Delivery, Outgoing
 
 __all__ = ["Device", "Shared", "Store"]
 
@@ -33,7 +33,7 @@ _RECENT: Final = 5
 
 
 class Store(Protocol):
-    """Where what devices did is kept before anybody hears of it: see `agent.store`."""
+    """Where what devices did is kept before anybody hears of it: see `agent.state_file`."""
 
     def keep(
         self,
@@ -117,7 +117,7 @@ class Device:
             self._publish(publication, mark)
         self.connection.open()
 
-    # -- what the connection tells (broker.messages.Listener) ----------------------------------
+    # -- what the connection tells (broker.client.messages.Listener) ----------------------------
 
     def presence(self, number: int) -> tuple[str, bytes, bytes]:
         """(topic, online payload, offline payload) of this session."""
@@ -140,12 +140,12 @@ class Device:
         if leaf == "inputs":
             parsed = contract.parse_input(payload, retained=retained)
             if not isinstance(parsed, Refusal):
-                self.apply(wire.input_event(parsed), delivery)
+                self.apply(payloads.input_event(parsed), delivery)
                 return
         else:
             message = contract.parse_message(payload, retained=retained)
             if not isinstance(message, Refusal):
-                self.apply(wire.message_event(message), delivery)
+                self.apply(payloads.message_event(message), delivery)
                 return
             parsed = message
         self.refuse(parsed)
@@ -163,7 +163,7 @@ class Device:
         else:
             parsed = contract.parse_command(payload, retained=retained)
         if isinstance(parsed, contract.DeviceCommand | contract.PolicyCommand):
-            self.apply(wire.command_event(parsed, delivery))
+            self.apply(payloads.command_event(parsed, delivery))
         elif isinstance(parsed, Refusal):
             self.refuse(parsed)
             self.connection.acknowledge(delivery)
@@ -174,10 +174,10 @@ class Device:
 
     def refusal(self, refusal: Refusal) -> Outgoing:
         """The answer to what could not be taken."""
-        answer = wire.refusal_payload(refusal, self.id, self._shared.clock.now())
+        answer = payloads.refusal_payload(refusal, self.id, self._shared.clock.now())
         return Outgoing(self._shared.topics.device(self.id, "results"), answer.to_bytes())
 
-    # -- one event -----------------------------------------------------------------------------
+    # -- one event -----------------------------------------------------------------------
 
     def apply(self, event: events.Event, delivery: Delivery | None = None) -> None:
         """Let an event happen; `delivery` is acknowledged once it has been dealt with."""
@@ -219,18 +219,18 @@ class Device:
         fire = partial(self.apply, events.TimerFired(timer))
         self._shared.timers.arm(self.id, timer, at, fire)
 
-    # -- publishing ----------------------------------------------------------------------------
+    # -- publishing ----------------------------------------------------------------------
 
     def _publish(self, effect: effects.Publication, mark: int | None = None) -> None:
         if isinstance(effect, effects.PublishNotification):
             self._recent = (*self._recent[1 - _RECENT :], effect)
-        leaf, payload, retain = wire.publication(effect, self.state, self.draws)
+        leaf, payload, retain = payloads.publication(effect, self.state, self.draws)
         store = self._shared.store
         accepted = partial(store.accepted, self, mark) if store and mark is not None else None
         self._send(leaf, payload, retain=retain, accepted=accepted)
 
     def _send_state(self) -> None:
-        self._send("state", wire.state_payload(self.state).to_bytes(), retain=True)
+        self._send("state", payloads.state_payload(self.state).to_bytes(), retain=True)
 
     def _send(
         self,
@@ -243,7 +243,7 @@ class Device:
         topic = self._shared.topics.device(self.id, leaf)
         self.connection.publish(Outgoing(topic, payload, retain, accepted))
 
-    # -- the world -----------------------------------------------------------------------------
+    # -- the world -----------------------------------------------------------------------
 
     def simulate(self, action: str) -> None:
         """Let the world do something to the device: an action of `contract.Simulate`."""
@@ -283,16 +283,18 @@ class Device:
         """What is known of the device beyond its state; its results without their passcodes."""
         state = self.state
         results = [
-            wire.result_payload(result, state, None, False).model_dump(mode="json", by_alias=True)
+            payloads.result_payload(result, state, None, False).model_dump(
+                mode="json", by_alias=True
+            )
             for result in state.results[-_RECENT:]
         ]
         notifications = [
-            wire.notification_payload(shown, state).model_dump(mode="json", by_alias=True)
+            payloads.notification_payload(shown, state).model_dump(mode="json", by_alias=True)
             for shown in self._recent
         ]
         return contract.Inspection(
             device_id=self.id,
-            policy=wire.policy_payload(state.policy) if state.policy else None,
+            policy=payloads.policy_payload(state.policy) if state.policy else None,
             results=results,
             notifications=notifications,
         )

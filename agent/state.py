@@ -12,9 +12,9 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
 from agent.events import Command
+from agent.fast_dataclass import record
 from agent.passcode import PasscodePolicy, Traits
-from agent.record import record
-from agent.results import (
+from agent.past_results import (
     RESULTS_KEPT,
     ActionState,
     Answers,

@@ -24,10 +24,10 @@ from pathlib import Path
 
 from raw_client import Client
 
-from broker._process import BrokerHandle
-from broker.embedded import embedded_broker
 from broker.errors import PassfleetError
-from broker.mosquitto import mosquitto_broker
+from broker.server.child_process import BrokerHandle
+from broker.server.embedded import embedded_broker
+from broker.server.mosquitto import mosquitto_broker
 
 ROOT = "passfleet/v1"
 IN_FLIGHT = 200

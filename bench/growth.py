@@ -30,7 +30,7 @@ from raw_client import Client
 from run import ROOTS, Fleet, hosted
 
 from broker.errors import PassfleetError
-from broker.server import MOSQUITTO, open_broker
+from broker.server.open import MOSQUITTO, open_broker
 
 OWN = (100, 300, 1_000, 3_000, 10_000)
 SHARED = (10_000, 100_000)

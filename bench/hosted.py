@@ -27,16 +27,16 @@ from typing import Any
 from bare import BareFleet
 
 from agent.clock import RealClock
-from agent.draws import DeviceDraws
 from agent.events import Command
 from agent.machine import enroll, first_state, step
+from agent.payloads import publication
+from agent.random_stream import DeviceDraws
 from agent.state import GroupSetup
-from agent.wire import publication
 from broker.address import BrokerAddress
 from broker.contract import Topics
-from fleet.config import DeviceSpec
-from fleet.host import Host
-from fleet.preflight import check_room
+from fleet.config.loader import DeviceSpec
+from fleet.hosting.host import Host
+from fleet.hosting.limits import check_room
 from platforms import PLATFORMS_BY_ID
 from platforms.profile import Action
 

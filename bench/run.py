@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 from load import Operator
 
 from broker.errors import PassfleetError
-from broker.server import EMBEDDED, MOSQUITTO, open_broker
+from broker.server.open import EMBEDDED, MOSQUITTO, open_broker
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

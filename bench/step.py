@@ -28,10 +28,10 @@ from pathlib import Path
 from time import perf_counter
 from uuid import UUID
 
-from agent.draws import DeviceDraws
 from agent.events import Command, Input, InputAction
 from agent.machine import enroll, first_state, step
 from agent.passcode import PasscodePolicy
+from agent.random_stream import DeviceDraws
 from agent.state import DeviceState, GroupSetup
 from platforms import PLATFORMS_BY_ID
 from platforms.profile import Action

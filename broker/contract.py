@@ -7,7 +7,7 @@ read. Nothing that arrives raises, and no refusal repeats a value that it refuse
 passcode.
 
 Keys are camelCase by alias, instants ISO 8601 in UTC. Every model's JSON Schema and the AsyncAPI
-document are made from these classes (`broker.asyncapi`).
+document are made from these classes (`broker.reference.asyncapi`).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 from pydantic_core import from_json
 
-from broker.instants import format_instant, parse_instant
+from broker.timestamps import format_instant, parse_instant
 
 T = TypeVar("T")
 

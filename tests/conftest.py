@@ -1,4 +1,4 @@
-"""Fixtures of the tests that run brokers and `passfleet` itself (see fleet_rig)."""
+"""Fixtures for tests that run brokers and `passfleet` itself."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from fleet_rig import Server, Start, processes, running
 from hypothesis import HealthCheck, settings
 
-from broker.server import MOSQUITTO
+from broker.server.open import MOSQUITTO
+from tests.support.fleet_processes import Server, Start, processes, running
 
 # A fresh checkout makes Hypothesis' table of characters first; with the cores busy, that and any
 # example take seconds. pytest-timeout ends what really hangs.
@@ -19,7 +19,7 @@ settings.load_profile("busy")
 
 @pytest.fixture
 async def server(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Server]:
-    """A broker of somebody else's, of the kind that `fleet_rig.both` asks for."""
+    """A broker of the kind that `fleet_processes.both` asks for."""
     async with running(request.param, tmp_path) as started:
         yield started
 

@@ -58,9 +58,23 @@ def options(
 def application() -> typer.Typer:
     """The application with all commands, room by room; each stays light until it runs."""
     # They import this package.
-    from fleet.cli import facts, load, operate, play, trace, up  # noqa: PLC0415
+    from fleet.cli import (  # noqa: PLC0415
+        device_commands,
+        fleet_commands,
+        load_command,
+        play_command,
+        reference_commands,
+        trace_commands,
+    )
 
-    for module in (up, operate, play, load, trace, facts):
+    for module in (
+        fleet_commands,
+        device_commands,
+        play_command,
+        load_command,
+        trace_commands,
+        reference_commands,
+    ):
         module.register(app)
     return app
 

@@ -8,14 +8,14 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from agent.clock import parse_duration
-from broker.answers import Seen
 from broker.contract import DEVICE_ID, Topics
 from broker.errors import UsageError
-from broker.operator import EVERYONE, Group, Operator
-from broker.problems import nearest
+from broker.operator.operator import EVERYONE, Group, Operator
+from broker.operator.readers import Seen
+from broker.validation import nearest
 from fleet.cli.common import check_root
 from fleet.cli.selection import Selection, Where
-from fleet.runfile import locate
+from fleet.service.run_file import locate
 
 __all__ = [
     "Chosen",

@@ -15,14 +15,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, cast
 
-from broker.answers import read_json
-from broker.connection import Connection
-from broker.connections import Connections
+from broker.client.connection import Connection
+from broker.client.messages import Delivery, Outgoing
+from broker.client.pool import Connections
 from broker.contract import DeviceCommand, Topics
-from broker.messages import Delivery, Outgoing
+from broker.operator.readers import read_json
 from fleet.load.ledger import Ledger, Sent
 from fleet.load.measures import Measures
-from fleet.load.rollcall import RollCall
+from fleet.load.presence import RollCall
 from fleet.load.schedule import ACTIONS, Arrival, Schedule
 
 __all__ = ["Generator", "Plan"]
@@ -100,7 +100,7 @@ class Generator:
         self.pool.add(connection)
         return connection
 
-    # -- the run -------------------------------------------------------------------------------
+    # -- the run -------------------------------------------------------------------------
 
     @property
     def connections(self) -> list[Connection]:
@@ -139,7 +139,7 @@ class Generator:
         """Send something on one of the connections; `number` says on which."""
         self._senders[number % _SENDERS].publish(message)
 
-    # -- sending -------------------------------------------------------------------------------
+    # -- sending -------------------------------------------------------------------------
 
     async def _send_all(self) -> None:
         schedule = self._plan.schedule
@@ -203,7 +203,7 @@ class Generator:
             # A second answer to the last command would come about now.
             await asyncio.sleep(_LAST_WORDS)
 
-    # -- hearing (broker.messages.Listener) ----------------------------------------------------
+    # -- hearing (broker.client.messages.Listener) ----------------------------------------------
 
     def presence(self, number: int) -> None:
         """Announce nobody."""
@@ -241,7 +241,7 @@ class Generator:
         kind = (command.action, command.platform)
         self.measures.answered(kind, command.due, command.sent, now, stormy=command.stormy)
 
-    # -- giving up -----------------------------------------------------------------------------
+    # -- giving up -----------------------------------------------------------------------
 
     async def _expire(self) -> None:
         while True:

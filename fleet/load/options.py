@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from broker.answers import Seen
 from broker.errors import UsageError
-from broker.problems import nearest
+from broker.operator.readers import Seen
+from broker.validation import nearest
 from fleet.load.schedule import Mix, Schedule
 from fleet.load.thresholds import (
     Threshold,

@@ -1,7 +1,7 @@
 """A fleet of the load's own: what it is made of, and the child process that hosts it.
 
 It runs in a folder of its own, made for it, so that neither the fleet file nor the state of
-whoever calls is touched. It ends with the load, however that ends (see `fleet.load.hosting`).
+whoever calls is touched. It ends with the load, however that ends (see `fleet.load.fleet_process`).
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from typing import Any, Final
 
 from broker.address import BrokerAddress
 from broker.errors import PassfleetError, PeerError
-from fleet import runfile
-from fleet.config import FleetConfig, load_fleet
-from fleet.load.hosting import Job
-from fleet.load.loops import Loops
+from fleet.config.loader import FleetConfig, load_fleet
+from fleet.config.sample import default_config
+from fleet.config.tables import BrokerSection
+from fleet.load.fleet_process import Job
+from fleet.load.loop_lag import Loops
 from fleet.load.options import LoadOptions
-from fleet.sample import default_config
-from fleet.sections import BrokerSection
+from fleet.service import run_file
 
 __all__ = ["OwnFleet", "OwnFleetError", "fleet_file", "fleet_for", "own_fleet"]
 
@@ -119,7 +119,7 @@ class _Child:
     async def start(self, job: Job) -> None:
         with self._err.open("wb") as stderr:
             self._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "fleet.load.hosting"),
+                *(sys.executable, "-m", "fleet.load.fleet_process"),
                 cwd=self.folder,
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
@@ -153,7 +153,7 @@ class _Child:
 
     def address(self, ready: dict[str, Any]) -> BrokerAddress:
         """With the login that the broker wants, where it wants one."""
-        found = runfile.find_running(self.folder)
+        found = run_file.find_running(self.folder)
         if found is not None and found[0].parent.parent == self.folder.resolve():
             return found[1].address()
         return BrokerAddress.parse(str(ready["broker"]))

@@ -10,11 +10,11 @@ from enum import StrEnum
 from typing import Any, Final
 
 from fleet.load.ledger import COLUMNS, Column, Ledger
-from fleet.load.loops import Loops
+from fleet.load.loop_lag import Loops
 from fleet.load.measures import Latencies, Measures, Times
 from fleet.load.options import LoadOptions
+from fleet.load.reconnect_storm import Storm
 from fleet.load.schedule import Schedule
-from fleet.load.storm import Storm
 from fleet.load.thresholds import Threshold, Verdict
 
 __all__ = ["CSV_HEADER", "Dropped", "Ending", "Result"]

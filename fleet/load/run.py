@@ -14,26 +14,26 @@ from pathlib import Path
 from typing import Any, Final
 
 from broker.address import BrokerAddress
-from broker.answers import Seen
-from broker.connections import Connections
+from broker.client.pool import Connections
 from broker.contract import ClockNow, Topics
 from broker.errors import UsageError
-from broker.instants import speed_of
-from broker.operator import Operator
-from broker.server import EMBEDDED, MOSQUITTO
-from fleet import runfile
-from fleet.config import FleetConfig
+from broker.operator.operator import Operator
+from broker.operator.readers import Seen
+from broker.server.open import EMBEDDED, MOSQUITTO
+from broker.timestamps import speed_of
+from fleet.config.loader import FleetConfig
 from fleet.load.generator import Generator, Plan
-from fleet.load.loops import Loops
+from fleet.load.latency_probes import Probes
+from fleet.load.loop_lag import Loops
 from fleet.load.measures import Measures
 from fleet.load.options import LoadOptions
 from fleet.load.own_fleet import fleet_file, fleet_for, own_fleet
-from fleet.load.probes import Probes
+from fleet.load.presence import RollCall
+from fleet.load.reconnect_storm import Storm
 from fleet.load.result import Dropped, Ending, Result
-from fleet.load.rollcall import RollCall
 from fleet.load.schedule import Schedule
-from fleet.load.storm import Storm
-from fleet.words import counted
+from fleet.service import run_file
+from fleet.service.wording import counted
 
 __all__ = ["Show", "run_load"]
 
@@ -116,7 +116,7 @@ def _own_broker(options: LoadOptions) -> str | None:
         return options.broker
     if options.broker is not None:
         return None
-    found = runfile.find_running(Path.cwd())
+    found = run_file.find_running(Path.cwd())
     return None if found is not None and found[1].alive else EMBEDDED
 
 
@@ -125,7 +125,7 @@ async def _target(
     options: LoadOptions, own: str | None, config: FleetConfig | None, say: Callable[[str], None]
 ) -> AsyncIterator[_Target]:
     if own is None or config is None:
-        address, root = runfile.locate(options.broker, options.root)
+        address, root = run_file.locate(options.broker, options.root)
         watching = asyncio.ensure_future(_until_dead(address))
         try:
             yield _Target(address, root, watching, None)
@@ -142,7 +142,7 @@ async def _target(
 
 async def _until_dead(address: BrokerAddress) -> str | None:
     """Return once the fleet's process, where it is known and on this broker, has ended."""
-    found = runfile.find_running(Path.cwd())
+    found = run_file.find_running(Path.cwd())
     if found is None or found[1].broker != address.url:
         await asyncio.get_running_loop().create_future()
         return None

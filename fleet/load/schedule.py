@@ -18,7 +18,7 @@ from types import MappingProxyType
 from typing import Final
 
 from broker.errors import UsageError
-from broker.problems import nearest
+from broker.validation import nearest
 
 __all__ = ["ACTIONS", "Arrival", "Mix", "Schedule"]
 

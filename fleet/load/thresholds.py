@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from agent.clock import parse_duration
 from broker.errors import UsageError
-from broker.problems import nearest
+from broker.validation import nearest
 from fleet.load.ledger import COLUMNS
 from fleet.load.measures import STATS
 

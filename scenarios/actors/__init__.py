@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from scenarios.actor import Actor
 from scenarios.actors.account import AccountActor
 from scenarios.actors.console import ConsoleActor
 from scenarios.actors.device import DeviceActor, NetworkActor
 from scenarios.actors.portal import PortalActor
-from scenarios.actors.result import ResultActor
+from scenarios.actors.result_observer import ResultActor
 from scenarios.actors.user import UserActor
+from scenarios.model.actor import Actor
 
 __all__ = ["ACTORS"]
 

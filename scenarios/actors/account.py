@@ -22,16 +22,6 @@ from typing import Any, ClassVar, Final
 
 from pydantic import BaseModel
 
-from scenarios.actor import (
-    Actor,
-    DeliverMessage,
-    Heard,
-    Press,
-    Request,
-    StepRefusedError,
-    Subject,
-    World,
-)
 from scenarios.actors.account_codes import (
     SENDER,
     Challenge,
@@ -52,6 +42,16 @@ from scenarios.actors.account_steps import (
     StartReset,
     Verify,
     digits_of,
+)
+from scenarios.model.actor import (
+    Actor,
+    DeliverMessage,
+    Heard,
+    Press,
+    Request,
+    StepRefusedError,
+    Subject,
+    World,
 )
 
 __all__ = ["AccountActor"]

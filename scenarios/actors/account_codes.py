@@ -8,8 +8,8 @@ from enum import StrEnum
 from hashlib import blake2b
 from typing import Final
 
-from scenarios.actor import Subject
 from scenarios.actors.account_steps import Phone
+from scenarios.model.actor import Subject
 
 __all__ = [
     "CODE_VALID",

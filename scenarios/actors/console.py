@@ -15,8 +15,16 @@ from typing import Annotated, Any, ClassVar, Final, Literal
 from pydantic import BaseModel, BeforeValidator, Field
 
 from platforms.profile import Action, Management
-from scenarios.actor import Actor, Heard, Request, SendCommand, StepRefusedError, Subject, World
-from scenarios.language import Arguments
+from scenarios.model.actor import (
+    Actor,
+    Heard,
+    Request,
+    SendCommand,
+    StepRefusedError,
+    Subject,
+    World,
+)
+from scenarios.model.file import Arguments
 
 __all__ = ["SHOWN_FROM_RESET", "ConsoleActor"]
 

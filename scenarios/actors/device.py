@@ -8,9 +8,9 @@ from typing import Any, ClassVar, Final, Literal
 
 from pydantic import BaseModel, Field
 
-from scenarios.actor import Actor, Heard, Request, SimulateDevice, World
-from scenarios.language import DeviceStep
-from scenarios.matching import Seen
+from scenarios.model.actor import Actor, Heard, Request, SimulateDevice, World
+from scenarios.model.file import DeviceStep
+from scenarios.model.matchers import Seen
 
 __all__ = ["DeviceActor", "NetworkActor"]
 

@@ -20,9 +20,17 @@ from typing import Any, ClassVar, Final, Literal
 from pydantic import BaseModel, Field
 
 from platforms.profile import Action, Management, ResetOutcome
-from scenarios.actor import Actor, Heard, Request, SendCommand, StepRefusedError, Subject, World
-from scenarios.language import Arguments
-from scenarios.matching import Seen
+from scenarios.model.actor import (
+    Actor,
+    Heard,
+    Request,
+    SendCommand,
+    StepRefusedError,
+    Subject,
+    World,
+)
+from scenarios.model.file import Arguments
+from scenarios.model.matchers import Seen
 
 __all__ = ["BACK_WITHIN", "CONTACT_ADMIN", "PortalActor", "Screen"]
 

@@ -7,9 +7,9 @@ from typing import ClassVar, Final, Literal
 
 from pydantic import BaseModel, Field, field_validator
 
-from broker.problems import shown, trouble
-from scenarios.actor import Actor, Press, Request, StepRefusedError
-from scenarios.language import Arguments, DeviceStep
+from broker.validation import shown, trouble
+from scenarios.model.actor import Actor, Press, Request, StepRefusedError
+from scenarios.model.file import Arguments, DeviceStep
 
 __all__ = ["UserActor"]
 

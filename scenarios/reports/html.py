@@ -15,8 +15,8 @@ from typing import Any, Final
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from broker.instants import format_instant
-from scenarios.outcome import Happening, Lane, ScenarioOutcome, Status, StepOutcome
+from broker.timestamps import format_instant
+from scenarios.model.outcome import Happening, Lane, ScenarioOutcome, Status, StepOutcome
 
 __all__ = ["write"]
 

@@ -15,9 +15,9 @@ from typing import Any, Final
 
 from junitparser import Error, Failure, JUnitXml, Skipped, SystemErr, SystemOut, TestCase, TestSuite
 
-from broker.instants import format_instant
-from scenarios.outcome import Failure as StepFailure
-from scenarios.outcome import ScenarioOutcome, Status, StepOutcome
+from broker.timestamps import format_instant
+from scenarios.model.outcome import Failure as StepFailure
+from scenarios.model.outcome import ScenarioOutcome, Status, StepOutcome
 
 __all__ = ["write"]
 

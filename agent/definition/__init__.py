@@ -1,0 +1,1 @@
+"""Device settings and user-defined platforms, as files give them."""

@@ -1,0 +1,165 @@
+"""What a file says of a device, in a fleet file's group as in a scenario: keys and their types.
+
+A field's `description` says what it accepts and is printed as such; `repr=False` marks a secret,
+which is never printed. Rules over several values, or on the platform, are in
+`agent.definition.device_rules`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import timedelta
+from enum import StrEnum
+from typing import Annotated, Final, TypeVar
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from agent.clock import parse_duration
+from agent.passcode import PasscodePolicy
+from broker.validation import shown, trouble
+from platforms.conformance import CONFORMANCE
+from platforms.profile import Biometric, Management
+
+__all__ = [
+    "ATTRIBUTES",
+    "CONFORMANCE_WORDS",
+    "Conformance",
+    "DeviceSection",
+    "PolicySection",
+    "Section",
+    "choice",
+    "parse_version",
+]
+
+ATTRIBUTES: Final = ("os_version", "api_level", "supervised", "azure_ad_joined")
+"""The keys that say more of a device than its platform does, as `Attributes` names them."""
+
+_VERSION: Final = re.compile(r"\d{1,9}(?:\.\d{1,9}){0,3}", re.ASCII)
+_Member = TypeVar("_Member", bound=StrEnum)
+
+
+def choice(kind: type[_Member]) -> Callable[[object], _Member]:
+    """Return a validator that reads a member of `kind` by its value."""
+
+    def read(value: object) -> _Member:
+        for member in kind:
+            if value == member.value:
+                return member
+        raise trouble(f"got {shown(value)}", choices=[m.value for m in kind])
+
+    return read
+
+
+def parse_version(text: object) -> tuple[int, ...]:
+    """Read a version such as `10.0.15063`. Raises ValueError for anything else."""
+    if not isinstance(text, str) or not _VERSION.fullmatch(text):
+        raise ValueError("a version has one to four numbers with dots between them")
+    return tuple(int(number) for number in text.split("."))
+
+
+def _conformance(name: str) -> str:
+    if name not in CONFORMANCE:
+        raise trouble(f"got {shown(name)}", choices=CONFORMANCE)
+    return name
+
+
+Conformance = Annotated[str, AfterValidator(_conformance)]
+"""The name of a dated table."""
+CONFORMANCE_WORDS: Final = f"one of {', '.join(CONFORMANCE)}"
+
+
+def _listed(value: object) -> object:
+    # Strict pydantic takes no list, the one kind of sequence that TOML has, for a tuple.
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _reaction(reaction: object) -> tuple[int, int]:
+    if not isinstance(reaction, str):
+        raise ValueError  # noqa: TRY004  # pydantic's way
+    low, dots, high = reaction.partition("..")
+    try:
+        shortest = _milliseconds(low)
+        longest = _milliseconds(high) if dots else shortest
+    except (ValueError, OverflowError):
+        raise trouble(f"got {shown(reaction)}") from None
+    if shortest > longest:
+        raise trouble(f"the shortest comes first, unlike in {shown(reaction)}")
+    return shortest, longest
+
+
+def _milliseconds(text: str) -> int:
+    """Whole milliseconds, rounded up: a reaction is a timer, and timers have no finer grain."""
+    return -(-parse_duration(text) // timedelta(milliseconds=1))
+
+
+class Section(BaseModel):
+    """What all tables have in common: nothing unknown, nothing converted, nothing changed."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class PolicySection(Section):
+    """A `policy`. The platform bounds its values: see `agent.definition.device_rules`."""
+
+    model_config = ConfigDict(alias_generator=to_camel)
+
+    min_length: int | None = Field(default=None, ge=0, description="a whole number of characters")
+    require_alphanumeric: bool | None = Field(default=None, description="true or false")
+    min_complex_characters: int | None = Field(
+        default=None, ge=0, description="a whole number of characters"
+    )
+    allow_simple: bool | None = Field(default=None, description="true or false")
+    history: int | None = Field(default=None, ge=0, description="a whole number of passcodes")
+    max_failed_attempts: int | None = Field(
+        default=None, ge=0, description="a whole number of attempts"
+    )
+    max_inactivity_minutes: int | None = Field(
+        default=None, ge=0, description="a whole number of minutes"
+    )
+    max_age_days: int | None = Field(default=None, ge=0, description="a whole number of days")
+
+    def policy(self) -> PasscodePolicy:
+        """The policy as a device knows it."""
+        return PasscodePolicy(**self.model_dump())
+
+
+class DeviceSection(Section):
+    """What a device is.
+
+    `reaction` is (shortest, longest) in milliseconds. None means the default: for `biometrics` all
+    that the platform has, for `passcode` one that the policy accepts, for `ATTRIBUTES` what the
+    platform says; an empty `passcode` is a device that starts without one.
+    """
+
+    platform: str = Field(
+        description='a platform id such as "ios" (passfleet platforms lists them)'
+    )
+    management: Annotated[Management, BeforeValidator(choice(Management))] = Field(
+        default=Management.STANDALONE, description=f"one of {', '.join(Management)}"
+    )
+    passcode: str | None = Field(
+        default=None, repr=False, description='a string such as "2580", or "" for no passcode'
+    )
+    policy: PolicySection | None = Field(
+        default=None, description="a table such as { minLength = 4, maxFailedAttempts = 10 }"
+    )
+    biometrics: (
+        Annotated[
+            tuple[Annotated[Biometric, BeforeValidator(choice(Biometric))], ...],
+            BeforeValidator(_listed),
+        ]
+        | None
+    ) = Field(default=None, description=f"a list with any of {', '.join(Biometric)}")
+    reaction: Annotated[tuple[int, int], BeforeValidator(_reaction)] = Field(
+        default=(0, 0), description='a duration such as "2s", or two such as "200ms..2s"'
+    )
+    os_version: Annotated[tuple[int, ...], BeforeValidator(parse_version)] | None = Field(
+        default=None, description='a version such as "10.0.15063"'
+    )
+    api_level: int | None = Field(
+        default=None, ge=1, le=999, description="a whole number from 1, such as 24"
+    )
+    supervised: bool | None = Field(default=None, description="true or false")
+    azure_ad_joined: bool | None = Field(default=None, description="true or false")

@@ -1,0 +1,179 @@
+"""What the values of a platform of the user's own must be together, and what is told of it.
+
+`profile_problems` yields what is wrong, with the path of the key at fault. `truthful` sees to it
+that nothing which the file says is told as if a document of Microsoft's or Apple's said so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, replace
+from typing import Any, Final
+
+from agent.events import InputAction
+from broker.validation import KeyPath, Problem, nearest, shown
+from platforms.profile import (
+    ComplexCharacters,
+    Fidelity,
+    LedgerEntry,
+    PasscodeRules,
+    PlatformProfile,
+    ResetOutcome,
+    ScreenMessage,
+    Source,
+)
+
+__all__ = ["profile_problems", "truthful"]
+
+_RULES: Final = ("reset", "lock", "passcode")
+_WORDS: Final = frozenset({"rule", "source", "portal_explains", "message", "refusal"})
+"""Fields that tell of a rule and are none themselves."""
+_KINDS: Final = 4
+"""Digits, small letters, capitals, symbols: what `minComplexCharacters` counts as classes."""
+
+
+# ---------------------------------------------------------------------------------------------
+# What is wrong
+
+
+def profile_problems(
+    profile: PlatformProfile, table: Mapping[str, Any], path: KeyPath
+) -> Iterator[Problem]:
+    """What is wrong with a platform that `table`, which stands at `path`, has made of its base."""
+    if not profile.title.strip():
+        yield Problem((*path, "title"), "a title cannot be empty", "a name for people")
+    yield from _reset_problems(profile, table, (*path, "reset"))
+    yield from _passcode_problems(profile, (*path, "passcode"))
+    yield from _screen_problems(profile, path)
+
+
+def _reset_problems(
+    profile: PlatformProfile, table: Mapping[str, Any], path: KeyPath
+) -> Iterator[Problem]:
+    rule, longest = profile.reset, profile.passcode.max_length
+    if rule.outcome is ResetOutcome.TEMPORARY:
+        if rule.alphabet is None:
+            message = "a temporary passcode is made of something"
+            yield Problem((*path, "alphabet"), message, "digits or lettersAndDigits")
+        if not 1 <= rule.default_length <= longest:
+            message = f"a temporary passcode cannot have {rule.default_length} characters"
+            yield Problem((*path, "default_length"), message, f"1 to {longest}")
+    elif table.get("reset", {}).get("alphabet") not in (None, "none"):
+        message = "only a temporary passcode has an alphabet"
+        yield Problem((*path, "alphabet"), message, "one where the outcome is temporary")
+    if rule.grace == 0:
+        yield Problem((*path, "grace"), "a grace of no time is none", '"30m", or "none"')
+
+
+def _passcode_problems(profile: PlatformProfile, path: KeyPath) -> Iterator[Problem]:
+    rules = profile.passcode
+    if rules.max_length == 0:
+        yield Problem((*path, "max_length"), "a passcode cannot have no characters", "1 or more")
+    elif rules.min_length.high > rules.max_length:
+        yield Problem(
+            (*path, "min_length"),
+            f"nobody can satisfy a minLength of {rules.min_length.high}",
+            f"{rules.max_length} at most, which is max_length",
+        )
+    if rules.complex_characters is ComplexCharacters.CLASSES and rules.min_complex.high > _KINDS:
+        yield Problem(
+            (*path, "min_complex"),
+            f"nobody can satisfy a minComplexCharacters of {rules.min_complex.high}",
+            f"{_KINDS} at most: digits, small letters, capitals, symbols",
+        )
+    if rules.policy_grace == 0:
+        yield Problem((*path, "policy_grace"), "a grace of no time is none", '"30m", or "none"')
+
+
+def _screen_problems(profile: PlatformProfile, path: KeyPath) -> Iterator[Problem]:
+    places = [
+        (("reset", "screen"), profile.reset.screen),
+        *((("passcode", name), screen) for name, screen in _screens(profile.passcode)),
+    ]
+    for place, screen in places:
+        for index, button in enumerate(screen.buttons if screen else ()):
+            if button not in list(InputAction):
+                where = (*path, *place, "buttons", index)
+                expected = f"one of {', '.join(InputAction)}"
+                hint = nearest(button, InputAction)
+                yield Problem(where, f"got {shown(button)}", expected, hint)
+
+
+def _screens(rules: PasscodeRules) -> Iterator[tuple[str, ScreenMessage]]:
+    for field in fields(rules):
+        value = getattr(rules, field.name)
+        if isinstance(value, ScreenMessage):
+            yield field.name, value
+
+
+# ---------------------------------------------------------------------------------------------
+# What is told
+
+
+def truthful(
+    profile: PlatformProfile, base: PlatformProfile, table: Mapping[str, Any]
+) -> PlatformProfile:
+    """The profile with its rules, sources and ledger telling what the fleet file has changed."""
+    changes: dict[str, Any] = {}
+    for part in _RULES:
+        said = table.get(part, {})
+        if said:
+            changes[part] = _told(getattr(profile, part), getattr(base, part), said, profile, part)
+    if "reset" in changes and changes["reset"].outcome is not ResetOutcome.TEMPORARY:
+        # What is left of a temporary passcode that the base made.
+        changes["reset"] = replace(changes["reset"], alphabet=None, default_length=0)
+    if "native" in table and "native" not in table.get("sources", {}):
+        sources = dict(profile.sources)
+        sources["native"] = _source(profile, "native", sources.get("native"))
+        changes["sources"] = sources
+    if "ledger" not in table:
+        changes["ledger"] = (*base.ledger, *_ledger(profile, base, table))
+    return replace(profile, **changes)
+
+
+def _told(
+    rule: Any, base: Any, said: Mapping[str, Any], profile: PlatformProfile, part: str
+) -> Any:
+    changes: dict[str, Any] = {}
+    if "source" not in said:
+        changes["source"] = _source(profile, part, base.source)
+    deeds = [key for key in said if key not in _WORDS]
+    if deeds and "rule" not in said and hasattr(rule, "rule"):
+        listed = "; ".join(f"{key} {_short(getattr(rule, key))}" for key in deeds)
+        changes["rule"] = f"{base.rule} But on {profile.title}: {listed}."
+    return replace(rule, **changes)
+
+
+def _source(profile: PlatformProfile, part: str, base: Source | None) -> Source:
+    own = f"the fleet file, [platforms.{profile.id}], {part}"
+    if base is None:
+        return Source(own)
+    return Source(f"{own}; where it is silent: {base.cite}", base.assumption)
+
+
+def _ledger(
+    profile: PlatformProfile, base: PlatformProfile, table: Mapping[str, Any]
+) -> Iterator[LedgerEntry]:
+    told = {"extends", "title", "sources"}
+    changed = ", ".join(key for key in table if key not in told)
+    if changed:
+        note = f"said by the fleet file, over {base.title}; no document is behind it"
+        yield LedgerEntry(f"{profile.title}: {changed}", Fidelity.ASSUMED, note)
+
+
+def _short(value: object) -> str:
+    """A value of a rule, as a sentence can have it."""
+    match value:
+        case None | ():
+            text = "none"
+        case bool():
+            text = "yes" if value else "no"
+        case ScreenMessage(title, body):
+            text = f'"{title}: {body}"'
+        case frozenset():
+            text = ", ".join(sorted(map(str, value))) or "none"
+        case tuple():
+            text = f"{len(value)} of its own"
+        case _:
+            text = str(value)
+    return text

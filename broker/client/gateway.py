@@ -1,0 +1,280 @@
+"""One MQTT connection for many devices, as a gateway has: `connection = "shared"` in a group.
+
+The gateway listens with wildcards and hands each message to the device it is for; what devices
+publish goes out over its one connection, a window at a time. A device behind it looks to its runner
+like one with a connection of its own (`Link`). What cannot be had this way is a Last Will for each
+device: when the gateway itself is lost, nobody says of its devices that they are offline.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from functools import partial
+from typing import Final
+
+from broker.client.connection import Connection, complain, guarded
+from broker.client.messages import Delivery, Listener, Outgoing
+from broker.client.pool import Connections
+from broker.contract import Topics
+
+__all__ = ["Gateway", "Member"]
+
+_WINDOW: Final = 1_000
+"""Messages on their way to the broker at once; paho numbers no more than 65,535."""
+_TURN: Final = 200
+"""So many devices take a group's command before others get a turn of the event loop."""
+_LEAVES: Final = ("commands", "inputs", "messages")
+
+
+class _Counted:
+    """A delivery that several devices have to be done with before it is acknowledged."""
+
+    __slots__ = ("delivery", "left")
+
+    def __init__(self, delivery: Delivery, left: int) -> None:
+        self.delivery = delivery
+        self.left = left
+
+
+class Gateway:
+    """The shared connection of one process."""
+
+    def __init__(self, pool: Connections, client_id: str, topics: Topics) -> None:
+        self.client_id = client_id
+        self._pool = pool
+        self._topics = topics
+        self._members: dict[str, Member] = {}
+        self._groups: dict[str, list[Member]] = {}
+        self._waiting: deque[Outgoing] = deque()
+        self._on_the_way = 0
+        self._work: deque[Callable[[], None]] = deque()
+        self.connection: Connection
+        self._opened = False
+
+    def member(self, device_id: str, group: str, listener: Listener, number: int) -> Member:
+        """Make the connection of a device behind this gateway; `number` is its last session."""
+        member = Member(self, device_id, listener, number)
+        self._members[device_id] = member
+        self._groups.setdefault(group, []).append(member)
+        return member
+
+    def open(self) -> None:
+        """Connect. Its members connect after it, and again whenever it does."""
+        filters = [self._topics.device("+", leaf) for leaf in _LEAVES]
+        filters += [self._topics.group(group) for group in (*self._groups, "all")]
+        self.connection = Connection(self._pool, self.client_id, filters, self)
+        self._pool.add(self.connection)
+        self._opened = True
+        self.connection.open()
+
+    async def settled(self, limit: float) -> bool:
+        """Wait until all that was published has been accepted; False after `limit` seconds."""
+        until = self._pool.loop.time() + limit
+        while self._waiting or self._on_the_way or self._work:
+            if self._pool.loop.time() > until:
+                return False
+            await asyncio.sleep(0.005)
+        return True
+
+    @property
+    def up(self) -> bool:
+        """Whether the gateway is connected."""
+        return self._opened and self.connection.up
+
+    # -- broker.client.messages.Listener --------------------------------------------------------
+
+    def presence(self, number: int) -> None:
+        """Announce nobody: devices announce themselves."""
+        del number
+
+    def connected(self) -> None:
+        """Let every member that has a network come up, some at a turn."""
+        for member in self._members.values():
+            member.up = False
+            self.later(member.come_up)
+
+    def arrived(self, topic: str, payload: bytes, retained: bool, delivery: Delivery) -> None:  # noqa: FBT001
+        """Hand a message to the device, or the devices, it is for."""
+        parts = self._topics.split(topic)
+        if parts is None:
+            self._fan_out(topic, payload, retained, delivery)
+            return
+        member = self._members.get(parts[0])
+        if member is None:
+            self.connection.acknowledge(delivery)
+        else:
+            member.take(topic, payload, retained, delivery)
+
+    def _fan_out(self, topic: str, payload: bytes, retained: bool, delivery: Delivery) -> None:  # noqa: FBT001
+        group = topic.split("/")[-2]
+        members = list(self._members.values()) if group == "all" else self._groups.get(group, [])
+        if not members:
+            self.connection.acknowledge(delivery)
+            return
+        shared = replace(delivery, shared=_Counted(delivery, len(members)))
+        for member in members:
+            self.later(partial(member.take, topic, payload, retained, shared))
+
+    def done(self, delivery: Delivery) -> None:
+        """Acknowledge, once all devices that a message was for are done with it."""
+        counted = delivery.shared
+        if isinstance(counted, _Counted):
+            counted.left -= 1
+            if counted.left:
+                return
+            delivery = counted.delivery
+        self.connection.acknowledge(delivery)
+
+    # -- a turn for everybody ------------------------------------------------------------
+
+    def later(self, work: Callable[[], None]) -> None:
+        """Do it when its turn comes: never within what is being done now."""
+        if not self._work:
+            self._pool.loop.call_soon(self._turn)
+        self._work.append(work)
+
+    def _turn(self) -> None:
+        for _ in range(min(_TURN, len(self._work))):
+            guarded(self.client_id, self._work[0])
+            self._work.popleft()
+        if self._work:
+            self._pool.loop.call_soon(self._turn)
+
+    # -- publishing, a window at a time --------------------------------------------------
+
+    def publish(self, message: Outgoing) -> None:
+        """Publish in order, as the broker accepts."""
+        self._waiting.append(message)
+        self._pump()
+
+    def _pump(self) -> None:
+        while self._waiting and self._on_the_way < _WINDOW:
+            message = self._waiting.popleft()
+            self._on_the_way += 1
+            told = partial(self._accepted, message.accepted)
+            self.connection.publish(replace(message, accepted=told))
+
+    def _accepted(self, told: Callable[[], None] | None) -> None:
+        self._on_the_way -= 1
+        if told is not None:
+            told()
+        self._pump()
+
+
+class Member:
+    """The connection of one device behind a gateway, with the face of a connection of its own."""
+
+    __slots__ = (
+        "_gateway",
+        "_listener",
+        "_queued",
+        "_undone",
+        "_wanted",
+        "client_id",
+        "number",
+        "up",
+    )
+
+    def __init__(self, gateway: Gateway, device_id: str, listener: Listener, number: int) -> None:
+        self.client_id = device_id
+        self.number = number
+        self.up = False
+        self._gateway = gateway
+        self._listener = listener
+        self._wanted = False
+        self._queued: list[Outgoing] | None = None
+        self._undone: dict[Delivery, tuple[str, bytes, bool, Delivery]] | None = None
+
+    def open(self) -> None:
+        """Come up as soon as the gateway is, and stay."""
+        self._wanted = True
+        if self._gateway.up:
+            self.come_up()
+
+    def come_up(self) -> None:
+        """The gateway is connected: say so, and take what was held meanwhile."""
+        if not self._wanted or self.up or not self._gateway.up:
+            return
+        self.number += 1
+        self.up = True
+        self._say(online=True)
+        self._listener.connected()
+        queued, self._queued = self._queued, None
+        for message in queued or ():
+            self._gateway.publish(message)
+        # As a broker would: what was not acknowledged comes again.
+        for arrival in list((self._undone or {}).values()):
+            self._hand_over(*arrival)
+
+    def _say(self, *, online: bool) -> None:
+        presence = self._listener.presence(self.number)
+        if presence is not None:
+            topic, up, down = presence
+            self._gateway.publish(Outgoing(topic, up if online else down, retain=True))
+
+    def take(self, topic: str, payload: bytes, retained: bool, delivery: Delivery) -> None:  # noqa: FBT001
+        """A message for this device. It is kept until the device is done with it."""
+        arrival = (topic, payload, retained, delivery)
+        if delivery.mid:
+            if self._undone is None:
+                self._undone = {}
+            self._undone[delivery] = arrival
+        if self.up:
+            self._hand_over(*arrival)
+
+    def _hand_over(self, topic: str, payload: bytes, retained: bool, delivery: Delivery) -> None:  # noqa: FBT001
+        """Let the device have a message, which is done with where the device fails at it."""
+        try:
+            self._listener.arrived(topic, payload, retained, delivery)
+        except Exception as error:  # noqa: BLE001  # nothing that arrives may stop a device
+            complain(self.client_id, error)
+            self.acknowledge(delivery)
+
+    def publish(self, message: Outgoing) -> None:
+        """Publish now, or once it comes up."""
+        if self.up:
+            self._gateway.publish(message)
+        else:
+            queued = self._queued or []
+            queued.append(message)
+            self._queued = queued
+
+    def acknowledge(self, delivery: Delivery) -> None:
+        """This device is done with a message."""
+        if self._undone is not None and self._undone.pop(delivery, None) is not None:
+            self._gateway.done(delivery)
+            if not self._undone:
+                self._undone = None
+
+    def drop(self, *, stay_away: bool = False) -> None:
+        """Lose the network; the gateway says so. It comes back unless it is to `stay_away`."""
+        if stay_away:
+            self._wanted = False
+        if self.up:
+            self.up = False
+            self._say(online=False)
+        self._gateway.later(self.come_up)
+
+    def bounce(self, *, last: Iterable[Outgoing] = ()) -> None:
+        """Go and come again: a restart."""
+        if not self.up:
+            return
+        for message in last:
+            self._gateway.publish(message)
+        self.up = False
+        self._gateway.later(self.come_up)
+
+    async def close(self, *, last: Iterable[Outgoing] = ()) -> None:
+        """Publish what is said last, and stay away."""
+        self._wanted = False
+        for message in last:
+            self._gateway.publish(message)
+        self.up = False
+
+    async def until_up(self, limit: float) -> bool:
+        """Whether it is up: the gateway waits for itself."""
+        del limit
+        return self.up

@@ -1,0 +1,284 @@
+"""MQTT connections by the thousand on one event loop.
+
+Shared by all of them, so that a device costs no task, no timer and no thread: one paced queue for
+connecting and reconnecting, one sweep for keep-alive, one flush a loop turn for writing, and a few
+threads for what paho does blocking (opening a socket, the TLS and WebSocket handshakes).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import heapq
+import logging
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any, Final
+
+from paho.mqtt.enums import CallbackAPIVersion
+
+from broker.address import BrokerAddress
+from broker.client.connection import Connection
+from broker.client.messages import Delivery
+from broker.client.paho_client import QuickClient
+from broker.errors import BrokerError
+
+__all__ = ["Connections", "Pace"]
+
+_log = logging.getLogger("passfleet.connections")
+
+_THREADS: Final = 16
+_SWEEPS_A_KEEPALIVE: Final = 8
+_BURST: Final = 0.05
+"""Seconds of the rate that may be caught up at once: sleeping is not exact."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How fast connections are made.
+
+    `rate` is connections a second over all of them; `in_flight` how many may be on their way at
+    once; `keepalive` seconds; `answer_within` the seconds a broker has to answer a CONNECT and a
+    SUBSCRIBE; `backoff` the (shortest, longest) seconds before a lost connection is tried again,
+    doubled from one to the other and scattered by half.
+    """
+
+    rate: float = 2_000.0
+    in_flight: int = 64
+    keepalive: int = 60
+    answer_within: float = 10.0
+    backoff: tuple[float, float] = (0.1, 30.0)
+
+
+class _Nobody:
+    """Listens to nothing and has nothing to say."""
+
+    def presence(self, number: int) -> None:
+        """Announce nobody."""
+
+    def connected(self) -> None:
+        """Do nothing."""
+
+    def arrived(self, topic: str, payload: bytes, retained: bool, delivery: Delivery) -> None:  # noqa: FBT001
+        """Take no notice."""
+
+
+class Connections:
+    """The connections of one process to one broker, and what they share."""
+
+    def __init__(self, address: BrokerAddress, pace: Pace | None = None) -> None:
+        self.address = address
+        self.pace = pace or Pace()
+        self.loop = asyncio.get_running_loop()
+        self.unaccepted = 0
+        """Messages that a connected broker has not accepted yet."""
+        self.up = 0
+        self.reconnects = 0
+        self._context = address.ssl_context() if address.tls else None
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="dial")
+        self._due: list[tuple[float, int, Connection]] = []
+        self._enqueued = 0
+        self._slots = asyncio.Semaphore(self.pace.in_flight)
+        self._wake = asyncio.Event()
+        self._changed = asyncio.Event()
+        self._missing: set[Connection] = set()
+        self._members: list[Connection] = []
+        self._to_write: list[Connection] = []
+        self._reason = "it does not answer"
+        self._ever_up = False
+        self._tasks = [
+            asyncio.create_task(self._dial(), name="passfleet.dial"),
+            asyncio.create_task(self._sweep(), name="passfleet.sweep"),
+        ]
+
+    def add(self, connection: Connection) -> None:
+        """Keep a connection alive from now on."""
+        self._members.append(connection)
+
+    def remove(self, connection: Connection) -> None:
+        """Stop looking after a connection, which its owner has closed."""
+        self._members.remove(connection)
+
+    async def ready(
+        self,
+        connections: Iterable[Connection],
+        progress: Callable[[int], None] = lambda _: None,
+        *,
+        stalled_after: float = 15.0,
+    ) -> None:
+        """Wait until all are connected and subscribed; `progress` hears how many are.
+
+        Raises BrokerError where none came up for `stalled_after` seconds, with the broker's last
+        reason.
+        """
+        wanted = list(connections)
+        self._missing = {c for c in wanted if not c.up}
+        while self._missing:
+            before = len(self._missing)
+            self._changed.clear()
+            try:
+                async with asyncio.timeout(stalled_after):
+                    await self._changed.wait()
+            except TimeoutError:
+                self._raise_stalled(len(wanted))
+            if len(self._missing) != before:
+                progress(len(wanted) - len(self._missing))
+            # Many come up in one turn; hear of them together.
+            await asyncio.sleep(0.01)
+        progress(len(wanted))
+
+    def _raise_stalled(self, wanted: int) -> None:
+        connected = wanted - len(self._missing)
+        raise BrokerError(
+            f"{connected} of {wanted} connections to {self.address.url} came up, then no more:"
+            f" {self._reason}",
+            hint="look at the broker's log and its limits on connections and file descriptors",
+        )
+
+    async def drained(self, limit: float) -> bool:
+        """Wait until the broker has accepted all that was published; False after `limit` s."""
+        until = time.monotonic() + limit
+        while self.unaccepted > 0:
+            if time.monotonic() > until:
+                return False
+            await asyncio.sleep(0.002)
+        return True
+
+    async def end_session(self, client_id: str) -> None:
+        """Make the broker forget what it kept for a client id: MQTT 3.1.1 has no other way."""
+        eraser = Connection(self, client_id, (), _Nobody(), clean_session=True)
+        eraser.open()
+        await eraser.until_up(self.pace.answer_within)
+        await eraser.close()
+
+    async def close(self) -> None:
+        """Let go of the tasks and threads. Connections are closed by their owners before."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for connection in self._members:
+            connection.drop(stay_away=True)
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    # -- what connections ask of it ------------------------------------------------------------
+
+    def new_client(self, client_id: str, *, clean_session: bool) -> QuickClient:
+        """Make a client for the broker, not connected yet."""
+        address = self.address
+        client = QuickClient(
+            CallbackAPIVersion.VERSION2,
+            client_id=client_id,
+            clean_session=clean_session,
+            transport="websockets" if address.websocket else "tcp",
+            reconnect_on_failure=False,
+        )
+        if address.websocket:
+            client.ws_set_options(address.path)
+        if self._context is not None:
+            client.tls_set_context(self._context)
+        if address.username is not None:
+            client.username_pw_set(address.username, address.password)
+        client.connect_timeout = self.pace.answer_within
+        client.connect_async(address.host, address.port, self.pace.keepalive)
+        return client
+
+    def enqueue(self, connection: Connection, delay: float) -> None:
+        """Dial after `delay` seconds, when its turn comes."""
+        self._enqueued += 1
+        heapq.heappush(self._due, (time.monotonic() + delay, self._enqueued, connection))
+        self._wake.set()
+
+    def on_thread(
+        self, work: Callable[[], Any], done: Callable[[BaseException | None], None]
+    ) -> None:
+        """Do blocking work on a thread of the pool, then call `done` on the loop."""
+        future = self.loop.run_in_executor(self._threads, work)
+        future.add_done_callback(
+            lambda f: done(asyncio.CancelledError() if f.cancelled() else f.exception())
+        )
+
+    def scatter(self, connection: Connection) -> float:
+        """A factor from 0.5 to 1.5, its own for each connection and attempt."""
+        seed = f"{connection.client_id}/{connection.number}".encode()
+        return 0.5 + int.from_bytes(blake2b(seed, digest_size=4).digest()) / 2**32
+
+    def wants_write(self, connection: Connection) -> None:
+        """Write once this turn of the loop is over: what piles up until then goes together."""
+        if not self._to_write:
+            self.loop.call_soon(self._flush)
+        self._to_write.append(connection)
+
+    def slot_free(self) -> None:
+        """One connection fewer is on its way."""
+        self._slots.release()
+
+    def now_up(self, connection: Connection) -> None:
+        """Count a connection that came up."""
+        self.up += 1
+        self._ever_up = True
+        self._missing.discard(connection)
+        self._changed.set()
+
+    def now_down(self, connection: Connection, *, was_up: bool) -> None:
+        """Count a connection that was lost or closed."""
+        if was_up:
+            self.up -= 1
+            self.reconnects += 1
+            _log.debug("%s: connection ended", connection.client_id)
+
+    def failed(self, connection: Connection, error: BaseException) -> None:
+        """Remember why a connection could not be opened."""
+        self.refused(connection, str(error) or type(error).__name__)
+
+    def refused(self, connection: Connection, reason: str) -> None:
+        """Remember why the broker did not take a connection."""
+        self._reason = reason
+        _log.info("%s: no connection: %s", connection.client_id, reason)
+
+    # -- the shared tasks ----------------------------------------------------------------------
+
+    def _flush(self) -> None:
+        connections, self._to_write = self._to_write, []
+        for connection in connections:
+            connection.write()
+
+    async def _dial(self) -> None:
+        """Dial who is due, so many at once and so many a second, whoever asked first."""
+        turn = time.monotonic()
+        while True:
+            if not self._due:
+                self._wake.clear()
+                await self._wake.wait()
+                continue
+            wait = self._due[0][0] - time.monotonic()
+            if wait > 0:
+                self._wake.clear()
+                # Not wait_for: on Python 3.11 it may swallow the cancellation that ends this task.
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(wait):
+                        await self._wake.wait()
+                continue
+            await self._slots.acquire()
+            _, _, connection = heapq.heappop(self._due)
+            now = time.monotonic()
+            turn = max(turn + 1 / self.pace.rate, now - _BURST)
+            if turn > now:
+                await asyncio.sleep(turn - now)
+            if not connection.dial():
+                self.slot_free()
+
+    async def _sweep(self) -> None:
+        """Look after each connection several times a keep-alive, some each second."""
+        pause = 1.0
+        at = 0
+        rounds = max(1, self.pace.keepalive // _SWEEPS_A_KEEPALIVE)
+        while True:
+            await asyncio.sleep(pause)
+            members, now = self._members, time.monotonic()
+            count = -(-len(members) // rounds)
+            for connection in members[at : at + count]:
+                connection.sweep(now)
+            at = at + count if at + count < len(members) else 0

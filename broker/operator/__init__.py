@@ -1,0 +1,1 @@
+"""Operator side of the contract: sending commands and collecting results."""

@@ -1,0 +1,106 @@
+"""What a fleet that crashed has left at a broker, and how it goes away.
+
+Retained messages below the fleet's root are emptied. Persistent sessions, with the commands that
+wait in them, end when their client id connects once with a clean session.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from typing import Final
+
+import aiomqtt
+
+from broker.client.client_ids import client_id
+from broker.errors import BrokerError, UsageError
+from broker.operator.link import OperatorLink, open_client
+from broker.operator.readers import Heard, read_presence
+
+__all__ = ["Cleaned", "clean"]
+
+_AT_ONCE: Final = 32
+"""How many sessions are ended at a time."""
+_LIMIT: Final = 120.0
+"""Seconds for emptying all retained messages."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cleaned:
+    """How much was removed: retained messages emptied, client ids whose session was ended."""
+
+    retained: int
+    sessions: int
+
+
+async def clean(
+    link: OperatorLink,
+    device_ids: Collection[str],
+    *,
+    force: bool = False,
+    client_ids: Collection[str] = (),
+) -> Cleaned:
+    """Empty what is retained below the root and end the devices' sessions.
+
+    The sessions are those of `device_ids`, of every device that something retained tells of, and
+    of `client_ids`. Raises UsageError where a device is online, unless `force` says so: it would
+    be thrown out.
+    """
+    retained: dict[str, bool] = {}  # topic -> whether it says that a device is online
+    known: set[str] = set(device_ids)
+
+    def listen(heard: Heard) -> None:
+        if not heard.retained or not heard.payload:
+            return
+        presence = read_presence(heard.payload) if heard.leaf == "presence" else None
+        retained[heard.topic] = presence is not None and presence.status == "online"
+        if heard.leaf in ("state", "presence") and heard.device_id is not None:
+            known.add(heard.device_id)
+
+    async with link.subscribed([(f"{link.topics.root}/#", 0)], listen):
+        await link.settle()
+    online = sum(retained.values())
+    if online and not force:
+        raise UsageError(
+            f"a fleet is running: {online} of its devices {'is' if online == 1 else 'are'} online",
+            hint="stop it first (Ctrl-C or `passfleet down`), or clean with --force",
+        )
+    # Sessions first: a device that is thrown out leaves its Last Will, which is retained.
+    ids = [*(client_id(link.topics.root, device_id) for device_id in sorted(known)), *client_ids]
+    await _end_sessions(link, ids)
+    await _empty(link, [*retained, *_left_behind(link, known if online else ())])
+    return Cleaned(retained=len(retained), sessions=len(ids))
+
+
+def _left_behind(link: OperatorLink, device_ids: Iterable[str]) -> list[str]:
+    return [link.topics.device(device_id, "presence") for device_id in device_ids]
+
+
+async def _empty(link: OperatorLink, topics: Iterable[str]) -> None:
+    messages = ((topic, b"") for topic in dict.fromkeys(topics))
+    try:
+        await link.publish_all(messages, _LIMIT, retain=True)
+    except TimeoutError:
+        raise BrokerError(f"{link.address.url} did not empty everything in time") from None
+
+
+async def _end_sessions(link: OperatorLink, client_ids: Iterable[str]) -> None:
+    queue = iter(client_ids)
+
+    async def work() -> None:
+        for identifier in queue:
+            try:
+                async with open_client(link.address, identifier):
+                    pass
+            except aiomqtt.MqttError as error:
+                raise BrokerError(
+                    f"{link.address.url} did not let a session be ended: {error}"
+                ) from error
+
+    workers = [asyncio.ensure_future(work()) for _ in range(_AT_ONCE)]
+    try:
+        await asyncio.gather(*workers)
+    finally:
+        for worker in workers:
+            worker.cancel()

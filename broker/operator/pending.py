@@ -1,0 +1,184 @@
+"""What is on its way: a command or input until everybody has answered, a simulation until seen."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from broker.contract import ActionResult, InputResult, Topics
+from broker.operator.readers import (
+    FINAL_STATES,
+    Effect,
+    Heard,
+    Outcome,
+    Roster,
+    read_input_result,
+    read_json,
+    read_result,
+)
+
+__all__ = ["Desk", "Round", "Sight"]
+
+Answer = ActionResult | InputResult
+
+
+@dataclass(slots=True)
+class Round:
+    """One command or input on its way, until everybody has answered."""
+
+    request_id: str
+    device_ids: Sequence[str]
+    on_outcome: Callable[[Outcome], None] | None
+    complete: asyncio.Future[None] = field(init=False)
+    _pending: set[str] = field(init=False)
+    _outcomes: dict[str, Outcome] = field(default_factory=dict)
+    _started: dict[str, float] = field(default_factory=dict)
+    _origin: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.complete = asyncio.get_running_loop().create_future()
+        self._pending = set(self.device_ids)
+        self._origin = time.monotonic()
+
+    def messages(self, topics: Topics, leaf: str, payload: bytes) -> Iterator[tuple[str, bytes]]:
+        """The message for each device, its time taken from when it is sent."""
+        for device_id in self.device_ids:
+            self._started[device_id] = time.monotonic()
+            yield topics.device(device_id, leaf), payload
+
+    def answer(self, device_id: str, result: Answer, document: Mapping[str, Any]) -> None:
+        """Take a device's answer, if it is final and the device has not given one."""
+        if device_id not in self._pending or result.action_state not in FINAL_STATES:
+            return
+        self._pending.discard(device_id)
+        outcome = Outcome(device_id, self.request_id, result, document, self._taken(device_id))
+        self._outcomes[device_id] = outcome
+        if self.on_outcome is not None:
+            self.on_outcome(outcome)
+        if not self._pending and not self.complete.done():
+            self.complete.set_result(None)
+
+    def result(self) -> list[Outcome]:
+        """Everybody's outcome; who has not answered has none yet."""
+        return [
+            self._outcomes.get(device_id)
+            or Outcome(device_id, self.request_id, None, None, self._taken(device_id))
+            for device_id in self.device_ids
+        ]
+
+    def _taken(self, device_id: str) -> float:
+        return time.monotonic() - self._started.get(device_id, self._origin)
+
+
+class Desk:
+    """Where results come in: each is handed to the round that waits for its id."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[str, Round] = {}
+
+    @contextlib.contextmanager
+    def round(
+        self,
+        request_id: str,
+        device_ids: Sequence[str],
+        on_outcome: Callable[[Outcome], None] | None = None,
+    ) -> Iterator[Round]:
+        """A round that takes answers for as long as the context lasts."""
+        round_ = self._waiting[request_id] = Round(request_id, device_ids, on_outcome)
+        try:
+            yield round_
+        finally:
+            del self._waiting[request_id]
+
+    def hear(self, heard: Heard) -> None:
+        """Take a message; what is no answer that somebody waits for is passed over."""
+        if heard.leaf != "results" or heard.device_id is None or not self._waiting:
+            return
+        document = read_json(heard.payload)
+        if not isinstance(document, dict):
+            return
+        for key, read in (("commandId", read_result), ("inputId", read_input_result)):
+            request_id = document.get(key)
+            round_ = self._waiting.get(request_id) if isinstance(request_id, str) else None
+            if round_ is not None and (result := read(heard.payload)) is not None:
+                round_.answer(heard.device_id, result, document)
+                return
+
+
+class Sight:
+    """One simulation, until it can be seen on everybody."""
+
+    def __init__(
+        self,
+        action: str,
+        device_ids: Sequence[str],
+        roster: Roster,
+        on_effect: Callable[[Effect], None] | None,
+    ) -> None:
+        self._action = action
+        self._ids = device_ids
+        self._roster = roster
+        self._on_effect = on_effect
+        self._sessions = {i: s.presence.session for i, s in roster.devices.items() if s.presence}
+        self._was_online = {i for i, seen in roster.devices.items() if seen.online}
+        self._pending = set(device_ids)
+        self._effects: dict[str, Effect] = {}
+        self._origin = time.monotonic()
+        self.complete: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def messages(self, topics: Topics, payload: bytes) -> Iterator[tuple[str, bytes]]:
+        """The message for each device; who shows it already is done with when it is sent."""
+        for device_id in self._ids:
+            yield topics.device(device_id, "simulate"), payload
+            seen = self._roster.devices.get(device_id)
+            if self._action in ("offline", "online"):
+                self._look(device_id)
+            elif seen is not None and device_id not in self._was_online:
+                self._settle(device_id, "sent")
+
+    def hear(self, heard: Heard) -> None:
+        """Look again at a device that has said something."""
+        if heard.device_id is None or heard.retained:
+            return
+        if self._action == "restore":
+            if heard.leaf == "state" and heard.payload:
+                self._settle(heard.device_id, "seen")
+        elif heard.leaf == "presence":
+            self._look(heard.device_id)
+
+    def left(self, limit: float) -> float:
+        """How many of `limit` seconds are left."""
+        return limit - (time.monotonic() - self._origin)
+
+    def result(self) -> list[Effect]:
+        """Everybody's effect."""
+        taken = time.monotonic() - self._origin
+        return [self._effects.get(i) or Effect(i, "unseen", taken) for i in self._ids]
+
+    def _look(self, device_id: str) -> None:
+        seen = self._roster.devices.get(device_id)
+        if seen is None or seen.presence is None:
+            return
+        if self._action == "offline":
+            shows = not seen.online
+        elif self._action == "online":
+            shows = seen.online
+        else:
+            shows = seen.online and seen.presence.session > self._sessions.get(device_id, -1)
+        if shows:
+            self._settle(device_id, "seen")
+
+    def _settle(self, device_id: str, effect: Literal["seen", "sent"]) -> None:
+        if device_id not in self._pending:
+            return
+        self._pending.discard(device_id)
+        settled = Effect(device_id, effect, time.monotonic() - self._origin)
+        self._effects[device_id] = settled
+        if self._on_effect is not None:
+            self._on_effect(settled)
+        if not self._pending and not self.complete.done():
+            self.complete.set_result(None)

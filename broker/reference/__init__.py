@@ -1,0 +1,1 @@
+"""AsyncAPI document, JSON Schemas and the contract page."""

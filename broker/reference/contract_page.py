@@ -1,0 +1,209 @@
+"""docs/contract.md: the wire contract for people, written from the models and the words.
+
+The page is made, never edited: `python -m fleet.reference.build`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from broker.contract import DEFAULT_ROOT, DEVICE_ID, Topics
+from broker.reference.asyncapi import asyncapi
+from broker.reference.catalog import CHANNELS, PAYLOADS, PAYLOADS_BY_NAME, Channel, Payload
+from broker.reference.descriptions import COMMAND_ERROR_CODES, ERROR_CODES, INPUT_ERROR_CODES, RULES
+from broker.reference.examples import EXAMPLES
+
+__all__ = ["contract_page"]
+
+_MADE = "<!-- Made by `python -m fleet.reference.build`. Do not edit. -->"
+
+
+def contract_page() -> str:
+    """The whole page, in Markdown."""
+    schemas = asyncapi()["components"]["schemas"]
+    lines = [
+        _MADE,
+        "",
+        "# The wire contract, version 1",
+        "",
+        (
+            "MQTT 3.1.1 or 5, QoS 1 everywhere. Payloads are JSON in UTF-8. `<root>` is"
+            f" `{DEFAULT_ROOT}` unless fleet.toml says otherwise; `<id>` and `<group>` match"
+            f" `{DEVICE_ID}`."
+        ),
+        "",
+        (
+            "For machines: `passfleet schema` prints this contract as AsyncAPI 3, `passfleet schema"
+            " command` one payload's JSON Schema."
+        ),
+        "",
+        "## Topics",
+        "",
+        *_topics(),
+        "",
+        (
+            "Below `<root>/hosts/`, `<root>/operators/` and `<root>/loads/` passfleet's own"
+            " processes ask and answer one another; nothing there is part of the contract."
+        ),
+        "",
+        "## Rules",
+        "",
+        *_rules(),
+        "## Payloads",
+        "",
+    ]
+    for payload in PAYLOADS:
+        lines += _payload(payload, schemas)
+    lines += _shared(schemas)
+    lines += ["## Error codes", "", *_errors()]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _topics() -> Iterator[str]:
+    yield "| topic | who publishes | retained | payload | what |"
+    yield "|---|---|---|---|---|"
+    for channel in CHANNELS:
+        payloads = ", ".join(_link(PAYLOADS_BY_NAME[name]) for name in channel.payloads)
+        retained = "yes" if channel.retained else "no"
+        yield _row(_address(channel), channel.publisher, retained, payloads, channel.summary)
+
+
+def _address(channel: Channel) -> str:
+    address = channel.address(Topics("<root>"))
+    return f"`{address.replace('{deviceId}', '<id>').replace('{group}', '<group>')}`"
+
+
+def _link(payload: Payload) -> str:
+    return f"[{payload.title}](#{payload.title.lower().replace(' ', '-')})"
+
+
+def _rules() -> Iterator[str]:
+    for heading, rules in RULES.items():
+        yield f"### {heading}"
+        yield ""
+        for rule in rules:
+            yield f"- {rule}"
+        yield ""
+
+
+def _payload(payload: Payload, schemas: dict[str, Any]) -> Iterator[str]:
+    schema = schemas[payload.schema]
+    topics = ", ".join(_address(c) for c in CHANNELS if payload.name in c.payloads)
+    yield f"### {payload.title}"
+    yield ""
+    yield f"{payload.description} On {topics}. Schema: `passfleet schema {payload.name}`."
+    yield ""
+    if "oneOf" in schema:
+        for variant in schema["oneOf"]:
+            yield from _variant(schemas[_name(variant["$ref"])])
+    else:
+        yield from _keys(schema)
+        yield ""
+    for title, example in EXAMPLES[payload.name].items():
+        yield f"Example: {title}"
+        yield ""
+        yield "```json"
+        yield json.dumps(example, indent=2, ensure_ascii=False)
+        yield "```"
+        yield ""
+
+
+def _variant(schema: dict[str, Any]) -> Iterator[str]:
+    yield f"**{_plain(schema['description'])}**"
+    yield ""
+    yield from _keys(schema)
+    yield ""
+
+
+def _shared(schemas: dict[str, Any]) -> Iterator[str]:
+    """The objects inside payloads."""
+    yield "## Objects inside payloads"
+    yield ""
+    for name in ("Policy", "PolicyInForce", "Biometrics"):
+        yield f"### {_words(name)}"
+        yield ""
+        yield schemas[name]["description"]
+        yield ""
+        yield from _keys(schemas[name])
+        yield ""
+
+
+def _keys(schema: dict[str, Any]) -> Iterator[str]:
+    required = set(schema.get("required", ()))
+    yield "| key | type | required | allowed | what |"
+    yield "|---|---|---|---|---|"
+    for key, spec in schema["properties"].items():
+        needed = "yes" if key in required else "no"
+        yield _row(f"`{key}`", _type(spec), needed, _allowed(spec, needed), spec["description"])
+
+
+def _type(spec: dict[str, Any]) -> str:
+    """`integer or null`, `[Policy](#policy)`, `list of object`."""
+    if "$ref" in spec:
+        return _reference(spec["$ref"])
+    for several in ("allOf", "anyOf"):
+        if several in spec:
+            return " or ".join(_type(part) for part in spec[several])
+    if spec.get("type") == "array":
+        return f"list of {_type(spec['items'])}"
+    if spec.get("format") == "date-time":
+        return "instant"
+    return str(spec["type"])
+
+
+def _reference(ref: str) -> str:
+    title = _words(_name(ref))
+    anchor = "error-codes" if _name(ref) == "ErrorCode" else title.lower().replace(" ", "-")
+    return f"[{title}](#{anchor})"
+
+
+def _allowed(spec: dict[str, Any], needed: str) -> str:
+    if "const" in spec:
+        return f"`{spec['const']}`"
+    said = []
+    if "enum" in spec:
+        said.append(", ".join(f"`{value}`" for value in spec["enum"]))
+    elif "pattern" in spec:
+        said.append(f"`{spec['pattern']}`")
+    elif "maxLength" in spec:
+        said.append(f"{spec.get('minLength', 0)} to {spec['maxLength']} characters")
+    # A key that is always there has no use for its default.
+    if needed == "no" and spec.get("default") is not None:
+        said.append(f"default `{json.dumps(spec['default'])}`")
+    return "; ".join(said)
+
+
+def _errors() -> Iterator[str]:
+    yield "An `errorCode` stands only beside `failed`."
+    yield ""
+    yield "| errorCode | answers | meaning |"
+    yield "|---|---|---|"
+    for code, meaning in ERROR_CODES.items():
+        yield _row(f"`{code}`", _answers(code), meaning)
+
+
+def _answers(code: str) -> str:
+    if code in INPUT_ERROR_CODES:
+        return "inputs"
+    return "commands" if code in COMMAND_ERROR_CODES else "commands and inputs"
+
+
+def _name(ref: str) -> str:
+    return ref.rpartition("/")[2]
+
+
+def _words(name: str) -> str:
+    """`PolicyInForce` as `Policy in force`."""
+    spaced = "".join(f" {c.lower()}" if c.isupper() else c for c in name)
+    return spaced.strip().capitalize()
+
+
+def _plain(text: str) -> str:
+    return text.removesuffix(".")
+
+
+def _row(*cells: str) -> str:
+    # A bar inside a cell would end it, in code spans too.
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"

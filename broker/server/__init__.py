@@ -1,0 +1,1 @@
+"""Brokers that passfleet starts and stops itself."""

@@ -1,0 +1,57 @@
+"""The embedded broker, started and stopped for you: no installation, no configuration, no login.
+
+It runs in a process of its own, so that the devices have a whole core to themselves.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from broker.address import BrokerAddress
+from broker.server.child_process import BrokerHandle, Child
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+__all__ = ["embedded_broker"]
+
+_NAME = "the embedded broker"
+# Seconds. It takes 0.3 on an idle machine; a CI machine may be busy with everything else.
+_START_LIMIT = 20.0
+# -P and -c: whatever lies in the current directory is not imported. The folder that holds this
+# package goes last on the path, where it matters only if the package is not installed.
+_BOOTSTRAP = (
+    "import sys; sys.path.append(sys.argv.pop(1));"
+    " from broker.server.embedded_process import main; main()"
+)
+_ROOT = Path(__file__).resolve().parents[2]
+
+
+@asynccontextmanager
+async def embedded_broker(
+    *, port: int | None = None, log_level: str = "WARNING"
+) -> AsyncIterator[BrokerHandle]:
+    """Run the embedded broker on 127.0.0.1 for as long as the context lasts.
+
+    `port` None takes 1883 if it is free, else any free port; 0 any free port. `log_level` is that
+    of the child's stderr, of which error messages quote the last line.
+    Raises BrokerError if the broker does not start.
+    """
+    child = Child(_argv(port, log_level), name=_NAME)
+    try:
+        ready = json.loads(await child.first_line(_START_LIMIT))
+        address = BrokerAddress(scheme="mqtt", host="127.0.0.1", port=ready["port"])
+        yield BrokerHandle(address=address, pid=child.pid, died=child.died)
+    finally:
+        await child.stop()
+
+
+def _argv(port: int | None, log_level: str) -> list[str]:
+    chosen = [] if port is None else ["--port", str(port)]
+    # Warnings are for who develops the child; a user's PYTHONWARNINGS=error must not end it.
+    python = [sys.executable, "-P", "-W", "ignore", "-c", _BOOTSTRAP, str(_ROOT)]
+    return [*python, *chosen, "--log-level", log_level]

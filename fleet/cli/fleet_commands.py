@@ -1,0 +1,232 @@
+"""The commands that run a fleet: `up`, `down`, `init`, `check`, `demo`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from broker.errors import UsageError
+from fleet.cli.common import JsonOption, err, out, print_json, run_async
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+    from fleet.config.loader import FleetConfig
+
+__all__ = ["register"]
+
+_FLEET_FILE = Path("fleet.toml")
+
+
+def _check_broker(broker: str | None) -> str | None:
+    """Refuse an empty one: `--broker "$BROKER"` was not meant to start a broker of its own."""
+    if broker == "":
+        raise UsageError("--broker is empty", hint="embedded, mosquitto, or mqtt://host:port")
+    return broker
+
+
+_FleetArgument = Annotated[
+    Path | None,
+    typer.Argument(metavar="FLEET", help="The fleet file.  \\[default: fleet.toml]"),
+]
+_DevicesOption = Annotated[
+    int | None,
+    typer.Option("--devices", metavar="N", min=1, help="How many, spread over the groups."),
+]
+_PlatformOption = Annotated[
+    str | None, typer.Option("--platform", metavar="ID", help="Only devices of this platform.")
+]
+_UpBrokerOption = Annotated[
+    str | None,
+    typer.Option(
+        "--broker",
+        metavar="URL",
+        callback=_check_broker,
+        help="embedded, mosquitto, or mqtt://host:port.",
+    ),
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the application."""
+    app.command("up", epilog="Example: passfleet up --devices 100 --for 30s")(up)
+    app.command("down", epilog="Example: passfleet down")(down)
+    app.command("init", epilog="Example: passfleet init && passfleet up")(init)
+    app.command("check", epilog="Example: passfleet check fleet.toml scenarios/")(check)
+    app.command("demo", epilog="Example: passfleet demo --json")(demo)
+
+
+def up(
+    fleet: _FleetArgument = None,
+    devices: _DevicesOption = None,
+    platform: _PlatformOption = None,
+    broker: _UpBrokerOption = None,
+    duration: Annotated[
+        str | None, typer.Option("--for", metavar="TIME", help="Stop by itself, as after 30s.")
+    ] = None,
+    detach: Annotated[  # noqa: FBT002  # a command-line flag
+        bool, typer.Option("--detach", help="Leave it running in the background.")
+    ] = False,
+    log_level: Annotated[
+        str, typer.Option("--log-level", metavar="LEVEL", help="debug, info, warning or error.")
+    ] = "warning",
+    metrics: Annotated[
+        int | None,
+        typer.Option(
+            "--metrics",
+            metavar="PORT",
+            min=0,
+            max=65535,
+            help="Serve Prometheus metrics on this port.",
+        ),
+    ] = None,
+    workers: Annotated[
+        str | None,
+        typer.Option(
+            "--workers",
+            metavar="N",
+            show_default=False,
+            help="Processes that host it, auto: one a core.  \\[default: as the fleet file says,"
+            " else 1]",
+        ),
+    ] = None,
+    as_json: JsonOption = False,  # noqa: FBT002
+) -> None:
+    """Run a fleet until Ctrl-C."""
+    from fleet.config.tables import read_workers  # noqa: PLC0415
+    from fleet.hosting.logging_setup import set_up_logging  # noqa: PLC0415
+
+    set_up_logging(log_level)
+    config = _config(fleet, devices, platform)
+    if workers is not None:
+        config = config.with_workers(read_workers(workers))
+    limit = _duration(duration)
+    if detach:
+        from fleet.service.detach import start_detached  # noqa: PLC0415
+
+        start_detached(config.folder, metrics=metrics is not None)
+        return
+    from fleet.service import run as running  # noqa: PLC0415
+
+    options = running.UpOptions(
+        broker=broker, duration=limit, as_json=as_json, log_level=log_level, metrics=metrics
+    )
+    try:
+        run_async(running.run(config, options, out, err))
+    except running.Interrupted:
+        raise typer.Exit(130) from None
+
+
+def _config(fleet: Path | None, devices: int | None, platform: str | None) -> FleetConfig:
+    """The fleet file, or the sample's groups where none is there and a size was asked for."""
+    from fleet.config.loader import load_fleet  # noqa: PLC0415
+    from fleet.config.sample import default_config  # noqa: PLC0415
+
+    asked = devices is not None or platform is not None
+    if fleet is None and asked and not _FLEET_FILE.exists():
+        config = default_config()
+    else:
+        config = load_fleet(fleet or _FLEET_FILE)
+    return config.resized(devices, platform) if asked else config
+
+
+def _duration(text: str | None) -> timedelta | None:
+    from agent.clock import parse_duration  # noqa: PLC0415
+
+    if text is None:
+        return None
+    try:
+        duration = parse_duration(text)
+    except ValueError as error:
+        raise UsageError(f"--for: {error}") from None
+    if not duration:
+        raise UsageError(f"--for must be more than {text}")
+    return duration
+
+
+def down(as_json: JsonOption = False) -> None:  # noqa: FBT002
+    """Stop the fleet that runs from here."""
+    from fleet.service.detach import stop_running  # noqa: PLC0415
+
+    stopped = stop_running(Path.cwd(), err)
+    if as_json:
+        print_json({"stopped": stopped})
+    elif stopped is None:
+        out.print("no fleet runs from here")
+    else:
+        out.print(f"stopped the fleet of process {stopped}")
+
+
+def init(
+    path: Annotated[Path, typer.Argument(metavar="FLEET", help="Where to write it.")] = _FLEET_FILE,
+    force: Annotated[  # noqa: FBT002
+        bool, typer.Option("--force", help="Overwrite what is there.")
+    ] = False,
+    as_json: JsonOption = False,  # noqa: FBT002
+) -> None:
+    """Write a commented fleet file to start from."""
+    from fleet.config.sample import write_sample  # noqa: PLC0415
+
+    write_sample(path, force=force)
+    if as_json:
+        print_json({"written": str(path)})
+    else:
+        out.print(
+            f"wrote {path}; run it with: passfleet up{'' if path == _FLEET_FILE else f' {path}'}"
+        )
+
+
+def check(
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="FILE",
+            help="A fleet file, scenario files (.yaml), folders of them.  \\[default: fleet.toml]",
+        ),
+    ] = None,
+    broker: _UpBrokerOption = None,
+    as_json: JsonOption = False,  # noqa: FBT002
+) -> None:
+    """Check files without running them; of a fleet also the room for it, and its broker."""
+    from fleet.config.loader import load_fleet  # noqa: PLC0415
+    from fleet.service.validate import check_fleet, check_scenarios, split  # noqa: PLC0415
+
+    fleets, scenarios = split(files or [_FLEET_FILE])
+    if len(fleets) > 1:
+        raise UsageError(
+            "one fleet is checked at a time",
+            hint="scenario files, of which several go, end in .yaml",
+        )
+    config = load_fleet(fleets[0]) if fleets else None
+    known = None if config is None else config.known
+    found = check_scenarios(scenarios, known) if scenarios else {}
+    if config is not None:
+        found |= run_async(check_fleet(config, broker))
+    if as_json:
+        print_json(found)
+        return
+    for what, said in found.items():
+        out.print(f"[green]ok[/]  {what}: {said}")
+
+
+def demo(
+    picture: Annotated[
+        Path | None, typer.Option("--picture", metavar="SVG", help="Save the table as a picture.")
+    ] = None,
+    as_json: JsonOption = False,  # noqa: FBT002
+) -> None:
+    """The tour: every platform on the embedded broker, the seed flows in virtual time."""
+    from fleet.cli.output import without_lines  # noqa: PLC0415
+    from fleet.service.demo import as_table, run_demo, save_picture  # noqa: PLC0415
+
+    rows = run_async(run_demo(err))
+    if picture is not None:
+        save_picture(rows, picture)
+    if as_json:
+        print_json([row.as_json() for row in rows])
+    else:
+        out.print(without_lines(as_table(rows)))
+    if not all(row.ok for row in rows):
+        raise typer.Exit(1)

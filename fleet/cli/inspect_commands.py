@@ -1,0 +1,327 @@
+"""`passfleet devices`, `show` and `watch`: who is there, one device, and the live stream."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fnmatch
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from broker.contract import Inspection
+from broker.errors import PeerError
+from broker.operator.operator import Operator
+from broker.operator.readers import Heard, Seen, read_state
+from broker.timestamps import format_instant
+from fleet.cli.common import err, print_json, print_json_line, print_warning
+from fleet.cli.output import (
+    clean_text,
+    device_lines,
+    device_table,
+    print_hanging,
+    print_table,
+)
+from fleet.cli.selection import Selection, Where
+from fleet.cli.streams import reader_left
+from fleet.cli.targets import (
+    find_device,
+    matching,
+    missing,
+    nobody,
+    operator_at,
+    read_duration,
+    why_none,
+)
+from fleet.service.wording import counted
+
+__all__ = ["list_devices", "masked", "show", "watch"]
+
+MASK: Final = "***"
+"""What stands in the stream in place of a passcode."""
+_INSPECT_LIMIT: Final = 3.0
+_QUIET: Final = 1.0
+"""Seconds without a retained message after which a watch has heard of all that there are."""
+_NAMES: Final = 12
+"""Columns for what a line of `show` is about."""
+_TABLE_ROWS: Final = 500
+"""More devices are listed plainly."""
+
+
+async def list_devices(where: Where, selection: Selection, *, as_json: bool) -> int:
+    """Print who is there and in what state."""
+    async with operator_at(where) as operator:
+        known = await operator.devices()
+        devices = list(matching(known, selection).values())
+        if not devices:
+            error = why_none(operator, known, selection)
+            print_warning(error.message, error.hint)
+    if as_json:
+        print_json({"devices": [_device_document(seen) for seen in devices]})
+        return 0
+    if len(devices) > _TABLE_ROWS:
+        sys.stdout.writelines(f"{line}\n" for line in device_lines(devices))
+    elif devices:
+        print_table(device_table(devices))
+    online = sum(seen.online for seen in devices)
+    platforms = Counter(seen.platform for seen in devices)
+    counts = ", ".join(f"{count} {platform}" for platform, count in sorted(platforms.items()))
+    err.print(
+        f"{counted(len(devices), 'device')}, {online} online{f': {counts}' if counts else ''}"
+    )
+    return 0
+
+
+async def show(where: Where, device_id: str, *, as_json: bool) -> int:
+    """Print one device: state, deadline, policy, last results and notifications."""
+    async with operator_at(where) as operator:
+        seen = await find_device(operator, device_id)
+        now = await operator.now()
+        inspection: Inspection | None = None
+        unanswered: str | None = None
+        try:
+            inspection = await operator.inspect(device_id, limit=_INSPECT_LIMIT)
+        except PeerError as error:
+            unanswered = str(error)
+    told = masked(inspection.model_dump(mode="json", by_alias=True)) if inspection else None
+    if as_json:
+        document = {**_device_document(seen), "now": format_instant(now), "inspection": told}
+        print_json(document)
+    else:
+        _print_device(seen, now)
+        if isinstance(told, dict):
+            _print_inspection(told)
+    if unanswered is not None:
+        print_warning(f"{unanswered}: its policy, results and notifications are not known")
+    return 0
+
+
+async def watch(
+    where: Where,
+    patterns: Iterable[str],
+    *,
+    duration: str | None,
+    show_passcodes: bool,
+    as_json: bool,
+) -> int:
+    """Print what devices publish as it comes, until `duration` is over or Ctrl-C."""
+    limit = None if duration is None else read_duration(duration, "--for")
+    wanted = tuple(patterns)
+    async with operator_at(where) as operator:
+        absent = _Absent(operator, wanted)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(limit), contextlib.aclosing(operator.watch()) as stream:
+                async for heard in stream:
+                    absent.hear(heard)
+                    if not wanted or _is_wanted(heard.device_id, wanted):
+                        _print_heard(operator, heard, show=show_passcodes, as_json=as_json)
+                    if reader_left():
+                        break
+    return 0
+
+
+class _Absent:
+    """Warns once, when what the broker had retained is in, of devices that are not there.
+
+    They may still come: a watch goes on.
+    """
+
+    def __init__(self, operator: Operator, wanted: Sequence[str]) -> None:
+        self._operator = operator
+        self._wanted = wanted
+        self._known: set[str] = set()
+        self._loop = asyncio.get_running_loop()
+        self._since = self._loop.time()
+        self._loop.call_later(_QUIET, self._look)
+
+    def hear(self, heard: Heard) -> None:
+        """Note who is there."""
+        if heard.retained:
+            self._since = self._loop.time()
+        if heard.device_id is not None:
+            self._known.add(heard.device_id)
+
+    def _look(self) -> None:
+        left = self._since + _QUIET - self._loop.time()
+        if left > 0:
+            self._loop.call_later(left, self._look)
+            return
+        wanted = self._wanted if self._known else ()
+        for error in (missing(pattern, self._known) for pattern in wanted):
+            if error is not None:
+                print_warning(f"{error.message} yet", error.hint)
+        if not self._known:
+            error = nobody(self._operator)
+            print_warning(f"{error.message} yet", error.hint)
+
+
+def masked(value: object) -> object:
+    """The same, with every `newPasscode` masked that is not null."""
+    if isinstance(value, Mapping):
+        return {
+            key: MASK if key == "newPasscode" and inner is not None else masked(inner)
+            for key, inner in value.items()
+        }
+    if isinstance(value, list):
+        return [masked(inner) for inner in value]
+    return value
+
+
+def _is_wanted(device_id: str | None, patterns: tuple[str, ...]) -> bool:
+    return device_id is not None and any(fnmatch.fnmatchcase(device_id, p) for p in patterns)
+
+
+def _device_document(seen: Seen) -> dict[str, Any]:
+    parts = {"presence": seen.presence, "state": seen.state}
+    return {
+        "deviceId": seen.device_id,
+        **{
+            name: part.model_dump(mode="json", by_alias=True) if part else None
+            for name, part in parts.items()
+        },
+    }
+
+
+# -- one device -------------------------------------------------------------------------------
+
+
+def _print_device(seen: Seen, now: int) -> None:
+    _line("device", seen.device_id)
+    presence = seen.presence
+    _line("presence", f"{presence.status}, session {presence.session}" if presence else "unknown")
+    state = seen.state
+    if state is None:
+        _line("state", "unknown")
+        return
+    _line("platform", f"{state.platform}, {state.management}")
+    _line("group", state.group)
+    same = state.owner == state.current_user
+    _line("owner", state.owner if same else f"{state.owner}, now {state.current_user} is signed in")
+    _line("screen", "locked" if state.locked else "open")
+    _line("passcode", "wiped" if state.wiped else state.passcode)
+    _line("compliance", state.compliance)
+    if state.passcode_deadline is not None:
+        left = max(0, state.passcode_deadline - now) // 1000
+        minutes, seconds = divmod(left, 60)
+        when = format_instant(state.passcode_deadline)
+        _line("deadline", f"{when}, in {minutes} min {seconds} s of the fleet's time")
+    if state.failed_attempts:
+        _line("attempts", f"{state.failed_attempts} failed")
+    _line("biometrics", f"Touch ID {state.biometrics.touch_id}, face {state.biometrics.face}")
+    _line("version", str(state.version))
+
+
+def _print_inspection(told: Mapping[str, Any]) -> None:
+    policy = told.get("policy") or {}
+    rules = [f"{name} {_value(value)}" for name, value in policy.items() if value is not None]
+    _line("policy", ", ".join(rules) or "none")
+    for title, key, describe in (
+        ("results", "results", _describe_result),
+        ("screen told", "notifications", _describe_notification),
+    ):
+        entries = told.get(key) or []
+        if not entries:
+            _line(title, "none")
+        for number, entry in enumerate(entries):
+            if isinstance(entry, Mapping):
+                when = entry.get("lastUpdatedDateTime") or entry.get("dateTime") or ""
+                _line("" if number else title, describe(entry), f"{when}  ")
+
+
+def _line(name: str, text: str, before: str = "") -> None:
+    """A line of `show`; what does not fit hangs below `text`."""
+    head = clean_text(f"{name:<{_NAMES}}", "bold").append_text(clean_text(before, "not bold"))
+    print_hanging(head, clean_text(text))
+
+
+# -- the stream -------------------------------------------------------------------------------
+
+
+def _print_heard(operator: Operator, heard: Heard, *, show: bool, as_json: bool) -> None:
+    document = heard.document()
+    if not show:
+        document = masked(document)
+    if as_json:
+        line = {"topic": heard.topic, "retained": heard.retained, "payload": document}
+        print_json_line(line)
+        return
+    if heard.retained or heard.leaf is None:
+        # What was before is for `devices`; the clock is told by each line.
+        return
+    when = format_instant(operator.last_now() // 1000 * 1000)
+    what = _describe(heard, document)
+    print_hanging(clean_text(f"{when}  {heard.device_id:<16}  "), clean_text(what))
+
+
+def _describe(heard: Heard, document: object) -> str:
+    """What a message says in words."""
+    if not heard.payload:
+        return f"{heard.leaf} removed"
+    if heard.leaf == "state":
+        return _describe_state(heard.payload)
+    if document is None:
+        return f"{heard.leaf}: not JSON"
+    keys, describe = _DESCRIBED[heard.leaf or ""]
+    if not isinstance(document, Mapping) or any(document.get(key) is None for key in keys):
+        return f"{heard.leaf}: not the contract's"
+    return describe(document)
+
+
+def _describe_result(document: Mapping[Any, Any]) -> str:
+    # What could not be read has no action to name.
+    what = document.get("actionName") or "something unreadable"
+    text = f"{what} {document.get('actionState')}: {document.get('message')}"
+    if document.get("newPasscode") is not None:
+        text += f" {_passcode_words(document)}"
+    if document.get("errorCode"):
+        text += f" ({document['errorCode']})"
+    return f"{text} (duplicate)" if document.get("duplicate") else text
+
+
+def _describe_notification(document: Mapping[Any, Any]) -> str:
+    title, body, buttons = (document.get(key) for key in ("title", "body", "buttons"))
+    pressed = ", ".join(str(b) for b in buttons) if isinstance(buttons, list) else ""
+    return f"{title}: {body}{f' [{pressed}]' if pressed else ''}"
+
+
+def _describe_state(payload: bytes) -> str:
+    state = read_state(payload)
+    if state is None:
+        return "state: not the contract's"
+    words = [
+        "wiped" if state.wiped else "locked" if state.locked else "open",
+        f"passcode {state.passcode}",
+        state.compliance,
+    ]
+    if state.passcode_deadline is not None:
+        words.append(f"until {format_instant(state.passcode_deadline)}")
+    return f"state {state.version}: {', '.join(words)}"
+
+
+def _describe_presence(document: Mapping[Any, Any]) -> str:
+    return f"{document.get('status')}, session {document.get('session')}"
+
+
+def _describe_escrow(document: Mapping[Any, Any]) -> str:
+    return f"escrow, reset {document.get('resetNumber')}: {_passcode_words(document)}"
+
+
+def _passcode_words(document: Mapping[Any, Any]) -> str:
+    return f"New Passcode: {document.get('newPasscode')}"
+
+
+_DESCRIBED: Final[Mapping[str, tuple[tuple[str, ...], Callable[[Mapping[Any, Any]], str]]]] = {
+    "results": (("actionState", "message"), _describe_result),
+    "notifications": (
+        ("title", "body"),
+        lambda document: f"on its screen: {_describe_notification(document)}",
+    ),
+    "presence": (("status", "session"), _describe_presence),
+    "escrow": (("resetNumber", "newPasscode"), _describe_escrow),
+}
+"""The keys without which a message is not what its topic says, and what it says in words."""
+
+
+def _value(value: object) -> str:
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)

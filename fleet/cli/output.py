@@ -1,0 +1,296 @@
+"""What the operator's commands print for people. Nothing here talks to a broker.
+
+Text that came over the wire goes through `clean_text`: it must not move a terminal's cursor, nor be
+read as rich's markup.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from rich import box
+from rich.cells import cell_len, set_cell_size
+from rich.console import Console
+from rich.table import Column, Table
+from rich.text import Text
+
+from broker.operator.readers import Effect, Outcome, Seen
+from broker.timestamps import format_instant
+from fleet.cli.common import out
+from fleet.service.wording import counted
+
+__all__ = [
+    "clean_text",
+    "device_lines",
+    "device_table",
+    "effect_table",
+    "outcome_table",
+    "print_hanging",
+    "print_table",
+    "summary_line",
+    "summary_table",
+    "without_lines",
+]
+
+_PIPED_WIDTH: Final = 250
+"""Columns where no terminal says how wide it is: lines are for grep, not for eyes."""
+_LINED: Final = 110
+"""Columns from which on a table of sentences has vertical lines."""
+_HANGING_ROOM: Final = 30
+"""Columns below which lines of words are too short to be read."""
+_MESSAGE_ROOM: Final = 24
+"""Columns that a message is to have before other columns give way to it."""
+_DEVICE_HEADERS: Final = (
+    "Device",
+    "Platform",
+    "Group",
+    "Presence",
+    "Screen",
+    "Passcode",
+    "Compliance",
+    "Deadline",
+)
+_DEVICES_GIVE_WAY: Final = ("Group", "Screen", "Platform", "Deadline")
+_OUTCOMES_GIVE_WAY: Final = ("Platform", "Time")
+"""What is left out where a terminal is too narrow for all columns, one after the other."""
+_CONTROLS = dict.fromkeys([*range(0x20), *range(0x7F, 0xA0)], "\N{REPLACEMENT CHARACTER}")
+_STYLES = {
+    "done": "green",
+    "seen": "green",
+    "failed": "red",
+    "notSupported": "yellow",
+    "canceled": "yellow",
+    "no answer": "red",
+    "unseen": "red",
+    "sent": "yellow",
+    "online": "green",
+    "offline": "yellow",
+    "compliant": "green",
+    "inGracePeriod": "yellow",
+    "noncompliant": "red",
+}
+_ORDER = ("done", "notSupported", "canceled", "failed", "no answer")
+
+
+def clean_text(text: str, style: str = "") -> Text:
+    """Text from the wire as a terminal may show it."""
+    return Text(text.translate(_CONTROLS), style=style)
+
+
+def print_hanging(head: Text, text: Text) -> None:
+    """Print `text` after `head`, on a terminal in lines that stand below one another.
+
+    Off a terminal it stays one line: it may be on its way into grep.
+    """
+    room = out.width - head.cell_len
+    if not out.is_terminal or room < _HANGING_ROOM:
+        out.print(head, text, sep="")
+        return
+    for number, line in enumerate(text.wrap(out, room)):
+        line.rstrip()
+        out.print(Text(" " * head.cell_len) if number else head, line, sep="")
+
+
+def without_lines(table: Table) -> Table:
+    """`table` with its rows; on a narrow terminal words have the room of vertical lines."""
+    if not out.is_terminal or out.width >= _LINED:
+        return table
+    table.box, table.padding = box.HORIZONTALS, 0
+    sizes = [_sizes(column) for column in table.columns]
+    wanted = sum(line - word for word, line in sizes)
+    spare = out.width - len(sizes) - 1 - sum(word for word, _ in sizes)
+    if 0 <= spare < wanted:
+        for column, (word, line) in zip(table.columns, sizes, strict=True):
+            column.width = word + (line - word) * spare // wanted
+    return table
+
+
+def _sizes(column: Column) -> tuple[int, int]:
+    """The columns that the longest word needs, and the longest line."""
+    cells = [Text.from_markup(str(cell)).plain for cell in (column.header, *column.cells)]
+    words = max(cell_len(word) for cell in cells for word in cell.split())
+    return words, max(cell_len(line) for cell in cells for line in cell.split("\n"))
+
+
+def print_table(table: Table) -> None:
+    """Print a table as wide as the terminal, or as wide as it is where there is none."""
+    console = out if out.is_terminal else Console(highlight=False, width=_PIPED_WIDTH)
+    console.print(table, soft_wrap=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _Column:
+    """A column of text; one with `room` is wrapped down to so many columns before others go."""
+
+    header: str
+    cells: Sequence[Text]
+    room: int | None = None
+
+    @property
+    def least(self) -> int:
+        """The columns it needs at least."""
+        lines = (line for cell in self.cells for line in cell.plain.split("\n"))
+        widest = max((cell_len(line) for line in lines), default=0)
+        wanted = widest if self.room is None else min(widest, self.room)
+        return max(wanted, cell_len(self.header))
+
+
+def _fitting(columns: Sequence[_Column], give_way: Sequence[str]) -> tuple[_Column, ...]:
+    """Those for which there is room, without as many of `give_way` as there must be."""
+    width = out.width if out.is_terminal else _PIPED_WIDTH
+    left = tuple(columns)
+    for name in give_way:
+        if sum(column.least + 1 for column in left) - 1 <= width:
+            break
+        left = tuple(column for column in left if column.header != name)
+    return left
+
+
+def _fitted(columns: Sequence[_Column], give_way: Sequence[str]) -> Table:
+    """A table no wider than the terminal, which says below what it has no room for."""
+    shown = _fitting(columns, give_way)
+    table = _table()
+    for number, column in enumerate(shown):
+        # Where all that can give way has, the first column does: better folded than cut.
+        folds = number == 0 and not any(c.header in give_way for c in shown)
+        table.add_column(column.header, no_wrap=column.room is None and not folds, overflow="fold")
+    for row in zip(*(column.cells for column in shown), strict=True):
+        table.add_row(*row)
+    if len(shown) < len(columns):
+        left_out = ", ".join(column.header for column in columns if column not in shown)
+        table.caption = f"left out for lack of room: {left_out}"
+        table.caption_justify = "left"
+    return table
+
+
+def outcome_table(outcomes: Iterable[Outcome], devices: Mapping[str, Seen]) -> Table:
+    """What became of a command on each device, as the portal would say it."""
+    rows = list(outcomes)
+    platforms = (s.platform if (s := devices.get(o.device_id)) else "?" for o in rows)
+    errors = [(o.result.error_code if o.result else None) or "" for o in rows]
+    columns = [
+        _Column("Device", [clean_text(o.device_id) for o in rows]),
+        _Column("Platform", [clean_text(platform) for platform in platforms]),
+        _Column("Outcome", [_word(o.word) for o in rows]),
+        _Column("Message", [_portal_text(o) for o in rows], room=_MESSAGE_ROOM),
+        _Column("Time", [Text(f"{o.seconds:.2f} s") for o in rows]),
+    ]
+    if any(errors):
+        columns.insert(-1, _Column("Error", [clean_text(error) for error in errors]))
+    return _fitted(columns, _OUTCOMES_GIVE_WAY)
+
+
+def summary_table(outcomes: Iterable[Outcome], devices: Mapping[str, Seen]) -> Table:
+    """How many of each platform came to what: for fleets too large to list."""
+    counts: dict[str, Counter[str]] = {}
+    for outcome in outcomes:
+        seen = devices.get(outcome.device_id)
+        counts.setdefault(seen.platform if seen else "?", Counter())[outcome.word] += 1
+    words = [word for word in _ORDER if any(word in count for count in counts.values())]
+    table = _table("Platform")
+    for word in ("devices", *words):
+        table.add_column(word, justify="right", style=_STYLES.get(word, ""))
+    for platform, count in sorted(counts.items()):
+        numbers = (str(count[word]) if count[word] else "" for word in words)
+        table.add_row(clean_text(platform), str(count.total()), *numbers)
+    return table
+
+
+def summary_line(outcomes: Sequence[Outcome]) -> str:
+    """`25 devices: 24 done, 1 no answer; slowest 0.31 s`."""
+    count = Counter(outcome.word for outcome in outcomes)
+    parts = ", ".join(f"{count[word]} {word}" for word in _ORDER if count[word])
+    slowest = max((o.seconds for o in outcomes if o.result), default=None)
+    text = f"{counted(len(outcomes), 'device')}: {parts or 'none'}"
+    return text if slowest is None else f"{text}; slowest {slowest:.2f} s"
+
+
+def device_table(devices: Iterable[Seen]) -> Table:
+    """Who is there, in what state."""
+    return _fitted(_device_columns(devices), _DEVICES_GIVE_WAY)
+
+
+def _device_columns(devices: Iterable[Seen]) -> list[_Column]:
+    """All columns; the deadline only where some device has one."""
+    rows = list(devices)
+    limited = any(seen.state and seen.state.passcode_deadline is not None for seen in rows)
+    cells = zip(*map(device_row, rows), strict=True)
+    columns = [
+        _Column(header, [_word(cell) for cell in column])
+        for header, column in zip(_DEVICE_HEADERS, cells, strict=True)
+    ]
+    return columns if limited else columns[:-1]
+
+
+def device_row(seen: Seen) -> tuple[str, ...]:
+    """One device's cells, the passcode's deadline last."""
+    state, presence = seen.state, seen.presence
+    status = presence.status if presence else "?"
+    if state is None:
+        return (seen.device_id, "?", "?", status, "?", "?", "?", "")
+    deadline = state.passcode_deadline
+    return (
+        seen.device_id,
+        state.platform,
+        state.group,
+        status,
+        "locked" if state.locked else "open",
+        "wiped" if state.wiped else state.passcode,
+        state.compliance,
+        "" if deadline is None else format_instant(deadline),
+    )
+
+
+def device_lines(devices: Sequence[Seen]) -> Iterator[str]:
+    """The same without a table's looks: rich takes seconds for thousands of rows."""
+    columns = _fitting(_device_columns(devices), _DEVICES_GIVE_WAY)
+    widths = [column.least for column in columns]
+    rows = zip(*(column.cells for column in columns), strict=True)
+    for row in ([column.header for column in columns], *rows):
+        cells = (set_cell_size(str(cell), width) for cell, width in zip(row, widths, strict=True))
+        yield " ".join(cells).rstrip()
+
+
+def effect_table(effects: Iterable[Effect], action: str) -> Table:
+    """What could be seen of a simulation on each device."""
+    words = {
+        "seen": action,
+        "sent": f"{action} sent; the device is offline and shows nothing of it now",
+        "unseen": f"no sign of {action} in time",
+    }
+    table = _table("Device", "Outcome", "What")
+    table.add_column("Time", no_wrap=True)
+    for effect in effects:
+        table.add_row(
+            clean_text(effect.device_id),
+            _word(effect.effect),
+            words[effect.effect],
+            f"{effect.seconds:.2f} s",
+        )
+    return table
+
+
+def _table(*headers: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1, 0, 0))
+    for header in headers:
+        table.add_column(header, no_wrap=header != "What", overflow="fold")
+    return table
+
+
+def _word(word: str) -> Text:
+    return clean_text(word, _STYLES.get(word, ""))
+
+
+def _portal_text(outcome: Outcome) -> Text:
+    """What the portal shows: the message, and the new passcode on a line of its own."""
+    if outcome.result is None:
+        return Text("no answer in time")
+    text = clean_text(outcome.result.message)
+    if outcome.result.new_passcode is not None:
+        # Off a terminal a device keeps to one line: it may be on its way into grep.
+        text.append("\n" if out.is_terminal else "  ")
+        text.append_text(clean_text(f"New Passcode: {outcome.result.new_passcode}", "bold"))
+    return text

@@ -1,0 +1,129 @@
+"""`passfleet play`: scenarios, played end to end."""
+
+from __future__ import annotations
+
+import time
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from broker.errors import UsageError
+from fleet.cli.common import JsonOption, out, print_json, run_async
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from scenarios.model.outcome import ScenarioOutcome
+
+__all__ = ["register"]
+
+
+_Paths = Annotated[
+    list[Path] | None,
+    typer.Argument(
+        metavar="[FILE|DIR]...",
+        help="Scenario files, or folders of them, \\[default: the library].",
+    ),
+]
+_Names = Annotated[
+    list[str] | None,
+    typer.Option("-k", metavar="TEXT", help="Only scenarios whose name or file contains it."),
+]
+_Jobs = Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="How many to play at once.")]
+_Fleet = Annotated[
+    Path | None,
+    typer.Option(
+        "--fleet", metavar="FILE", help="A fleet file: its own platforms, and its dated table."
+    ),
+]
+_Broker = Annotated[
+    str, typer.Option("--broker", metavar="URL", help="embedded, mosquitto, or mqtt://host:port.")
+]
+_Clock = Annotated[str, typer.Option("--clock", help="virtual, real, or a speed such as 60x.")]
+_Seed = Annotated[
+    int | None, typer.Option("--seed", help="Where all randomness comes from, for every file.")
+]
+_JUnit = Annotated[
+    Path | None, typer.Option("--junit", metavar="PATH", help="Write a JUnit XML report.")
+]
+_Html = Annotated[Path | None, typer.Option("--html", metavar="PATH", help="Write one HTML page.")]
+_Record = Annotated[
+    Path | None,
+    typer.Option("--record", metavar="PATH", help="Write what went over the wire, redacted."),
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the application."""
+    app.command("play", epilog="Example: passfleet play scenarios/ -k hybrid --junit report.xml")(
+        play
+    )
+
+
+def play(
+    paths: _Paths = None,
+    names: _Names = None,
+    jobs: _Jobs = None,
+    fleet: _Fleet = None,
+    broker: _Broker = "embedded",
+    clock: _Clock = "virtual",
+    seed: _Seed = None,
+    junit: _JUnit = None,
+    html: _Html = None,
+    record: _Record = None,
+    as_json: JsonOption = False,  # noqa: FBT002  # a command-line flag
+) -> None:
+    """Play scenarios: portal, console and users against virtual devices."""
+    from fleet.service import play as playing  # noqa: PLC0415
+    from scenarios.run.runner import DEFAULT_JOBS, PlayOptions  # noqa: PLC0415
+
+    started = time.perf_counter()
+    options = PlayOptions(broker=broker, speed=_speed(clock), jobs=jobs or DEFAULT_JOBS, seed=seed)
+    known = None
+    if fleet is not None:
+        from fleet.config.loader import load_platforms  # noqa: PLC0415
+
+        known = load_platforms(fleet)
+    scenarios = playing.chosen(paths or [], names or [], known)
+    for report in (junit, html, record):
+        _check_place(report)
+    show = None if as_json else playing.Show(out, len(scenarios))
+    outcomes = run_async(playing.play(scenarios, options, show))
+    _write(outcomes, junit, html, record)
+    if as_json:
+        from scenarios.reports.json_report import as_document  # noqa: PLC0415
+
+        print_json(as_document(outcomes))
+    else:
+        out.print(playing.summary(outcomes, time.perf_counter() - started))
+    if not all(outcome.passed for outcome in outcomes):
+        raise typer.Exit(1)
+
+
+def _speed(clock: str) -> float | None:
+    from fleet.config.tables import parse_speed  # noqa: PLC0415
+
+    try:
+        return parse_speed(clock)
+    except ValueError as error:
+        raise UsageError(f"--clock: {error}") from None
+
+
+def _check_place(path: Path | None) -> None:
+    """Refuse a report's place before anything is played, not after."""
+    if path is not None and not path.absolute().parent.is_dir():
+        raise UsageError(f"there is no folder {path.parent} to write {path.name} into")
+
+
+def _write(
+    outcomes: Sequence[ScenarioOutcome], junit: Path | None, html: Path | None, record: Path | None
+) -> None:
+    for path, name in ((junit, "junit"), (html, "html"), (record, "trace_files")):
+        if path is None:
+            continue
+        try:
+            import_module(f"scenarios.reports.{name}").write(path, outcomes)
+        except OSError as error:
+            raise UsageError(f"{path} cannot be written: {error.strerror}") from None

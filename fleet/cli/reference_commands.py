@@ -1,0 +1,228 @@
+"""`platforms`, `explain` and `schema`: what can be read without a fleet or a broker."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from broker.errors import UsageError
+from fleet.cli.common import JsonOption, check_root, out, print_json
+
+if TYPE_CHECKING:
+    from agent.definition.platforms import Platforms
+    from platforms.profile import Action, PlatformProfile
+
+__all__ = ["explain", "platforms", "register", "schema"]
+
+ManagementOption = Annotated[
+    str | None,
+    typer.Option(
+        "--management",
+        metavar="KIND",
+        help="Only what portal and console say under standalone, hybrid or exchange_activesync.",
+    ),
+]
+FleetOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--fleet",
+        metavar="FILE",
+        help="A fleet file: its own platforms, and the table it asks for.  [default: fleet.toml"
+        " where there is one]",
+    ),
+]
+ConformanceOption = Annotated[
+    str | None,
+    typer.Option("--conformance", metavar="NAME", help="The dated table, such as hybrid-2017-10."),
+]
+DiffOption = Annotated[
+    tuple[str, str] | None,
+    typer.Option("--diff", metavar="A B", help="What differs between two dated tables."),
+]
+
+_FLEET_FILE = Path("fleet.toml")
+
+
+def register(app: typer.Typer) -> None:
+    """Add this room's commands to the command line."""
+    app.command("platforms", epilog="Example: passfleet platforms")(platforms)
+    hybrid = "passfleet explain windows_phone_8_1 reset --management hybrid"
+    app.command("explain", epilog=f"Example: {hybrid}")(explain)
+    app.command("schema", epilog="Example: passfleet schema command > command.json")(schema)
+
+
+def platforms(
+    *,
+    conformance: ConformanceOption = None,
+    diff: DiffOption = None,
+    fleet: FleetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Print how every platform behaves, as a table.
+
+    With --json, a list of objects with every fact, its source and its assumptions.
+    """
+    from fleet.cli import reference_output  # noqa: PLC0415
+
+    if diff is not None:
+        if conformance is not None:
+            raise UsageError("--conformance and --diff ask for different things")
+        _print_difference(*diff, as_json=as_json)
+        return
+    known = _known(fleet, conformance)
+    if as_json:
+        from fleet.reference.facts import facts  # noqa: PLC0415
+
+        print_json([facts(p, known.conformance, known.like(p.id)) for p in known.profiles.values()])
+        return
+    reference_output.print_platforms(known.profiles.values(), known.table)
+
+
+def _print_difference(one: str, other: str, *, as_json: bool) -> None:
+    from dataclasses import asdict  # noqa: PLC0415
+
+    from agent.definition.platforms import table_named  # noqa: PLC0415
+    from fleet.cli import reference_output  # noqa: PLC0415
+    from fleet.reference.tables import differing  # noqa: PLC0415
+
+    tables = table_named(one), table_named(other)
+    rows = list(differing(*tables))
+    if as_json:
+        print_json([asdict(row) for row in rows])
+    else:
+        reference_output.print_difference(rows, *tables)
+
+
+def explain(
+    platform: Annotated[
+        str, typer.Argument(metavar="PLATFORM", help="A platform id, such as ios.")
+    ],
+    action: Annotated[
+        str,
+        typer.Argument(
+            metavar="ACTION", help="reset, lock, sync, policy, or the action's full name."
+        ),
+    ],
+    *,
+    management: ManagementOption = None,
+    conformance: ConformanceOption = None,
+    fleet: FleetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Print what an action does on a platform, the source that says so, and who says otherwise."""
+    from fleet.reference.facts import explain as explained  # noqa: PLC0415
+
+    known = _known(fleet, conformance)
+    profile = _platform(platform, known)
+    explanation = explained(profile, _action(action), known.conformance, known.like(profile.id))
+    if management is not None:
+        explanation = explanation.only(_management(management))
+    if as_json:
+        print_json(explanation.as_json())
+    else:
+        from fleet.cli import reference_output  # noqa: PLC0415
+
+        reference_output.print_explanation(explanation)
+
+
+def schema(
+    name: Annotated[
+        str,
+        typer.Argument(metavar="NAME", help="asyncapi, or one of the names that --list prints."),
+    ] = "asyncapi",
+    *,
+    list_names: Annotated[
+        bool, typer.Option("--list", help="Print the names that can be asked for.")
+    ] = False,
+    root: Annotated[
+        str | None,
+        typer.Option(
+            "--root",
+            metavar="TOPIC",
+            callback=check_root,
+            help="What the topics start with.  \\[default: passfleet/v1]",
+        ),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Print the wire contract as AsyncAPI 3, or one payload's JSON Schema.
+
+    It is JSON with or without --json.
+    """
+    from broker.contract import DEFAULT_ROOT  # noqa: PLC0415
+    from broker.reference.asyncapi import SCHEMA_NAMES, asyncapi, json_schema  # noqa: PLC0415
+
+    names = ("asyncapi", *SCHEMA_NAMES)
+    if list_names:
+        if as_json:
+            print_json(list(names))
+        else:
+            out.print("\n".join(names), markup=False)
+        return
+    key = _fold(name).replace("_", "-")
+    if key not in names:
+        raise _unknown("schema", name, names)
+    print_json(asyncapi(root or DEFAULT_ROOT) if key == "asyncapi" else json_schema(key))
+
+
+# ---------------------------------------------------------------------------------------------
+# Names
+
+
+def _known(fleet: Path | None, conformance: str | None) -> Platforms:
+    """The platforms of the fleet file, if any, under the table that was asked for."""
+    from agent.definition.platforms import Platforms  # noqa: PLC0415
+
+    known = Platforms()
+    if fleet is not None or _FLEET_FILE.is_file():
+        from fleet.config.loader import load_platforms  # noqa: PLC0415
+
+        known = load_platforms(fleet or _FLEET_FILE)
+    return known if conformance is None else known.at(conformance)
+
+
+def _platform(name: str, known: Platforms) -> PlatformProfile:
+    profile = known.profiles.get(_fold(name))
+    if profile is None:
+        raise _unknown("platform", name, known.profiles)
+    return profile
+
+
+def _action(name: str) -> Action:
+    from fleet.reference.facts import ACTION_WORDS  # noqa: PLC0415
+
+    words = {_fold(word).replace("_", ""): action for word, action in ACTION_WORDS.items()}
+    action = words.get(_fold(name).replace("_", ""))
+    if action is None:
+        raise _unknown("action", name, ACTION_WORDS)
+    return action
+
+
+def _management(name: str) -> str:
+    from platforms.profile import Management  # noqa: PLC0415
+
+    if _fold(name) not in list(Management):
+        raise _unknown("management", name, Management)
+    return _fold(name)
+
+
+def _fold(name: str) -> str:
+    """`Windows Phone 8.1` and `windows-phone-8-1` as `windows_phone_8_1`."""
+    folded = name.strip().lower()
+    for sign in " -.":
+        folded = folded.replace(sign, "_")
+    return folded
+
+
+def _unknown(what: str, name: str, known: Iterable[str]) -> UsageError:
+    """An error that names the nearest name where one is near, and all of them."""
+    from broker.validation import nearest  # noqa: PLC0415
+
+    names = [str(n) for n in known]
+    guess = nearest(_fold(name), names)
+    everything = f"known are: {', '.join(names)}"
+    hint = f"{guess} {everything}" if guess else everything
+    return UsageError(f"there is no {what} {name!r}", hint=hint)

@@ -1,0 +1,124 @@
+"""`passfleet reset`, `lock`, `sync` and `policy`: a command, everybody's result, a table."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from pydantic import ValidationError
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from broker.contract import Policy
+from broker.errors import BrokerError, UsageError
+from broker.operator.readers import Outcome
+from fleet.cli.common import err, out, print_json
+from fleet.cli.output import outcome_table, print_table, summary_line, summary_table
+from fleet.cli.selection import Selection, Where
+from fleet.cli.targets import Chosen, choose, operator_at, read_duration
+
+__all__ = ["policy_of", "progress_bar", "send"]
+
+_LISTED = 50
+"""Up to so many devices each get a line; of more, only those that did not end `done` do."""
+_MISSED_LISTED = 200
+"""How many of those: nobody reads more, and --json has them all."""
+
+
+async def send(
+    where: Where,
+    selection: Selection,
+    action: str,
+    *,
+    issued_by: str,
+    limit: str,
+    as_json: bool,
+    policy: Policy | None = None,
+) -> int:
+    """Send a command, wait for every result and print them; returns the exit code."""
+    seconds = read_duration(limit, "--timeout")
+    async with operator_at(where) as operator:
+        chosen = await choose(operator, selection)
+        answered: list[Outcome] = []
+        with progress_bar(action, len(chosen.devices)) as step:
+
+            def hear(outcome: Outcome) -> None:
+                answered.append(outcome)
+                step()
+
+            try:
+                outcomes = await operator.send(
+                    chosen.target,
+                    action,
+                    policy=policy,
+                    issued_by=issued_by,
+                    timeout=seconds,
+                    on_outcome=hear,
+                )
+            except (asyncio.CancelledError, BrokerError):
+                err.print(f"answered so far, of {len(chosen.devices)}: {summary_line(answered)}")
+                raise
+    if as_json:
+        print_json(_document(action, outcomes))
+    else:
+        _print_outcomes(outcomes, chosen)
+    return 0 if all(outcome.done for outcome in outcomes) else 1
+
+
+def policy_of(options: dict[str, int | bool | None], *, lift: bool) -> Policy:
+    """The policy that the options ask for. Raises UsageError where they ask for none."""
+    given = {name: value for name, value in options.items() if value is not None}
+    if lift and given:
+        raise UsageError("--lift takes the whole policy away and goes without other rules")
+    if not lift and not given:
+        raise UsageError(
+            "no rule is given", hint="name at least one, such as --min-length 6, or use --lift"
+        )
+    try:
+        return Policy.model_validate(given)
+    except ValidationError as invalid:
+        # Types and signs were the options' own; what a platform allows, its devices know.
+        option = str(invalid.errors(include_input=False)[0]["loc"][0]).replace("_", "-")
+        raise UsageError(f"--{option} is more than any device can take") from None
+
+
+@contextlib.contextmanager
+def progress_bar(what: str, total: int) -> Iterator[Callable[[], None]]:
+    """A bar on stderr while waiting on more than one device; none off a terminal."""
+    if total < 2 or not err.is_terminal:  # noqa: PLR2004  # more than one
+        yield lambda: None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, TimeElapsedColumn(), console=err, transient=True) as progress:
+        task = progress.add_task(what, total=total)
+        yield lambda: progress.advance(task)
+
+
+def _print_outcomes(outcomes: list[Outcome], chosen: Chosen) -> None:
+    listed = outcomes
+    if len(outcomes) > _LISTED:
+        print_table(summary_table(outcomes, chosen.devices))
+        listed = [outcome for outcome in outcomes if not outcome.done]
+    if listed:
+        print_table(outcome_table(listed[:_MISSED_LISTED], chosen.devices))
+    if len(listed) > _MISSED_LISTED:
+        out.print(f"and {len(listed) - _MISSED_LISTED} more; --json has them all")
+    out.print(summary_line(outcomes))
+
+
+def _document(action: str, outcomes: list[Outcome]) -> dict[str, Any]:
+    """What `--json` prints: the results as they arrived, who did not answer, and the counts."""
+    count = Counter(outcome.word for outcome in outcomes)
+    return {
+        "commandId": outcomes[0].request_id,
+        "actionName": action,
+        "devices": len(outcomes),
+        "done": count["done"],
+        "failed": count["failed"],
+        "notSupported": count["notSupported"],
+        "canceled": count["canceled"],
+        "results": [outcome.document for outcome in outcomes if outcome.result],
+        "unanswered": [outcome.device_id for outcome in outcomes if outcome.result is None],
+    }

@@ -1,0 +1,203 @@
+"""`passfleet tap`, `simulate`, `clock` and `clean`: a user's thumb, the world, time, the broker."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from pathlib import Path
+from typing import Any, Final
+
+from agent.clock import parse_duration
+from agent.events import InputAction
+from broker.errors import BrokerError, UsageError
+from broker.operator.operator import SIMULATIONS, Operator
+from broker.operator.readers import Effect
+from broker.timestamps import format_instant, parse_instant
+from broker.validation import nearest
+from fleet.cli.common import err, out, print_json
+from fleet.cli.output import clean_text, effect_table, outcome_table, print_table
+from fleet.cli.selection import Selection, Where
+from fleet.cli.send_commands import progress_bar
+from fleet.cli.targets import (
+    choose,
+    find_device,
+    operator_at,
+    read_duration,
+    topics_of,
+)
+from fleet.config.loader import load_fleet
+from fleet.service.run_file import find_running
+from fleet.service.wording import counted
+
+__all__ = ["clean", "clock_advance", "clock_now", "simulate", "tap"]
+
+_INPUTS: Final = tuple(action.value for action in InputAction)
+_LISTED: Final = 50
+_EFFECT_LIMIT: Final = 15.0
+_EFFECT_PACE: Final = 0.005
+"""Seconds to wait for a simulation to be seen: for any, and for each device besides."""
+
+
+async def tap(
+    where: Where,
+    device_id: str,
+    name: str,
+    *,
+    passcode: str | None,
+    user: str | None,
+    key: str | None,
+    limit: str,
+    as_json: bool,
+) -> int:
+    """Press a button on a device and print its answer."""
+    action = _named(name, _INPUTS, "input")
+    seconds = read_duration(limit, "--timeout")
+    async with operator_at(where) as operator:
+        seen = await find_device(operator, device_id)
+        outcome = await operator.tap(
+            device_id, action, passcode=passcode, user=user, key=key, limit=seconds
+        )
+    if as_json:
+        unanswered = [] if outcome.result else [device_id]
+        results = [outcome.document] if outcome.result else []
+        print_json({"inputId": outcome.request_id, "results": results, "unanswered": unanswered})
+    else:
+        print_table(outcome_table([outcome], {device_id: seen}))
+        if outcome.result is None and not seen.online:
+            err.print(f"{device_id} is offline: it takes the input once it is online again")
+    return 0 if outcome.done else 1
+
+
+async def simulate(
+    where: Where, name: str, selection: Selection, *, limit: str | None, as_json: bool
+) -> int:
+    """Let the world do something to devices and print what could be seen of it."""
+    action = _named(name, SIMULATIONS, "simulation")
+    asked = None if limit is None else read_duration(limit, "--timeout")
+    async with operator_at(where) as operator:
+        chosen = await choose(operator, selection)
+        # A whole fleet does not reconnect at once: its host paces it.
+        seconds = asked or _EFFECT_LIMIT + _EFFECT_PACE * len(chosen.devices)
+        shown = 0
+        with progress_bar(action, len(chosen.devices)) as step:
+
+            def hear(effect: Effect) -> None:
+                del effect
+                nonlocal shown
+                shown += 1
+                step()
+
+            try:
+                effects = await operator.simulate(
+                    list(chosen.devices), action, limit=seconds, on_effect=hear
+                )
+            except (asyncio.CancelledError, BrokerError):
+                err.print(f"{action} so far: {shown} of {len(chosen.devices)} devices")
+                raise
+    if as_json:
+        print_json(_simulation_document(action, effects))
+    else:
+        _print_effects(effects, action)
+    return 1 if any(effect.effect == "unseen" for effect in effects) else 0
+
+
+async def clock_now(where: Where, *, as_json: bool) -> int:
+    """Print the fleet's time."""
+    async with operator_at(where) as operator:
+        _print_clock(await operator.now(), await _clock_kind(operator), as_json=as_json)
+    return 0
+
+
+async def clock_advance(
+    where: Where, duration: str | None, to: str | None, *, limit: str, as_json: bool
+) -> int:
+    """Move virtual time and print where it stands then."""
+    by, instant = _goal(duration, to)
+    seconds = read_duration(limit, "--timeout")
+    async with operator_at(where) as operator:
+        now = await operator.advance(by=by, to=instant, limit=seconds)
+        _print_clock(now, await _clock_kind(operator), as_json=as_json)
+    return 0
+
+
+async def clean(where: Where, fleet: Path | None, *, force: bool, as_json: bool) -> int:
+    """Remove what a fleet has left at a broker and print how much that was."""
+    device_ids = [device.device_id for device in load_fleet(fleet).devices()] if fleet else []
+    async with _operator_to_clean(where) as operator:
+        cleaned = await operator.clean(device_ids, force=force)
+    if as_json:
+        print_json({"retained": cleaned.retained, "sessions": cleaned.sessions})
+    else:
+        out.print(
+            f"removed {cleaned.retained} retained messages, "
+            f"ended the sessions of {counted(cleaned.sessions, 'device')}"
+        )
+    return 0
+
+
+def _operator_to_clean(where: Where) -> Operator:
+    """As `operator_at`, but a fleet that has died is just what this is for."""
+    found = find_running(Path.cwd()) if where.broker is None else None
+    if found is None or found[1].alive:
+        return operator_at(where)
+    _, died = found
+    return Operator(died.address(), topics_of(where.root or died.root))
+
+
+def _named(name: str, known: tuple[str, ...], what: str) -> str:
+    """The contract's name for swipeUp, swipe-up or swipe_up. Raises UsageError for no such."""
+    plain = name.replace("-", "").replace("_", "").lower()
+    for candidate in known:
+        if candidate.lower() == plain:
+            return candidate
+    raise UsageError(
+        f"there is no {what} {name!r}",
+        hint=nearest(name, known) or f"there is: {', '.join(known)}",
+    )
+
+
+def _goal(duration: str | None, to: str | None) -> tuple[int | None, int | None]:
+    """(milliseconds to move by, instant to move to), one of them None."""
+    if (duration is None) == (to is None):
+        raise UsageError(
+            "say how far or where to, not both and not neither",
+            hint="passfleet clock advance 61m, or --to 2015-12-10T21:20:00Z",
+        )
+    try:
+        if duration is not None:
+            return round(parse_duration(duration).total_seconds() * 1000), None
+        return None, parse_instant(to or "")
+    except ValueError as error:
+        raise UsageError(str(error) if to is None else f"--to {to!r}: {error}") from None
+
+
+async def _clock_kind(operator: Operator) -> str:
+    clock = await operator.clock()
+    return clock.clock if clock else "real"
+
+
+def _print_clock(now: int, kind: str, *, as_json: bool) -> None:
+    if as_json:
+        print_json({"now": format_instant(now), "clock": kind})
+    else:
+        out.print(clean_text(f"{format_instant(now)} ({kind})"))
+
+
+def _simulation_document(action: str, effects: list[Effect]) -> dict[str, Any]:
+    count = Counter(effect.effect for effect in effects)
+    return {
+        "action": action,
+        "seen": count["seen"],
+        "sent": count["sent"],
+        "unseen": count["unseen"],
+        "devices": [{"deviceId": e.device_id, "effect": e.effect} for e in effects],
+    }
+
+
+def _print_effects(effects: list[Effect], action: str) -> None:
+    listed = effects if len(effects) <= _LISTED else [e for e in effects if e.effect != "seen"]
+    if listed:
+        print_table(effect_table(listed, action))
+    count = Counter(effect.effect for effect in effects)
+    words = ", ".join(f"{count[word]} {word}" for word in ("seen", "sent", "unseen") if count[word])
+    out.print(f"{action} on {counted(len(effects), 'device')}: {words}")

@@ -1,0 +1,168 @@
+"""`passfleet record` and `passfleet replay`: a broker's traffic in a file, and played again."""
+
+# ruff: noqa: FBT002, PLC0415  # options have defaults, and imports their moment
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from fleet.cli.common import (
+    BrokerOption,
+    JsonOption,
+    RootOption,
+    err,
+    out,
+    print_json,
+    print_json_line,
+    run_async,
+)
+
+if TYPE_CHECKING:
+    from fleet.traces.replay import Replayed
+    from scenarios.traces.diff import Difference
+
+__all__ = ["register"]
+
+_PANEL = "Scenarios and traces"
+_OWN = ("embedded", "mosquitto")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the application."""
+    app.command(
+        "record",
+        epilog="Example: passfleet record -o trace.jsonl --for 30s",
+        rich_help_panel=_PANEL,
+    )(record)
+    app.command("replay", epilog="Example: passfleet replay trace.jsonl", rich_help_panel=_PANEL)(
+        replay
+    )
+
+
+def record(
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="TRACE", help="The file to write.")
+    ],
+    duration: Annotated[
+        str | None, typer.Option("--for", metavar="TIME", help="Stop by itself, as after 30s.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite what is there.")] = False,
+    broker: BrokerOption = None,
+    root: RootOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Record what goes over a broker until Ctrl-C, without passcodes and passwords."""
+    from fleet.cli.selection import Where
+    from fleet.cli.targets import operator_at, read_duration, topics_of
+    from fleet.service.run_file import locate
+    from fleet.service.wording import counted
+    from fleet.traces import recorder as recording
+
+    seconds = None if duration is None else read_duration(duration, "--for")
+    recording.check_place(output, overwrite=force)
+    operator_at(Where(broker, root))  # refuses a broker on which no fleet can be
+    address, found_root = locate(broker, root)
+
+    def started(devices: int) -> None:
+        if as_json:
+            told = {"event": "recording", "devices": devices, "broker": address.url}
+            print_json_line(told | {"root": found_root})
+            return
+        print(f"recording devices={devices} broker={address.url}", file=out.file, flush=True)
+        if seconds is None:
+            err.print("Ctrl-C ends the recording", markup=False)
+
+    done = run_async(
+        recording.record(
+            address,
+            topics_of(found_root),
+            output,
+            seconds=seconds,
+            started=started,
+            overwrite=force,
+        )
+    )
+    if as_json:
+        written = {"event": "written", "trace": str(output), "messages": done.messages}
+        print_json_line(written | {"devices": done.devices})
+    else:
+        messages, devices = counted(done.messages, "message"), counted(done.devices, "device")
+        out.print(f"{messages} of {devices} in {output}", markup=False)
+    if done.interrupted:
+        raise typer.Exit(130)
+
+
+def replay(
+    trace: Annotated[Path, typer.Argument(metavar="TRACE", help="A file that `record` wrote.")],
+    broker: Annotated[
+        str,
+        typer.Option("--broker", metavar="NAME", help="embedded or mosquitto, started for it."),
+    ] = "embedded",
+    partial: Annotated[
+        bool, typer.Option("--partial", help="Play what there is of a trace that breaks off.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Play a trace on fresh devices in virtual time and show every difference; exit 1 if any."""
+    from broker.errors import UsageError
+    from fleet.cli.send_commands import progress_bar
+    from fleet.service.wording import counted
+    from fleet.traces import replay as replaying
+    from fleet.traces.schedule import cues
+    from scenarios.traces.reader import read_trace
+
+    if broker not in _OWN:
+        raise UsageError(
+            "--broker must be embedded or mosquitto: a replay has a broker of its own",
+            hint="fresh devices under the names of the recorded ones would disturb a real fleet",
+        )
+    recorded = read_trace(trace, partial=partial)
+    with progress_bar("replaying", len(cues(recorded))) as step:
+        replayed = run_async(replaying.replay(recorded, broker, step))
+    if as_json:
+        print_json(_document(trace, replayed))
+    else:
+        for difference in replayed.differences:
+            _print_difference(trace, difference)
+        count = len(replayed.differences)
+        verdict = "no difference" if count == 0 else counted(count, "difference")
+        devices, sent = counted(replayed.devices, "device"), counted(replayed.sent, "message")
+        out.print(
+            f"{devices}, {sent} sent, {replayed.published} heard: {verdict}",
+            markup=False,
+        )
+    if replayed.differences:
+        raise typer.Exit(1)
+
+
+def _document(trace: Path, replayed: Replayed) -> dict[str, Any]:
+    return {
+        "trace": str(trace),
+        "devices": replayed.devices,
+        "sent": replayed.sent,
+        "published": replayed.published,
+        "differences": [difference.as_json() for difference in replayed.differences],
+    }
+
+
+def _print_difference(trace: Path, difference: Difference) -> None:
+    """One difference as a diff: `-` is the trace, `+` the replay."""
+    place = f"{trace}:{difference.line}" if difference.line else "not in the trace"
+    words = {"changed": "differs", "missing": "did not come", "extra": "came besides"}
+    out.print(
+        f"{difference.device_id} {difference.leaf} {words[difference.kind]} ({place})",
+        style="bold",
+        markup=False,
+    )
+    for key, old, new in difference.keys:
+        if difference.kind != "extra":
+            out.print(f"- {key}: {_json(old)}", style="red", markup=False)
+        if difference.kind != "missing":
+            out.print(f"+ {key}: {_json(new)}", style="green", markup=False)
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,1 @@
+"""fleet.toml: reading, checking and the sample file."""

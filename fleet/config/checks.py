@@ -1,0 +1,166 @@
+"""What the values of a fleet file must be together, and on their platform.
+
+Each function looks at tables that are right in themselves (`fleet.config.tables`) and yields
+what is
+wrong, with the path of the key at fault. Nothing here raises.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from agent.definition.device_rules import device_problems
+from broker.address import BrokerAddress
+from broker.contract import DEVICE_ID
+from broker.errors import UsageError
+from broker.server.open import EMBEDDED, MOSQUITTO
+from broker.validation import KeyPath, Problem, nearest, shown
+from fleet.config.tables import MAX_DEVICES, BrokerSection, FleetSection, GroupSection
+from platforms.profile import PlatformProfile
+
+__all__ = [
+    "MANAGED",
+    "broker_problems",
+    "fleet_problems",
+    "fleet_wide_problems",
+    "group_problems",
+    "id_problem",
+    "ids_of",
+]
+
+MANAGED: Final = frozenset({EMBEDDED, MOSQUITTO})
+"""The brokers that passfleet starts itself: they need no login."""
+
+_DEVICE_ID: Final = re.compile(DEVICE_ID)
+
+
+def fleet_problems(fleet: FleetSection) -> Iterator[Problem]:
+    """What is wrong with `[fleet]`."""
+    if fleet.speed is not None and "clock" in fleet.model_fields_set:
+        yield Problem(
+            ("fleet", "speed"),
+            "speed is a clock of its own and cannot stand beside another",
+            "clock or speed, not both",
+        )
+
+
+def broker_problems(broker: BrokerSection, folder: Path) -> Iterator[Problem]:
+    """What is wrong with `[broker]`. `folder` is where its paths start."""
+    password = broker.password
+    if password is not None and (password.env is None) == (password.file is None):
+        expected = '{ env = "PF_PW" } or { file = "pw" }'
+        yield Problem(("broker", "password"), "a password is fetched from one place", expected)
+    lone_key = broker.key is not None and broker.cert is None
+    if lone_key:
+        expected = 'cert = "fleet.pem" beside it'
+        yield Problem(("broker", "key"), "a client key needs its certificate with it", expected)
+    if broker.url in MANAGED:
+        return
+    # One look for each kind of trouble, so that the key at fault can be named.
+    word = None if password is None else "unread"
+    yield from _refused(broker, ("password",), username=broker.username, password=word)
+    files = {name: getattr(broker, name) for name in ("key", "cert", "ca")}
+    if not lone_key:
+        yield from _refused(broker, tuple(files), **files)
+    for name, file in files.items():
+        if file is not None and not (folder / file).is_file():
+            yield Problem(("broker", name), f"there is no file {shown(file)}", "a PEM file")
+    if broker.cert is not None and broker.key is None and _lacks_key(folder / broker.cert):
+        expected = 'key = "fleet.key" beside it, or a file that holds both'
+        yield Problem(("broker", "cert"), f"{shown(broker.cert)} holds no private key", expected)
+
+
+def _lacks_key(cert: Path) -> bool:
+    """Whether a certificate's file can be read and holds no private key."""
+    try:
+        return b"PRIVATE KEY-----" not in cert.read_bytes()
+    except OSError:
+        return False  # what is wrong with it is told by who loads it
+
+
+def _refused(
+    broker: BrokerSection, names: tuple[str, ...], **options: str | None
+) -> Iterator[Problem]:
+    try:
+        BrokerAddress.parse(broker.url, **options)
+    except UsageError as error:
+        given = next((n for n in names if getattr(broker, n) is not None), "url")
+        yield Problem(("broker", given), error.message, hint=error.hint)
+
+
+def group_problems(
+    group: GroupSection, path: KeyPath, platforms: Mapping[str, PlatformProfile]
+) -> Iterator[Problem]:
+    """What is wrong with one `[[group]]`."""
+    if (problem := id_problem(group, path)) is not None:
+        yield problem
+    profile = platforms.get(group.platform)
+    if profile is None:
+        yield Problem(
+            (*path, "platform"),
+            f"got {shown(group.platform)}",
+            f"one of {', '.join(platforms)}",
+            nearest(group.platform, platforms),
+        )
+        return
+    yield from device_problems(group, path, profile)
+
+
+def id_problem(group: GroupSection, path: KeyPath) -> Problem | None:
+    """What is wrong with the ids that the devices of `group` would get, if anything."""
+    template = group.id_template
+    first, last = template.format(n=1), template.format(n=group.count)
+    where = _id_path(group, path)
+    if group.count > 1 and first == last:
+        return Problem(
+            where,
+            f"{group.count} devices cannot share the id {shown(first)}",
+            "a template with {n}, such as " + shown(f"{group.name}-{{n:03}}"),
+        )
+    for device_id in (first, last):
+        if not _DEVICE_ID.fullmatch(device_id):
+            return Problem(
+                where,
+                f"{shown(device_id)} cannot be a device id",
+                "1 to 64 letters, digits, dots, dashes or underscores",
+            )
+    return None
+
+
+def fleet_wide_problems(groups: Sequence[tuple[KeyPath, GroupSection]]) -> Iterator[Problem]:
+    """Too many devices; group names and device ids that occur twice.
+
+    Of the ids that two groups share, the first one is named.
+    """
+    if sum(group.count for _, group in groups) > MAX_DEVICES:
+        where = (*groups[-1][0], "count")
+        yield Problem(where, "the groups together are too many", f"{MAX_DEVICES} devices at most")
+        return
+    names: set[str] = set()
+    taken_by: dict[str, GroupSection] = {}
+    for path, group in groups:
+        if group.name in names:
+            message = f"another group is named {shown(group.name)}"
+            yield Problem((*path, "name"), message, "a name of its own for each group")
+            if group.id is None:
+                continue  # its ids are the other group's for the same reason
+        names.add(group.name)
+        for device_id in ids_of(group):
+            other = taken_by.setdefault(device_id, group)
+            if other is not group:
+                message = f"group {shown(other.name)} has a device {shown(device_id)} as well"
+                yield Problem(_id_path(group, path), message, "an id of its own for each device")
+                break
+
+
+def ids_of(group: GroupSection) -> Iterator[str]:
+    """The ids of the devices of `group`, in order."""
+    write = group.id_template.format
+    return (write(n=n) for n in range(1, group.count + 1))
+
+
+def _id_path(group: GroupSection, path: KeyPath) -> KeyPath:
+    return (*path, "name" if group.id is None else "id")

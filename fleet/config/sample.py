@@ -1,0 +1,125 @@
+"""The sample fleet file: what `passfleet init` writes, and the fleet of who has no file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from broker.errors import FileError, UsageError
+from fleet.config.loader import FleetConfig, parse_fleet
+
+__all__ = ["SAMPLE", "default_config", "write_sample"]
+
+SAMPLE: Final = """\
+# A fleet of virtual phones. Run it:      passfleet up
+# Check this file without running it:     passfleet check
+
+[fleet]
+seed = 7                  # the same seed, the same run: passcodes, reaction times, outages
+clock = "real"            # "virtual": moves only when told (passfleet clock advance 61m);
+                          # "60x": an hour takes a minute; `speed = 60` says the same
+workers = 1               # processes; "auto": one a core
+# state = "fleet.db"      # devices survive a restart (SQLite, beside this file)
+# root = "passfleet/v1"   # what every topic starts with
+# conformance = "hybrid-2017-10"    # as which of Microsoft's dated tables has it; unsaid:
+                          # intune-2015-12. `passfleet platforms --diff A B` compares two
+
+[broker]
+url = "embedded"          # comes with passfleet, nothing to install. Else:
+                          # "mosquitto": the one on your PATH, started and stopped for you;
+                          # "mqtt://host:1883", "mqtts://host:8883", "ws://host:80/mqtt" or
+                          # "wss://host:443/mqtt": one that you run
+# username = "fleet"
+# password = { env = "PF_PW" }      # or { file = "pw" }; never the password itself
+# ca = "ca.pem"                     # the authority behind the broker's certificate
+# cert = "fleet.pem"                # with key: mutual TLS
+# key = "fleet.key"
+
+# The platforms, and what a passcode reset does on each. `passfleet explain ios resetPasscode`
+# says more, and where it is written.
+#   ios                 removes the passcode; the user has 60 minutes to set a new one
+#   android             sets a temporary passcode of letters and digits
+#   windows_phone_8     sets a temporary passcode of digits; under hybrid management only the
+#   windows_phone_8_1     administrator sees it
+#   windows_10_mobile   sets a temporary passcode of letters and digits
+#   windows_rt          does not support it; the remote lock only works for the user who
+#   windows_rt_8_1        enrolled the device
+#   windows_8_1
+
+[platforms]                         # your own, over one of these: any field of theirs
+# kiosk = { extends = "android", reset = { default_length = 8 }, lock = { supported = false } }
+
+[[group]]
+name = "phones"                     # commands reach it as a group; "all" is every device
+platform = "ios"
+count = 25
+id = "ios-{n:03}"                   # n counts from 1; without id: <name>-{n:03}
+passcode = "2580"                   # "" for devices without one; unsaid: one that the policy takes
+policy = { minLength = 4, maxFailedAttempts = 10 }
+# The policy's other settings: requireAlphanumeric, minComplexCharacters, allowSimple, history,
+# maxInactivityMinutes, maxAgeDays.
+# management = "standalone"         # Intune; "hybrid": with Configuration Manager;
+                                    # "exchange_activesync"
+# owner = "user{n}"                 # who enrolled the device and uses it first
+# biometrics = ["touchId"]          # touchId on ios, face on windows_10_mobile; [] for none
+# reaction = "200ms..2s"            # how long a device takes to answer; or "2s"; unsaid: none
+# offline = 0.1                     # share of time without network
+# connection = "shared"             # many devices behind one MQTT connection; no Last Will for each
+# os_version = "11.2"               # what a device's behaviour may depend on; unsaid: what the
+# supervised = true                 # platform has
+
+[[group]]
+name = "androids"
+platform = "android"
+count = 25
+id = "android-{n:03}"
+# api_level = 24                    # Android 7
+
+[[group]]
+name = "wp81"
+platform = "windows_phone_8_1"
+count = 5
+
+[[group]]
+name = "wp81-hybrid"
+platform = "windows_phone_8_1"
+management = "hybrid"
+count = 5
+
+[[group]]
+name = "w10m"
+platform = "windows_10_mobile"
+count = 5
+# azure_ad_joined = true
+
+[[group]]
+name = "tablets"
+platform = "windows_rt"
+count = 5
+"""
+"""A fleet file of 70 devices with every option in it, those not used as comments."""
+
+
+def write_sample(path: Path, *, force: bool = False) -> None:
+    """Write the sample to `path`, over what is there only with `force`.
+
+    Raises UsageError where a file is there already, FileError where it is a folder or none can be
+    written.
+    """
+    if path.is_dir():
+        raise FileError("this is a folder", path=path, expected="a name for the fleet file")
+    try:
+        with path.open("w" if force else "x", encoding="utf-8", newline="\n") as file:
+            file.write(SAMPLE)
+    except FileExistsError:
+        raise UsageError(f"{path} is there already", hint="--force writes over it") from None
+    except OSError as error:
+        raise FileError(f"cannot be written: {error.strerror}", path=path) from None
+
+
+def default_config() -> FleetConfig:
+    """The sample's groups, for `passfleet up --devices N` where there is no fleet file.
+
+    Its `path` is None: relative paths start in the current folder.
+    """
+    return parse_fleet(SAMPLE)

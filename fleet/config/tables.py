@@ -1,0 +1,227 @@
+"""The tables of a fleet file as pydantic models: keys, types, and what one value alone must be.
+
+What hangs on two values, or on the platform, stands in `fleet.config.checks`. A field's
+`description` says
+what it accepts and is printed as such; `repr=False` marks a secret, which is never printed.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Final, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+
+from agent.definition.device import CONFORMANCE_WORDS, Conformance, DeviceSection, Section
+from broker.address import BrokerAddress
+from broker.contract import DEFAULT_ROOT, DEVICE_ID, ROOT_WORDS, is_root
+from broker.errors import UsageError
+from broker.server.open import EMBEDDED, MOSQUITTO
+from broker.timestamps import FASTEST
+from broker.validation import nearest, shown, trouble
+from platforms.conformance import DEFAULT_CONFORMANCE
+
+__all__ = [
+    "ALL_DEVICES",
+    "MAX_DEVICES",
+    "BrokerSection",
+    "FleetSection",
+    "GroupSection",
+    "PasswordSource",
+    "parse_speed",
+    "read_workers",
+]
+
+MAX_DEVICES: Final = 1_000_000
+"""The most devices of a group and of a fleet: beyond it, a number was mistyped."""
+_DIGITS: Final = 9
+"""A number of workers has no more; Python refuses to read one of thousands."""
+ALL_DEVICES: Final = "all"
+"""The group name that means every device, and that no group may have."""
+
+_MAX_WORKERS: Final = 1024
+_SPEED: Final = re.compile(r"(\d{1,12}(?:\.\d{1,12})?)x")
+_NAME: Final = re.compile(DEVICE_ID)
+_NUMBER_FORMAT: Final = re.compile(r"(0[1-9]\d?)?[dxX]?")
+_TEMPLATE_PART: Final = re.compile(r"[^{}]|\{\{|\}\}|\{n(?::(?P<format>[^{}]*))?\}")
+_CLOCKS: Final = ("real", "virtual")
+
+
+def parse_speed(clock: str) -> float | None:
+    """How many times as fast as the time of day `clock` runs: 1.0 for `real`, None for `virtual`.
+
+    `60x` is 60.0. Raises ValueError for anything else.
+    """
+    if clock in _CLOCKS:
+        return 1.0 if clock == "real" else None
+    match = _SPEED.fullmatch(clock)
+    if match is None or not 0 < float(match[1]) <= FASTEST:
+        raise ValueError(f"{clock!r} is not a clock; write real, virtual or a speed such as 60x")
+    return float(match[1])
+
+
+def _clock(clock: str) -> str:
+    try:
+        parse_speed(clock)
+    except ValueError:
+        raise trouble(f"got {shown(clock)}", hint=nearest(clock, _CLOCKS)) from None
+    return clock
+
+
+def _workers(workers: object) -> object:
+    # Before pydantic looks: it reports a problem for each member of a union.
+    whole = isinstance(workers, int) and not isinstance(workers, bool)
+    if workers == "auto" or (whole and workers in range(1, _MAX_WORKERS + 1)):
+        return workers
+    raise ValueError
+
+
+def _root(root: str) -> str:
+    if not is_root(root):
+        raise ValueError
+    return root
+
+
+def _broker_url(url: str) -> str:
+    if url in (EMBEDDED, MOSQUITTO):
+        return url
+    if "://" not in url:
+        raise trouble("this is neither a broker's name nor a URL", choices=(EMBEDDED, MOSQUITTO))
+    try:
+        address = BrokerAddress.parse(url)
+    except UsageError as error:
+        raise trouble(error.message, hint=error.hint) from None
+    if address.password:
+        raise trouble(
+            "a password never stands in the fleet file, which is copied and committed",
+            hint='write username = "..." and password = { env = "PF_PW" } instead',
+        )
+    return url
+
+
+def _password(password: object) -> object:
+    if isinstance(password, str):
+        raise trouble(
+            "a password never stands in the fleet file, which is copied and committed",
+            hint="put it into an environment variable or a file of its own",
+        )
+    return password
+
+
+def _group_name(name: str) -> str:
+    if name == ALL_DEVICES:
+        raise trouble(f'the name "{ALL_DEVICES}" means every device and cannot be a group\'s')
+    if not _NAME.fullmatch(name):
+        raise ValueError
+    return name
+
+
+def _template(template: str) -> str:
+    """A template that `str.format` may be trusted with: `n` and nothing else, plainly formatted."""
+    at = 0
+    while at < len(template):
+        part = _TEMPLATE_PART.match(template, at)
+        if part is None or not _NUMBER_FORMAT.fullmatch(part["format"] or ""):
+            raise ValueError
+        at = part.end()
+    return template
+
+
+class FleetSection(Section):
+    """`[fleet]`: what concerns all devices.
+
+    `speed` is how many times as fast as the time of day the clock runs, where `clock` is unsaid.
+    """
+
+    seed: int = Field(default=0, ge=-(2**63), le=2**63 - 1, description="a whole number of 64 bits")
+    clock: Annotated[str, AfterValidator(_clock)] = Field(
+        default="real", description='"real", "virtual" or a speed such as "60x"'
+    )
+    speed: float | None = Field(
+        default=None,
+        gt=0,
+        le=FASTEST,
+        allow_inf_nan=False,
+        description=f"a number above 0, at most {FASTEST}, such as 60",
+    )
+    workers: Annotated[int | Literal["auto"], BeforeValidator(_workers)] = Field(
+        default=1, description=f'a whole number from 1 to {_MAX_WORKERS}, or "auto": one a core'
+    )
+    state: str | None = Field(default=None, min_length=1, description='a file, such as "fleet.db"')
+    root: Annotated[str, AfterValidator(_root)] = Field(
+        default=DEFAULT_ROOT, description=ROOT_WORDS
+    )
+    conformance: Conformance = Field(default=DEFAULT_CONFORMANCE, description=CONFORMANCE_WORDS)
+
+
+class PasswordSource(Section):
+    """Where a password is to be found: an environment variable, or a file that holds it alone."""
+
+    env: str | None = Field(
+        default=None, min_length=1, description="the name of an environment variable"
+    )
+    file: str | None = Field(default=None, min_length=1, description="the path of a file")
+
+
+class BrokerSection(Section):
+    """`[broker]`: where the broker is, and how to be let in. Paths are as written in the file."""
+
+    url: Annotated[str, AfterValidator(_broker_url)] = Field(
+        default=EMBEDDED,
+        repr=False,
+        description=f'"{EMBEDDED}", "{MOSQUITTO}", or mqtt://, mqtts://, ws:// or wss:// with'
+        " host:port",
+    )
+    username: str | None = Field(default=None, min_length=1, description="a string")
+    password: Annotated[PasswordSource | None, BeforeValidator(_password)] = Field(
+        default=None, repr=False, description='{ env = "PF_PW" } or { file = "pw" }'
+    )
+    ca: str | None = Field(default=None, min_length=1, description="the path of a PEM file")
+    cert: str | None = Field(default=None, min_length=1, description="the path of a PEM file")
+    key: str | None = Field(default=None, min_length=1, description="the path of a PEM file")
+
+
+class GroupSection(DeviceSection):
+    """`[[group]]`: devices of one kind.
+
+    `offline` is a share of time, from 0 to below 1.
+    """
+
+    name: Annotated[str, AfterValidator(_group_name)] = Field(
+        description="a name of 1 to 64 letters, digits, dots, dashes or underscores"
+    )
+    count: int = Field(
+        default=1, ge=1, le=MAX_DEVICES, description=f"a whole number from 1 to {MAX_DEVICES}"
+    )
+    id: Annotated[str, AfterValidator(_template)] | None = Field(
+        default=None,
+        description='a template such as "phone-{n:03}"; n is the only thing it can hold',
+    )
+    owner: Annotated[str, AfterValidator(_template)] = Field(
+        default="user{n}",
+        min_length=1,
+        max_length=256,
+        description='a name, or a template such as "user{n}"; n is the only thing it can hold',
+    )
+    offline: float = Field(
+        default=0.0, ge=0, lt=1, allow_inf_nan=False, description="a number from 0 to below 1"
+    )
+
+    connection: Literal["own", "shared"] = Field(
+        default="own", description='"own": a connection a device; "shared": one for many devices'
+    )
+
+    @property
+    def id_template(self) -> str:
+        """The device ids' template: `id`, or what stands for it where it is not given."""
+        return self.id if self.id is not None else f"{self.name}-{{n:03}}"
+
+
+def read_workers(text: str) -> int | Literal["auto"]:
+    """How many processes `--workers` asks for. Raises UsageError for what is no number of them."""
+    whole = text.isascii() and text.isdecimal() and len(text) <= _DIGITS
+    try:
+        return FleetSection.model_validate({"workers": int(text) if whole else text}).workers
+    except ValidationError:
+        expected = FleetSection.model_fields["workers"].description
+        raise UsageError(f"--workers: got {shown(text)}; expected {expected}") from None

@@ -1,0 +1,125 @@
+"""Counters of a running fleet, from the effects of its devices."""
+
+from __future__ import annotations
+
+import time
+from bisect import bisect_left
+from collections import Counter, deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from agent.effects import Effect, PublishNotification, PublishResult
+from agent.runner import Device
+from agent.state import ActionState
+
+__all__ = ["DURATION_BUCKETS", "Figures"]
+
+DURATION_BUCKETS: Final = (
+    0.001,
+    0.005,
+    0.01,
+    0.05,
+    0.1,
+    0.25,
+    0.5,
+    1.0,
+    2.5,
+    5.0,
+    10.0,
+    30.0,
+    60.0,
+)
+"""Seconds from taking a command up to its result, by the fleet's clock: upper bounds."""
+
+_SHOWN = 6
+_RATE_OVER = 10.0
+
+
+@dataclass
+class Figures:
+    """Counts since the start. `outcomes` is by (platform, action, outcome); duplicates apart."""
+
+    outcomes: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    durations: dict[tuple[str, str], list[int]] = field(default_factory=dict)
+    """By (platform, action): how many took up to each bucket and longer, and their sum in ms."""
+    commands: int = 0
+    duplicates: int = 0
+    last_shown: deque[tuple[str, str, str]] = field(default_factory=lambda: deque(maxlen=_SHOWN))
+    """The last notifications: (device, title, body)."""
+    _marks: deque[tuple[float, int]] = field(default_factory=deque)
+
+    def heard(self, device: Device, effect: Effect) -> None:
+        """Count an effect."""
+        if isinstance(effect, PublishResult):
+            result = effect.result
+            if effect.duplicate:
+                self.duplicates += 1
+            elif result.state is not ActionState.ACTIVE:
+                self.commands += 1
+                platform = device.state.profile.id
+                action = result.action.value
+                self.outcomes[platform, action, result.state.value] += 1
+                self._time(platform, action, (result.updated - result.started) / 1000)
+        elif isinstance(effect, PublishNotification):
+            self.last_shown.append((device.id, effect.title, effect.body))
+
+    def _time(self, platform: str, action: str, seconds: float) -> None:
+        key = (platform, action)
+        counts = self.durations.get(key)
+        if counts is None:
+            counts = self.durations[key] = [0] * (len(DURATION_BUCKETS) + 2)
+        counts[bisect_left(DURATION_BUCKETS, seconds)] += 1
+        counts[-1] += round(seconds * 1000)
+
+    def rate(self) -> float:
+        """Commands a second over the last ten; call it about as often as it is shown."""
+        now = time.monotonic()
+        self._marks.append((now, self.commands))
+        while now - self._marks[0][0] > _RATE_OVER:
+            self._marks.popleft()
+        since, before = self._marks[0]
+        return (self.commands - before) / (now - since) if now > since else 0.0
+
+    def snapshot(self) -> dict[str, Any]:
+        """What was counted, as JSON: what a worker tells its supervisor."""
+        return {
+            "outcomes": [[*key, count] for key, count in self.outcomes.items()],
+            "durations": [[*key, *counts] for key, counts in self.durations.items()],
+            "duplicates": self.duplicates,
+            "lastShown": list(self.last_shown),
+        }
+
+    @staticmethod
+    def added(earlier: dict[str, Any], later: dict[str, Any]) -> dict[str, Any]:
+        """Two snapshots in one: of a worker before it died, and of the one after it."""
+        both = Figures()
+        both.merge([earlier, later])
+        return both.snapshot()
+
+    def merge(self, snapshots: Iterable[dict[str, Any]]) -> None:
+        """Become the sum of several snapshots, an empty one counting nothing."""
+        self.outcomes.clear()
+        self.durations.clear()
+        self.duplicates = 0
+        shown: list[tuple[str, str, str]] = []
+        for snapshot in snapshots:
+            for *key, count in snapshot.get("outcomes", ()):
+                self.outcomes[key[0], key[1], key[2]] += count
+            for platform, action, *counts in snapshot.get("durations", ()):
+                known = self.durations.setdefault((platform, action), [0] * len(counts))
+                self.durations[platform, action] = [
+                    a + b for a, b in zip(known, counts, strict=True)
+                ]
+            self.duplicates += snapshot.get("duplicates", 0)
+            shown += [(one[0], one[1], one[2]) for one in snapshot.get("lastShown", ())]
+        self.commands = self.outcomes.total()
+        self.last_shown.clear()
+        self.last_shown.extend(shown[-_SHOWN:])
+
+    def by_outcome(self) -> Counter[str]:
+        """How many commands ended how."""
+        counts: Counter[str] = Counter()
+        for (_, _, outcome), count in self.outcomes.items():
+            counts[outcome] += count
+        return counts

@@ -1,0 +1,124 @@
+"""Facts about devices that hosts send to a recorder: platforms and device facts.
+
+A recorder asks once for all, every process that hosts devices answers for its own, a few at a time,
+on a topic of the recorder's. These topics are passfleet's own, as the fences of hosts are; no
+passcode is in what goes over them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Final
+
+from pydantic import Field, ValidationError
+
+from agent.definition.device import Conformance
+from agent.definition.platforms import Platforms
+from agent.runner import Device
+from broker.contract import Topics
+from broker.operator.link import OperatorLink
+from broker.operator.readers import Heard
+from scenarios.traces.device_facts import Facts, Line, facts_of
+
+__all__ = ["Described", "Question", "answers", "ask", "question_topic", "read_question"]
+
+_PATIENCE: Final = 2.0
+"""Seconds without an answer after which no more are expected."""
+_AT_ONCE: Final = 50
+"""Devices of one answer: some 40 KB."""
+_NAMED: Final = 1_000
+"""Devices that are asked for by name; more are all of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """What was told of a device; `platforms` are the own ones that its platform is made of."""
+
+    facts: Facts
+    conformance: str
+    platforms: Mapping[str, Any]
+
+
+class Question(Line):
+    """What a recorder asks. `devices` None means all."""
+
+    request_id: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
+    devices: tuple[str, ...] | None = None
+
+    def topic(self, topics: Topics) -> str:
+        """Where it is to be answered."""
+        return f"{topics.root}/hosts/described/{self.request_id}"
+
+
+class _Answer(Line):
+    conformance: Conformance
+    platforms: dict[str, dict[str, Any]]
+    devices: tuple[Facts, ...]
+
+
+def question_topic(topics: Topics) -> str:
+    """Where recorders ask, and hosts listen."""
+    return f"{topics.root}/hosts/describe"
+
+
+def read_question(payload: bytes) -> Question | None:
+    """The question that arrived, None where it is none."""
+    try:
+        return Question.model_validate_json(payload)
+    except ValidationError:
+        return None
+
+
+def answers(question: Question, devices: Mapping[str, Device], known: Platforms) -> Iterator[bytes]:
+    """What a host of `devices` says, payload by payload; nothing where none of them is meant."""
+    wanted = devices.keys() if question.devices is None else question.devices
+    meant = [devices[device_id] for device_id in wanted if device_id in devices]
+    for start in range(0, len(meant), _AT_ONCE):
+        states = [device.state for device in meant[start : start + _AT_ONCE]]
+        answer = _Answer(
+            conformance=known.conformance,
+            platforms=known.definitions({state.profile.id for state in states}),
+            devices=tuple(map(facts_of, states)),
+        )
+        yield answer.model_dump_json(by_alias=True).encode()
+
+
+async def ask(
+    link: OperatorLink, platforms: Mapping[str, str], tell: Callable[[str, Described], None]
+) -> None:
+    """Ask the hosts of some devices; `tell` hears of each, by its id, as soon as it is told of.
+
+    `platforms` has the platform of each. Returns once all were told of, or where nobody says more.
+    Raises BrokerError where the broker is lost.
+    """
+    ids = platforms.keys()
+    named = tuple(ids) if len(ids) <= _NAMED else None
+    question = Question(request_id=secrets.token_hex(8), devices=named)
+    topic, told = question.topic(link.topics), asyncio.Event()
+    found: set[str] = set()
+
+    def hear(heard: Heard) -> None:
+        if heard.topic != topic:
+            return
+        with contextlib.suppress(ValidationError):
+            answer = _Answer.model_validate_json(heard.payload)
+            known = Platforms(answer.conformance, answer.platforms)
+            for facts in answer.devices:
+                if facts.device_id in ids:
+                    own = known.definitions([platforms[facts.device_id]])
+                    tell(facts.device_id, Described(facts, answer.conformance, own))
+                    found.add(facts.device_id)
+            told.set()
+
+    async with link.subscribed([(topic, 1)], hear):
+        await link.publish(
+            question_topic(link.topics), question.model_dump_json(by_alias=True).encode()
+        )
+        with contextlib.suppress(TimeoutError):
+            while ids - found:
+                await link.guard(told.wait(), _PATIENCE)
+                told.clear()

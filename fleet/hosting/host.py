@@ -1,0 +1,393 @@
+"""The devices of one process: their connections, their time, and the world around them.
+
+The host has one connection of its own, on which it takes what is done to devices rather than by
+them: `simulate` works while a device is offline, `clock` moves virtual time for all, `inspect`
+tells what a device remembers, and a recorder is told how devices were set up
+(`fleet.hosting.device_facts`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import secrets
+import time
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Final
+
+from agent.clock import Clock, RealClock, Timers, VirtualClock
+from agent.definition.platforms import Platforms
+from agent.effects import Effect
+from agent.machine import enroll, first_state
+from agent.random_stream import DeviceDraws
+from agent.runner import Device, Shared
+from agent.state_file import StateFile
+from broker import contract
+from broker.address import BrokerAddress
+from broker.client.client_ids import client_id, gateway_client_id, host_client_id
+from broker.client.connection import Connection
+from broker.client.gateway import Gateway
+from broker.client.messages import Delivery, Outgoing
+from broker.client.pool import Connections, Pace
+from broker.contract import Refusal, Topics
+from fleet.config.loader import DeviceSpec
+from fleet.hosting.device_facts import answers, question_topic, read_question
+from fleet.hosting.ownership import survey
+
+__all__ = ["Host"]
+
+_log = logging.getLogger("passfleet.host")
+
+_OFFLINE_PERIOD: Final = 60_000
+"""Milliseconds: how often, on average, a device with an `offline` share loses its network."""
+_SETTLE_WITHIN: Final = 10.0
+_BACK_WITHIN: Final = 1.0
+"""Seconds a broker that has just been lost is given to come back before a fleet leaves it."""
+_CLOSING_AT_ONCE: Final = 200
+_LARGE: Final = 200
+"""Devices from which on looking for garbage among them takes time that is felt."""
+_YOUNG: Final = 10_000
+"""Objects made before a large fleet looks for garbage among them; Python's own is 700."""
+
+
+class Host:
+    """Hosts devices on a broker that answers."""
+
+    def __init__(
+        self,
+        specs: Sequence[DeviceSpec],
+        topics: Topics,
+        *,
+        seed: int,
+        clock: Clock,
+        store: StateFile | None = None,
+        heard: Callable[[Device, Effect], None] | None = None,
+        pace: Pace | None = None,
+        moved: Callable[[int], None] | None = None,
+        index: int = 0,
+        known: Platforms | None = None,
+    ) -> None:
+        """Make the devices, in their first state or the one that `store` has of them.
+
+        `heard` is told of every effect. `moved` is told when virtual time has reached an instant,
+        where somebody else than this host publishes it (`publish_now`): there are several hosts,
+        of which this is number `index`. `known` are the platforms that the devices are of, None
+        for the built-in ones.
+        """
+        self.clock = clock
+        self._moved = moved
+        self.timers = Timers(clock)
+        self.devices: dict[str, Device] = {}
+        self.pool: Connections
+        self._pace = pace
+        self._specs = specs
+        self._store = store
+        if store is not None:
+            store.clock = clock
+        self._topics = topics
+        self._known = known or Platforms()
+        self._gateway: Gateway | None = None
+        self._gateway_id = gateway_client_id(topics.root, index)
+        self._name = host_client_id(topics.root, secrets.randbelow(10**9))
+        self._fence = f"{topics.root}/hosts/{self._name}/fence"
+        self._fences: dict[bytes, asyncio.Event] = {}
+        self._control: Connection
+        self._moves: asyncio.Queue[int] = asyncio.Queue()
+        self._mover: asyncio.Task[None] | None = None
+        self._joined: dict[str, Device] = {}
+        self._threshold = gc.get_threshold()
+        shared = Shared(topics=topics, clock=clock, timers=self.timers, store=store, heard=heard)
+        now = clock.now()
+        for spec in specs:
+            draws = DeviceDraws(seed, spec.device_id)
+            enrollment = enroll(
+                spec.device_id, spec.owner, spec.setup, spec.passcode or None, draws
+            )
+            state = store.load(enrollment) if store else None
+            device = Device(state or first_state(enrollment, now), draws, shared)
+            self.devices[spec.device_id] = device
+
+    # -- starting and stopping -----------------------------------------------------------
+
+    async def start(
+        self,
+        address: BrokerAddress,
+        *,
+        fresh: bool,
+        again: bool = False,
+        progress: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        """Connect every device; returns once all are connected, subscribed and have said so.
+
+        `fresh` says that the broker was started for this fleet and knows nobody yet, `again` that a
+        process of this fleet hosted the same devices and has died: whoever is online is its own.
+        Raises BrokerError where the broker does not take the connections, UsageError where another
+        process hosts one of the devices.
+        """
+        self.pool = Connections(address, self._pace)
+        await self._open_control()
+        sessions: dict[str, int] = {}
+        if not fresh:
+            own = [spec.device_id for spec in self._specs if not spec.shared]
+            # Behind our own shared connection nobody answers while we start again.
+            shared = [s.device_id for s in self._specs if s.shared and not again]
+            sessions = await survey(self.pool, self._topics, self._name, own, shared, ours=again)
+        gateway = Gateway(self.pool, self._gateway_id, self._topics)
+        connections = []
+        for spec in self._specs:
+            device = self.devices[spec.device_id]
+            kept = self._store.session(device.id) if self._store else 0
+            number = max(kept, sessions.get(device.id, 0))
+            if spec.shared:
+                group = spec.setup.name
+                device.connection = gateway.member(device.id, group, device, number)
+            else:
+                connections.append(self._connection(device, number))
+            self._joined[device.id] = device
+            device.start(self._store.unsent(device.id) if self._store else ())
+        if len(connections) < len(self.devices):
+            self._gateway = gateway
+            gateway.open()
+            connections.append(gateway.connection)
+        await self.pool.ready(connections, progress)
+        await self._all_said(gateway, progress)
+        if len(self.devices) >= _LARGE:
+            # What a fleet is made of lives as long as it does: never look there for garbage again.
+            gc.collect()
+            gc.freeze()
+            gc.set_threshold(_YOUNG)
+        self._start_clock()
+        for spec in self._specs:
+            if spec.offline:
+                self._next_outage(spec, 0)
+
+    def _connection(self, device: Device, number: int) -> Connection:
+        """Make a device's own connection."""
+        device.connection = Connection(
+            self.pool,
+            client_id(self._topics.root, device.id),
+            device.filters(),
+            device,
+            lasting=device.group_filters(),
+            number=number,
+        )
+        self.pool.add(device.connection)
+        return device.connection
+
+    async def _all_said(self, gateway: Gateway, progress: Callable[[int], None]) -> None:
+        """Wait until the broker has accepted what every device said when it came up."""
+        if self._gateway is not None:
+            while not await gateway.settled(1.0):
+                progress(sum(device.connection.up for device in self._joined.values()))
+        await self.pool.drained(_SETTLE_WITHIN)
+        progress(len(self.devices))
+
+    async def _open_control(self) -> None:
+        topics = self._topics
+        filters = [
+            topics.device("+", "simulate"),
+            topics.device("+", "inspect"),
+            topics.clock,
+            question_topic(topics),
+            self._fence,
+        ]
+        self._control = Connection(self.pool, self._name, filters, self, clean_session=True)
+        self.pool.add(self._control)
+        self._control.open()
+        await self.pool.ready([self._control])
+
+    @property
+    def _tells_time(self) -> bool:
+        return not isinstance(self.clock, RealClock) or self.clock.speed != 1
+
+    def _start_clock(self) -> None:
+        if self._tells_time and self._moved is None:
+            self.publish_now()
+        if isinstance(self.clock, VirtualClock):
+            self._mover = asyncio.create_task(self._move(self.clock), name="passfleet.clock")
+
+    async def stop(self, *, forget: bool, progress: Callable[[int], None] = lambda _: None) -> None:
+        """Take every device off the broker in good order, and the host after them.
+
+        `forget` leaves nothing behind: no retained message and no session. However far `start`
+        came; from a broker that is not there any more nothing is taken.
+        """
+        if self._mover is not None:
+            self._mover.cancel()
+        self.timers.close()
+        if not await self._control.until_up(_BACK_WITHIN):
+            await self.abandon()
+            return
+        places = asyncio.Semaphore(_CLOSING_AT_ONCE)
+        gone = 0
+
+        async def leave(device: Device) -> None:
+            nonlocal gone
+            async with places:
+                said_so = device.connection.up
+                await device.stop(forget=forget)
+                if forget:
+                    await self.pool.end_session(device.connection.client_id)
+                if forget and not said_so:
+                    # It had no connection to take its words back; its Will is out by now.
+                    for message in device.blank():
+                        self._control.publish(message)
+            gone += 1
+            progress(gone)
+
+        with_own = [d for d in self._joined.values() if isinstance(d.connection, Connection)]
+        await asyncio.gather(*(leave(device) for device in with_own))
+        await self._close_gateway(forget=forget)
+        last = [Outgoing(self._topics.clock_now, b"", retain=True)] if self._tells_time else []
+        await self._control.close(last=last if forget else [])
+        await self._let_go()
+
+    async def _close_gateway(self, *, forget: bool) -> None:
+        """Let the devices behind the gateway say goodbye through it, then close it."""
+        if self._gateway is None:
+            return
+        for device in self._joined.values():
+            if not isinstance(device.connection, Connection):
+                await device.stop(forget=forget)
+        await self._gateway.settled(_SETTLE_WITHIN)
+        await self._gateway.connection.close()
+        if forget:
+            await self.pool.end_session(self._gateway_id)
+
+    async def abandon(self) -> None:
+        """End without a word to the broker, which ends as well."""
+        if self._mover is not None:
+            self._mover.cancel()
+        self.timers.close()
+        await self._let_go()
+
+    async def _let_go(self) -> None:
+        await self.pool.close()
+        if self._store:
+            self._store.close()
+        gc.unfreeze()
+        gc.set_threshold(*self._threshold)
+
+    # -- the host's own connection (broker.client.messages.Listener) ----------------------------
+
+    def presence(self, number: int) -> None:
+        """Announce nobody: a host is not a device."""
+        del number
+
+    def connected(self) -> None:
+        """Have nothing to say."""
+
+    def arrived(self, topic: str, payload: bytes, retained: bool, delivery: Delivery) -> None:  # noqa: FBT001
+        """Take what is done to devices, to the clock, and the host's own fences."""
+        self._control.acknowledge(delivery)
+        if topic == self._fence:
+            if (fence := self._fences.get(payload)) is not None:
+                fence.set()
+        elif topic == self._topics.clock:
+            self._take_clock(payload, retained=retained)
+        elif topic == question_topic(self._topics):
+            question = read_question(payload)
+            if question is not None and not retained:
+                said = answers(question, self._joined, self._known)
+                self._answer(question.topic(self._topics), said)
+        elif (parts := self._topics.split(topic)) is not None:
+            # Before it has joined a device may still be somebody else's.
+            device = self._joined.get(parts[0])
+            if device is not None:
+                self._take_for(device, parts[1], payload, retained=retained)
+
+    def _take_for(self, device: Device, leaf: str, payload: bytes, *, retained: bool) -> None:
+        if leaf == "inspect":
+            answer = self._topics.device(device.id, "inspection")
+            self._control.publish(Outgoing(answer, device.inspection().to_bytes()))
+            return
+        parsed = contract.parse_simulate(payload, retained=retained)
+        if isinstance(parsed, Refusal):
+            # On the host's connection: the device may have none.
+            self._control.publish(device.refusal(parsed))
+        else:
+            device.simulate(parsed.action)
+
+    def _answer(self, topic: str, said: Iterator[bytes]) -> None:
+        """Say one thing after the other, and let the devices do theirs in between."""
+        payload = next(said, None)
+        if payload is not None:
+            self._control.publish(Outgoing(topic, payload))
+            asyncio.get_running_loop().call_soon(self._answer, topic, said)
+
+    # -- time ----------------------------------------------------------------------------
+
+    def _take_clock(self, payload: bytes, *, retained: bool) -> None:
+        parsed = contract.parse_clock(payload, retained=retained)
+        if isinstance(parsed, Refusal):
+            _log.warning("clock: %s", parsed.message)
+        elif isinstance(self.clock, VirtualClock):
+            self._moves.put_nowait(parsed.to)
+        else:
+            _log.warning("clock: this fleet's time is not virtual; nothing moved")
+
+    async def _move(self, clock: VirtualClock) -> None:
+        while True:
+            to = await self._moves.get()
+            await self.settle()
+            while (at := self.timers.next_at()) is not None and at <= to:
+                clock.move(at)
+                self.timers.fire_due()
+                await self.settle()
+            clock.move(to)
+            if self._store is not None:
+                self._store.tick()
+            if self._moved is None:
+                self.publish_now()
+            else:
+                self._moved(clock.now())
+
+    async def settle(self) -> None:
+        """Let what is in flight arrive and be answered: through the broker and back, twice.
+
+        Once for what was sent before to reach the devices, once for what they said to be accepted.
+        """
+        for _ in range(2):
+            name = secrets.token_bytes(8)
+            self._fences[name] = asyncio.Event()
+            self._control.publish(Outgoing(self._fence, name))
+            try:
+                async with asyncio.timeout(_SETTLE_WITHIN):
+                    await self._fences[name].wait()
+            except TimeoutError:
+                _log.warning("the broker took more than %s s to settle", _SETTLE_WITHIN)
+            finally:
+                del self._fences[name]
+            await self.pool.drained(_SETTLE_WITHIN)
+
+    def publish_now(self) -> None:
+        """Say what time it is, unless it is the time of day."""
+        if not self._tells_time:
+            return
+        speed = "virtual" if isinstance(self.clock, VirtualClock) else f"{self._speed():g}x"
+        now = contract.ClockNow(
+            now=self.clock.now(), clock=speed, real_date_time=int(time.time() * 1000)
+        )
+        self._control.publish(Outgoing(self._topics.clock_now, now.to_bytes(), retain=True))
+
+    def _speed(self) -> float:
+        return self.clock.speed if isinstance(self.clock, RealClock) else 1.0
+
+    # -- devices that are without network for a share of the time ------------------------
+
+    def _next_outage(self, spec: DeviceSpec, number: int) -> None:
+        """Alternate between a while online and a while offline, drawn from the device's stream."""
+        device = self.devices[spec.device_id]
+        online = number % 2 == 0
+        share = 1 - spec.offline if online else spec.offline
+        drawn = device.draws.bits("network", number + 1) / 2**512
+        length = int(_OFFLINE_PERIOD * share * (0.5 + drawn))
+        at = self.clock.now() + length
+        change = partial(self._change_network, spec, number, "offline" if online else "online")
+        self.timers.arm(device.id, "network", at, change)
+
+    def _change_network(self, spec: DeviceSpec, number: int, action: str) -> None:
+        self.devices[spec.device_id].simulate(action)
+        self._next_outage(spec, number + 1)

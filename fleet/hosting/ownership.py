@@ -1,0 +1,153 @@
+"""A look at a broker before a fleet moves in: which of its devices the broker already knows.
+
+Sessions go on from where a fleet that crashed left them, and a device that is online belongs to
+somebody else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Collection, Iterable
+from typing import Final
+
+from pydantic import ValidationError
+
+from broker.client.connection import Connection
+from broker.client.messages import Delivery, Outgoing
+from broker.client.pool import Connections
+from broker.contract import Presence, Topics
+from broker.errors import BrokerError, UsageError
+from broker.reference.catalog import InspectionRequest
+
+__all__ = ["survey"]
+
+_WILLS_WITHIN: Final = 3.0
+"""Seconds a broker is given to publish the Wills of a fleet that was just killed."""
+_ANSWER_WITHIN: Final = 2.0
+"""Seconds a host is given to answer for a device behind a shared connection, which has no Will."""
+
+_LAST_SESSION: Final = 2**53
+"""A retained session beyond this, or below 0, is nobody's: JSON's readers and SQLite lose count."""
+
+
+class _Survey:
+    """Listens to every retained presence, and to a fence of its own."""
+
+    def __init__(self, topics: Topics, name: str) -> None:
+        self.topics = topics
+        self.fence = f"{topics.root}/hosts/{name}/fence"
+        self.fenced = asyncio.Event()
+        self.found: dict[str, Presence] = {}
+        self.hosted = asyncio.Event()
+        self._asked: set[str] = set()
+        self.connection: Connection
+
+    def presence(self, number: int) -> None:
+        """Announce nobody."""
+        del number
+
+    def connected(self) -> None:
+        """Ask for what is retained to be followed by the fence."""
+        self.connection.publish(Outgoing(self.fence, b"{}"))
+
+    def arrived(self, topic: str, payload: bytes, retained: bool, delivery: Delivery) -> None:  # noqa: FBT001
+        """Take a presence, or the fence behind them."""
+        del retained
+        self.connection.acknowledge(delivery)
+        if topic == self.fence:
+            self.fenced.set()
+            return
+        device_id, leaf = self.topics.split(topic) or ("", "")
+        if leaf == "inspection":
+            # Other hosts below the root may be asked for theirs, by a load for instance.
+            if device_id in self._asked:
+                self.hosted.set()
+            return
+        self.found.pop(device_id, None)
+        with contextlib.suppress(ValidationError):
+            presence = Presence.model_validate_json(payload)
+            if 0 <= presence.session <= _LAST_SESSION:
+                self.found[device_id] = presence
+
+    def online(self, device_ids: Iterable[str]) -> list[str]:
+        """Those that the broker says are online."""
+        found = ((device_id, self.found.get(device_id)) for device_id in device_ids)
+        return [device_id for device_id, told in found if told and told.status == "online"]
+
+    def ask_for(self, device_id: str) -> None:
+        """Ask whoever hosts a device for it; `hosted` is set by the first who answers."""
+        self._asked.add(device_id)
+        question = InspectionRequest(request_id="survey").to_bytes()
+        self.connection.publish(Outgoing(self.topics.device(device_id, "inspect"), question))
+
+
+async def survey(
+    pool: Connections,
+    topics: Topics,
+    name: str,
+    own: Collection[str],
+    shared: Collection[str],
+    *,
+    ours: bool = False,
+) -> dict[str, int]:
+    """The last session of each device that the broker knows.
+
+    Raises BrokerError where the broker passes nothing on, and UsageError where another process
+    hosts one of the devices, unless they are `ours`. Those with a connection of their `own` are
+    online then, also after the few seconds in which the broker notices that a fleet was killed. Of
+    `shared` connections it says nothing when they end: devices behind one are somebody's where a
+    host answers for them.
+    """
+    listener = _Survey(topics, name)
+    filters = [listener.fence, topics.device("+", "presence"), topics.device("+", "inspection")]
+    connection = Connection(pool, f"{name}-survey", filters, listener, clean_session=True)
+    listener.connection = connection
+    pool.add(connection)
+    connection.open()
+    try:
+        await pool.ready([connection])
+        await _all_heard(pool, listener)
+        taken = await _taken(pool, listener, own, shared)
+    finally:
+        await connection.close()
+        pool.remove(connection)
+    if taken and not ours:
+        raise UsageError(
+            f"{taken[0]} is online on {pool.address.url} already"
+            + (f", and {len(taken) - 1} more" if len(taken) > 1 else ""),
+            hint="stop the fleet that runs there (passfleet down), or set another `root`",
+        )
+    return {device_id: presence.session for device_id, presence in listener.found.items()}
+
+
+async def _all_heard(pool: Connections, listener: _Survey) -> None:
+    """Wait until everything that is retained has been heard."""
+    try:
+        async with asyncio.timeout(pool.pace.answer_within):
+            await listener.fenced.wait()
+    except TimeoutError:
+        raise BrokerError(
+            f"{pool.address.url} does not hand back what is published below {listener.topics.root}",
+            hint="may this user read and write there? Look at the broker's access rules",
+        ) from None
+
+
+async def _taken(
+    pool: Connections, listener: _Survey, own: Collection[str], shared: Collection[str]
+) -> list[str]:
+    """Those that another process hosts."""
+    until = pool.loop.time() + _WILLS_WITHIN
+    while online := listener.online(own):
+        if pool.loop.time() > until:
+            return online
+        await asyncio.sleep(0.05)
+    asked = listener.online(shared)
+    for device_id in asked:
+        listener.ask_for(device_id)
+    if asked:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_ANSWER_WITHIN):
+                await listener.hosted.wait()
+                return asked
+    return []

@@ -1,0 +1,75 @@
+"""The process of a fleet that a load has started: `passfleet up` with other words.
+
+It is given a `Job` on stdin. What it says on stdout are JSON lines: that the fleet is ready, then
+twice a second how late its loops were and which workers died, or the error that ended it. Nobody
+reads them once the load is gone: the fleet ends then, too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import pickle
+import sys
+from dataclasses import dataclass
+from typing import Any, Final
+
+from rich.console import Console
+
+from broker.errors import PassfleetError
+from fleet.config.loader import FleetConfig
+from fleet.hosting.backend import Crew
+from fleet.hosting.logging_setup import set_up_logging
+from fleet.service import run
+
+__all__ = ["Job", "main"]
+
+_TELL_EVERY: Final = 0.5
+"""Seconds: workers report as often."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """The fleet to host, and the broker to start for it: `embedded` or `mosquitto`."""
+
+    config: FleetConfig
+    broker: str
+
+    def packed(self) -> bytes:
+        """The job as it goes to the process' stdin."""
+        return pickle.dumps(self)
+
+
+def main() -> None:
+    """Host the fleet until SIGTERM, or until nobody reads what is said any more."""
+    job: Job = pickle.load(sys.stdin.buffer)  # noqa: S301  # from our own load, over a pipe
+    set_up_logging("warning")
+    options = run.UpOptions(broker=job.broker, as_json=True, view=_tell)
+    out, err = Console(soft_wrap=True), Console(stderr=True, soft_wrap=True)
+    try:
+        asyncio.run(run.run(job.config, options, out, err))
+    except PassfleetError as error:
+        _say(event="error", message=error.message, hint=error.hint, code=error.exit_code)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        # Else the interpreter would try once more to write what nobody reads.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+async def _tell(console: Console, crew: Crew) -> None:
+    """Say how the processes of the crew are, until nobody hears it."""
+    del console
+    while True:
+        await asyncio.sleep(_TELL_EVERY)
+        _say(event="loops", lag=dict(crew.lag()), deaths=dict(crew.deaths()))
+
+
+def _say(**message: Any) -> None:
+    sys.stdout.write(json.dumps(message, separators=(",", ":")) + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

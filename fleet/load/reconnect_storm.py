@@ -1,0 +1,79 @@
+"""`--profile storm`: everybody loses the connection at once, and comes back.
+
+What is measured: how long each device took, how long it was until all were back, and what became of
+the commands that were sent meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from broker.client.messages import Outgoing
+from broker.contract import Simulate
+from fleet.load.generator import Generator
+from fleet.load.measures import Times
+
+__all__ = ["Storm"]
+
+_AT: Final = 1 / 3
+"""Of the time at full rate: so much passes before, to compare with."""
+_BURST: Final = 200
+
+
+class Storm:
+    """One storm, in the course of one run."""
+
+    def __init__(self, generator: Generator, ramp: float, duration: float) -> None:
+        self.at = ramp + (duration - ramp) * _AT
+        self.thrown_out = 0
+        self.back = Times()
+        """How long after the beginning each device was online in a new session."""
+        self.all_back: float | None = None
+        """Seconds until the last one was; None where somebody is missing."""
+        self._generator = generator
+        self._missing: dict[str, int] = {}
+        self._began = 0.0
+        self._over = asyncio.Event()
+
+    @property
+    def missing(self) -> int:
+        """How many have not come back."""
+        return len(self._missing)
+
+    async def run(self) -> None:
+        """Wait for the moment, throw everybody out, and wait until all are back."""
+        generator = self._generator
+        await asyncio.sleep(max(0.0, self.at - generator.now()))
+        roll = generator.roll
+        present = roll.present()
+        self.thrown_out = len(present)
+        self._missing = {device_id: roll.session(device_id) for device_id in present}
+        self._began = generator.now()
+        generator.stormy = True
+        roll.expect(present)
+        roll.watcher = self._see
+        payload = Simulate(action="dropConnection").to_bytes()
+        for number, device_id in enumerate(present):
+            topic = generator.topics.device(device_id, "simulate")
+            generator.publish(number, Outgoing(topic, payload))
+            if number % _BURST == _BURST - 1:
+                await asyncio.sleep(0)
+        if not self._missing:
+            self._end()
+        await self._over.wait()
+
+    def _see(self, device_id: str, session: int) -> None:
+        before = self._missing.get(device_id)
+        if before is None or session <= before:
+            return
+        del self._missing[device_id]
+        self.back.record(self._generator.now() - self._began)
+        if not self._missing:
+            self._end()
+
+    def _end(self) -> None:
+        self.all_back = self._generator.now() - self._began
+        self._generator.stormy = False
+        self._generator.roll.watcher = None
+        self._over.set()

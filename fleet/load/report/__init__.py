@@ -1,0 +1,1 @@
+"""Load test results for the terminal, CSV and HTML."""

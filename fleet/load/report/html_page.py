@@ -1,0 +1,37 @@
+"""`--html`: the result as one file that needs nothing else, no network and no script."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+
+from jinja2 import Environment, StrictUndefined
+
+from fleet.load.ledger import COLUMNS
+from fleet.load.report.charts import charts_of
+from fleet.load.report.terminal import connections
+from fleet.load.result import Result
+
+__all__ = ["render_page"]
+
+
+def render_page(result: Result) -> str:
+    """The page."""
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    source = files("fleet.load.report").joinpath("page.html.j2").read_text(encoding="utf-8")
+    return environment.from_string(source).render(
+        result=result,
+        document=result.document(),
+        charts=charts_of(result),
+        columns=COLUMNS,
+        shares=_shares(result),
+        remarks=[remark.plain for remark in connections(result)],
+    )
+
+
+def _shares(result: Result) -> list[tuple[str, int, float]]:
+    """(column, count, percent of what was sent) of the ledger's columns that are not empty."""
+    sent = result.count("sent")
+    counts = [(name, result.count(name)) for name in COLUMNS]
+    return [(name, count, 100 * count / sent) for name, count in counts if count]

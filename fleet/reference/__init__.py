@@ -1,0 +1,1 @@
+"""Generated reference pages and explanations of platform behaviour."""

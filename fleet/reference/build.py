@@ -1,0 +1,63 @@
+"""The pages under docs/ that are made from the code: `python -m fleet.reference.build [--check]`.
+
+`--check` writes nothing and exits 1 if a page differs from what the code says.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+from broker.reference.contract_page import contract_page
+from fleet.reference.platform_page import platforms_page
+
+__all__ = ["PAGES", "differing", "main", "write"]
+
+PAGES: Final[Mapping[str, Callable[[], str]]] = MappingProxyType(
+    {"contract.md": contract_page, "platforms.md": platforms_page}
+)
+"""The pages by file name."""
+
+_DOCS: Final = Path(__file__).resolve().parents[2] / "docs"
+
+
+def write(folder: Path) -> list[Path]:
+    """Write every page into `folder`; returns those that changed."""
+    changed = [folder / name for name in differing(folder)]
+    for path in changed:
+        path.write_text(PAGES[path.name](), encoding="utf-8", newline="\n")
+    return changed
+
+
+def differing(folder: Path) -> list[str]:
+    """The pages in `folder` that are missing or not what the code says."""
+    return [name for name, page in PAGES.items() if _read(folder / name) != page()]
+
+
+def main(arguments: Sequence[str], folder: Path = _DOCS) -> int:
+    """Write the pages, or check them; returns the exit code."""
+    if list(arguments) not in ([], ["--check"]):
+        sys.stderr.write("usage: python -m fleet.reference.build [--check]\n")
+        return 2
+    if not arguments:
+        for path in write(folder):
+            sys.stderr.write(f"wrote {path}\n")
+        return 0
+    stale = differing(folder)
+    for name in stale:
+        sys.stderr.write(f"{folder / name} differs; run python -m fleet.docs_pages\n")
+    return 1 if stale else 0
+
+
+def _read(path: Path) -> str | None:
+    try:
+        return path.read_bytes().decode("utf-8")
+    except FileNotFoundError:
+        return None
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,370 @@
+"""What a platform does, told: the facts behind `platforms`, `explain` and docs/platforms.md.
+
+Everything is read off the frozen `PlatformProfile`; no platform's name is asked for. What the
+sources leave open is told as an assumption, never as a fact.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Final
+
+from fleet.reference.sentences import (
+    bounds,
+    condition,
+    device_after_lock,
+    device_after_policy,
+    device_after_reset,
+    device_after_sync,
+    enrolled_in_intune,
+    success_lines,
+)
+from fleet.reference.tables import Dated, otherwise, statement
+from platforms.conformance import CONFORMANCE, DEFAULT_CONFORMANCE
+from platforms.exchange import EXCHANGE_ACTIVESYNC
+from platforms.profile import (
+    Action,
+    Limit,
+    Management,
+    NativeCase,
+    PlatformProfile,
+    ResetOutcome,
+    ResetRule,
+    ScreenMessage,
+    Source,
+    WithoutPasscode,
+)
+
+__all__ = [
+    "ACTION_WORDS",
+    "BEHAVIOUR_TABLE",
+    "Answer",
+    "Cited",
+    "Explanation",
+    "PortalView",
+    "explain",
+    "facts",
+]
+
+BEHAVIOUR_TABLE: Final = DEFAULT_CONFORMANCE
+"""The name and date of the behaviour table that is told: the one in force unless said."""
+
+_WORDS: Final = {
+    Action.RESET_PASSCODE: ("reset",),
+    Action.REMOTE_LOCK: ("lock",),
+    Action.SYNC_DEVICE: ("sync",),
+    Action.APPLY_PASSCODE_POLICY: ("policy",),
+}
+ACTION_WORDS: Final[Mapping[str, Action]] = {
+    word: action
+    for action, short in _WORDS.items()
+    for word in (*short, str(action), re.sub(r"([A-Z])", r"-\1", action).lower())
+}
+"""Every way to name an action on the command line."""
+
+_DATED: Final = frozenset({Action.RESET_PASSCODE, Action.REMOTE_LOCK})
+"""The actions that the dated tables deal with."""
+
+_CHECK_STATUS: Final = Source(
+    "Mobile Device Passcode Self-reset User Guide, step 7: Check status",
+    assumption="a check-in always succeeds while the device is enrolled and online",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PortalView:
+    """What the end user's portal and the administrator's console say, under one management."""
+
+    management: str
+    reset_button: bool
+    portal: tuple[str, ...]
+    console: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One way an action can end, with what the platform's own protocol would have answered."""
+
+    when: str
+    action_state: str
+    error_code: str | None
+    native: dict[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Cited:
+    """A source of what is told, what it is about, and what had to be assumed beside it."""
+
+    about: str
+    cite: str
+    assumption: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """All that can be told of one action on one platform."""
+
+    platform: str
+    title: str
+    action: str
+    table: str
+    says: Dated | None
+    rule: str
+    portal: tuple[PortalView, ...]
+    device: tuple[str, ...]
+    answers: tuple[Answer, ...]
+    sources: tuple[Cited, ...]
+    otherwise: tuple[Dated, ...]
+
+    def only(self, management: str) -> Explanation:
+        """The same, with the portal part of one management alone."""
+        return replace(self, portal=tuple(v for v in self.portal if v.management == management))
+
+    def as_json(self) -> dict[str, Any]:
+        """For `--json`: camelCase keys, as everywhere on the wire."""
+        return {_camel(key): _jsonable(value) for key, value in asdict(self).items()}
+
+
+def explain(
+    profile: PlatformProfile, action: Action, table: str = BEHAVIOUR_TABLE, like: str | None = None
+) -> Explanation:
+    """Why `action` does on `profile` what it does, and which dated tables say otherwise.
+
+    `table` is the one that the profile is under, `like` the built-in platform that it is or
+    extends, its own id unless said. What the tables do not deal with has none that differ.
+    """
+    dated, like = CONFORMANCE[table], like or profile.id
+    ruled = action in _DATED
+    return Explanation(
+        platform=profile.id,
+        title=profile.title,
+        action=str(action),
+        table=table,
+        says=statement(dated, like, action) if ruled else None,
+        rule=_RULES[action](profile),
+        portal=tuple(_portal(profile, action, management) for management in Management),
+        device=tuple(_DEVICE[action](profile)),
+        answers=tuple(_answers(profile, action)),
+        sources=tuple(_sources(profile, action)),
+        otherwise=tuple(otherwise(dated, like, action)) if ruled else (),
+    )
+
+
+def facts(
+    profile: PlatformProfile, table: str = BEHAVIOUR_TABLE, like: str | None = None
+) -> dict[str, Any]:
+    """Everything about a platform, for `platforms --json`; `table` and `like` as in `explain`."""
+    rules = profile.passcode
+    return {
+        "platform": profile.id,
+        "title": profile.title,
+        "table": table,
+        "like": like or profile.id,
+        **{str(action): _action_facts(profile, action, table, like) for action in Action},
+        "attributes": _jsonable(asdict(profile.attributes)),
+        "ledger": [_jsonable(asdict(entry)) for entry in profile.ledger],
+        "biometrics": [str(b) for b in sorted(profile.biometrics)],
+        "biometricsBlockedByRestart": profile.biometrics_blocked_by_restart,
+        "signIn": profile.sign_in,
+        "setsPasscodeWithoutUnlock": profile.sets_passcode_without_unlock,
+        "passcodeRules": {
+            **{name: [bound.low, bound.high] for name, bound in bounds(rules).items()},
+            "maxLength": rules.max_length,
+            "complexCharacters": str(rules.complex_characters),
+            "historyCountsCurrent": rules.history_counts_current,
+            "clearedEntersHistory": rules.cleared_enters_history,
+            "clearedKeptOutFrom": _jsonable(rules.cleared_kept_out_from),
+            "wipe": str(rules.wipe),
+            "attemptDelays": [
+                {"failedAttempts": attempts, "seconds": seconds}
+                for attempts, seconds in rules.attempt_delays
+            ],
+            "policyGraceSeconds": rules.policy_grace,
+        },
+    }
+
+
+def _action_facts(
+    profile: PlatformProfile, action: Action, table: str, like: str | None
+) -> dict[str, Any]:
+    told = explain(profile, action, table, like).as_json()
+    extra: dict[str, Any] = {"supported": _supported(profile, action)}
+    if action is Action.RESET_PASSCODE:
+        rule = profile.reset
+        extra |= {
+            "outcome": str(rule.outcome),
+            "portalExplains": rule.portal_explains,
+            "alphabet": str(rule.alphabet) if rule.alphabet else None,
+            "defaultLength": rule.default_length or None,
+            "locks": rule.locks,
+            "graceSeconds": rule.grace,
+            "screen": _screen_fact(rule.screen),
+            "biometrics": str(rule.biometrics),
+        }
+    elif action is Action.REMOTE_LOCK:
+        lock = profile.lock
+        extra |= {
+            "enrollingUserOnly": lock.enrolling_user_only,
+            "withoutPasscode": str(lock.without_passcode),
+            "biometrics": str(lock.biometrics),
+        }
+    shared = {"platform", "title", "action", "table"}
+    return {**{k: v for k, v in told.items() if k not in shared}, **extra}
+
+
+# ---------------------------------------------------------------------------------------------
+# Portal and console
+
+
+def _portal(profile: PlatformProfile, action: Action, management: Management) -> PortalView:
+    if action is Action.RESET_PASSCODE:
+        return _reset_view(profile.reset, management)
+    message = {
+        Action.REMOTE_LOCK: profile.lock.message
+        if profile.lock.supported
+        else profile.lock.refusal,
+        Action.SYNC_DEVICE: "Device checked in",
+        Action.APPLY_PASSCODE_POLICY: "Passcode policy applied",
+    }[action]
+    by_user = action is not Action.APPLY_PASSCODE_POLICY
+    return PortalView(
+        str(management),
+        _has_button(profile.reset, management),
+        (message,) if by_user and enrolled_in_intune(management) else (),
+        (message,),
+    )
+
+
+def _has_button(rule: ResetRule, management: Management) -> bool:
+    return rule.outcome is not ResetOutcome.NOT_SUPPORTED and enrolled_in_intune(management)
+
+
+def _reset_view(rule: ResetRule, management: Management) -> PortalView:
+    supported = rule.outcome is not ResetOutcome.NOT_SUPPORTED
+    button = _has_button(rule, management)
+    portal: tuple[str, ...]
+    if button:
+        portal = success_lines(rule, management)
+    elif supported:
+        portal = ("no Reset Passcode button: the administrator's console alone lists the device",)
+    else:
+        portal = ("no Reset Passcode button: contact your IT admin",)
+    console: tuple[str, ...] = (rule.message,)
+    if rule.alphabet is not None and management in rule.escrow:
+        console = (
+            rule.message,
+            "the new passcode, if a passcode reset had been done on the device before",
+        )
+    elif supported and not enrolled_in_intune(management):
+        console = success_lines(rule, management)
+    return PortalView(str(management), button, portal, console)
+
+
+def _screen_fact(screen: ScreenMessage | None) -> dict[str, Any] | None:
+    if screen is None:
+        return None
+    return {"title": screen.title, "body": screen.body, "buttons": list(screen.buttons)}
+
+
+_DEVICE: Final[Mapping[Action, Callable[[PlatformProfile], Iterator[str]]]] = {
+    Action.RESET_PASSCODE: device_after_reset,
+    Action.REMOTE_LOCK: device_after_lock,
+    Action.SYNC_DEVICE: device_after_sync,
+    Action.APPLY_PASSCODE_POLICY: device_after_policy,
+}
+_RULES: Final[Mapping[Action, Callable[[PlatformProfile], str]]] = {
+    Action.RESET_PASSCODE: lambda profile: profile.reset.rule,
+    Action.REMOTE_LOCK: lambda profile: profile.lock.rule,
+    Action.SYNC_DEVICE: lambda _: "The device checks in and publishes its state (Check status).",
+    Action.APPLY_PASSCODE_POLICY: lambda _: (
+        "Takes the policy if every setting is within the"
+        " platform's bounds; the empty policy lifts what was in force."
+    ),
+}
+
+
+# ---------------------------------------------------------------------------------------------
+# Answers and sources
+
+
+def _answers(profile: PlatformProfile, action: Action) -> Iterator[Answer]:
+    def answer(case: NativeCase, when: str, state: str, error: str | None = None) -> Answer:
+        native = profile.native_answer(action, case)
+        return Answer(when, state, error, None if native is None else _jsonable(native))
+
+    if not _supported(profile, action):
+        yield answer(NativeCase.NOT_SUPPORTED, "always", "notSupported")
+        return
+    for limit in _limits(profile, action):
+        yield answer(limit.native, condition(limit), "notSupported")
+    if action is Action.REMOTE_LOCK:
+        yield from _lock_answers(profile, answer)
+        return
+    yield answer(NativeCase.DONE, "success", "done")
+    if action is Action.APPLY_PASSCODE_POLICY:
+        case = NativeCase.POLICY_VIOLATION
+        yield answer(case, "a setting out of bounds", "failed", "policyViolation")
+
+
+def _supported(profile: PlatformProfile, action: Action) -> bool:
+    if action is Action.RESET_PASSCODE:
+        return profile.reset.outcome is not ResetOutcome.NOT_SUPPORTED
+    return profile.lock.supported if action is Action.REMOTE_LOCK else True
+
+
+def _limits(profile: PlatformProfile, action: Action) -> tuple[Limit, ...]:
+    """Where the action is not done although the platform supports it."""
+    return profile.reset.limits if action is Action.RESET_PASSCODE else ()
+
+
+def _lock_answers(profile: PlatformProfile, answer: Any) -> Iterator[Answer]:
+    yield answer(NativeCase.DONE, "with a passcode", "done")
+    without = "without a passcode"
+    if profile.lock.without_passcode is WithoutPasscode.REFUSED:
+        yield answer(NativeCase.NO_PASSCODE, without, "failed", "passcodeNotSet")
+    else:
+        yield answer(NativeCase.NO_PASSCODE, without, "done")
+    if profile.lock.enrolling_user_only:
+        yield answer(NativeCase.WRONG_USER, "another user is signed in", "failed", "wrongUser")
+
+
+def _sources(profile: PlatformProfile, action: Action) -> Iterator[Cited]:
+    rule, about = {
+        Action.RESET_PASSCODE: (profile.reset.source, "the rule"),
+        Action.REMOTE_LOCK: (profile.lock.source, "the rule"),
+        Action.SYNC_DEVICE: (_CHECK_STATUS, "the rule"),
+        Action.APPLY_PASSCODE_POLICY: (profile.passcode.source, "passcode rules"),
+    }[action]
+    yield Cited(about, rule.cite, rule.assumption)
+    for limit in _limits(profile, action):
+        yield Cited(condition(limit), limit.source.cite, limit.source.assumption)
+    if _supported(profile, action):
+        for source in EXCHANGE_ACTIVESYNC[action]:
+            yield Cited("Exchange ActiveSync", source.cite, source.assumption)
+    concerned = {Action.RESET_PASSCODE, Action.REMOTE_LOCK}
+    for topic, source in sorted(profile.sources.items()):
+        if topic != "biometrics" or action in concerned:
+            yield Cited(_ABOUT.get(topic, topic), source.cite, source.assumption)
+
+
+_ABOUT: Final = {"native": "native answers"}
+
+
+# ---------------------------------------------------------------------------------------------
+# JSON
+
+
+def _camel(name: str) -> str:
+    head, *rest = name.split("_")
+    return head + "".join(part.capitalize() for part in rest)
+
+
+def _jsonable(value: Any) -> Any:
+    """Frozen data as JSON has it, its keys in camelCase."""
+    if isinstance(value, Mapping):
+        return {_camel(str(key)): _jsonable(item) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [_jsonable(item) for item in value]
+    return value

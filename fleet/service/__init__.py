@@ -1,0 +1,1 @@
+"""Commands that run a fleet: up, down, play, check and demo."""

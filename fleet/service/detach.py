@@ -1,0 +1,110 @@
+"""`passfleet up --detach` and `passfleet down`: a fleet without a terminal."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Final
+
+from rich.console import Console
+
+from broker.errors import PassfleetError, PeerError, UsageError
+from fleet.service import run_file
+from fleet.service.wording import counted
+
+__all__ = ["start_detached", "stop_running"]
+
+_READY_WITHIN: Final = 120.0
+_DOWN_WITHIN: Final = 60.0
+_POLL: Final = 0.05
+
+
+class _FleetEndedError(PassfleetError):
+    """The fleet in the background ended; its exit code becomes ours."""
+
+    def __init__(self, exit_code: int, last_words: str) -> None:
+        super().__init__(last_words)
+        self.exit_code = exit_code or 1
+
+
+def start_detached(folder: Path, *, metrics: bool) -> None:
+    """Start the same command line again without `--detach`, and wait until it says it is ready.
+
+    Its output goes to `.passfleet/up.log`; what it says on stdout when it is ready, with `metrics`
+    where they are, is repeated. Raises PassfleetError, with its exit code, where it ends
+    before that; what it said is repeated.
+    """
+    found = run_file.find_running(folder)
+    if found is not None and found[0].parent.parent == folder and found[1].alive:
+        raise UsageError(
+            f"a fleet already runs here, as process {found[1].pid}",
+            hint="stop it with `passfleet down`, or start this one in another folder",
+        )
+    log = run_file.make_folder(folder) / "up.log"
+    arguments = [argument for argument in sys.argv[1:] if argument != "--detach"]
+    with log.open("wb") as output:
+        child = subprocess.Popen(  # noqa: S603  # our own command line
+            [sys.executable, "-m", "fleet.cli", *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    until = time.monotonic() + _READY_WITHIN
+    while time.monotonic() < until:
+        ready = _ready_lines(log, metrics=metrics)
+        if ready:
+            sys.stdout.writelines(f"{line}\n" for line in ready)
+            return
+        code = child.poll()
+        if code is not None:
+            raise _FleetEndedError(code, _last_words(log))
+        time.sleep(_POLL)
+    child.terminate()
+    raise PeerError(f"the fleet was not ready within {_READY_WITHIN:.0f} s", hint=f"see {log}")
+
+
+def _ready_lines(log: Path, *, metrics: bool) -> list[str]:
+    """What a fleet that is ready has said on stdout; nothing until all of it stands there."""
+    written = log.read_text(encoding="utf-8", errors="replace")
+    lines = written[: written.rfind("\n") + 1].splitlines()
+    ready = [line for line in lines if line.startswith(("ready ", '{"event": "ready"'))]
+    told = [line for line in lines if line.startswith("metrics=")]
+    whole = ready and (told or not metrics or ready[0].startswith("{"))
+    return ready + told if whole else []
+
+
+def _last_words(log: Path) -> str:
+    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    return "\n".join(lines[-5:]).removeprefix("error: ") or "the fleet ended without a word"
+
+
+def stop_running(start: Path, err: Console) -> int | None:
+    """Stop the fleet whose run file is found from `start` upwards, and wait until it has gone.
+
+    Returns its process id, None where none runs. Raises PeerError where it does not end.
+    """
+    found = run_file.find_running(start)
+    if found is None:
+        return None
+    path, running = found
+    if not running.alive:
+        path.unlink(missing_ok=True)
+        return None
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(running.pid, signal.SIGTERM)
+    until = time.monotonic() + _DOWN_WITHIN
+    with err.status(f"stopping {counted(running.devices, 'device')}"):
+        while run_file.is_alive(running.pid, running.started):
+            if time.monotonic() > until:
+                raise PeerError(
+                    f"process {running.pid} did not end within {_DOWN_WITHIN:.0f} s",
+                    hint=f"end it with `kill -9 {running.pid}`, then run `passfleet clean`",
+                )
+            time.sleep(_POLL)
+    return running.pid

@@ -1,0 +1,282 @@
+"""`passfleet up`: a fleet from its file to its last message."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Coroutine, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from rich.console import Console
+
+from broker.address import BrokerAddress
+from broker.contract import Topics
+from broker.errors import UsageError
+from broker.server.child_process import BrokerHandle
+from broker.server.open import EMBEDDED, MOSQUITTO, open_broker, probe
+from fleet.config.loader import FleetConfig
+from fleet.hosting.backend import Crew, LocalCrew
+from fleet.hosting.limits import check_room
+from fleet.hosting.supervisor import WorkerCrew
+from fleet.service import run_file
+from fleet.service.status import progress_bar, show_lines, show_table
+from fleet.service.wording import counted
+
+__all__ = ["Interrupted", "UpOptions", "run"]
+
+_OWN_BROKERS: Final = (EMBEDDED, MOSQUITTO)
+_EMBEDDED_CARRIES: Final = 3_000
+_EMBEDDED_RATE: Final = 10_000
+"""Commands a second: measured with bench/broker_scaling.py on two cores."""
+
+
+class Interrupted(Exception):  # noqa: N818  # not an error: the user's Ctrl-C
+    """Ctrl-C ended it, in good order."""
+
+
+View = Callable[[Console, Crew], Coroutine[Any, Any, None]]
+"""Shows a crew on a console until it is cancelled; what it raises ends the fleet."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class UpOptions:
+    """What the command line adds to the fleet file.
+
+    `broker` overrides `broker.url`; `duration` is how long to run, None until Ctrl-C; `metrics` is
+    the port to serve them on, 0 for a free one, None for not at all; `view` shows the crew while
+    it runs, None for a table on a terminal and lines elsewhere.
+    """
+
+    broker: str | None = None
+    duration: timedelta | None = None
+    as_json: bool = False
+    log_level: str = "warning"
+    metrics: int | None = None
+    view: View | None = None
+
+
+async def run(config: FleetConfig, options: UpOptions, out: Console, err: Console) -> None:
+    """Run the fleet until Ctrl-C, SIGTERM or the end of its time.
+
+    Raises BrokerError where the broker is not there or the one that was started dies, UsageError
+    where the machine has no room or the devices are hosted elsewhere, Interrupted after Ctrl-C.
+    """
+    if sys.platform == "win32":
+        raise UsageError(
+            "a fleet cannot run on Windows' own event loop, which does not watch sockets",
+            hint="run it under WSL; commands that talk to a running fleet work here",
+        )
+    url = options.broker or config.broker.url
+    workers = min(config.workers, config.device_count)
+    check_room(config.connection_count, workers)
+    if options.metrics is not None:
+        from fleet.service.metrics import check_port  # noqa: PLC0415  # paid for by those who ask
+
+        check_port(options.metrics)
+    async with open_broker(url, **config.login(url)) as broker:
+        ours = url in _OWN_BROKERS
+        if not ours:
+            await probe(broker.address)
+        _warn_of_limits(url, config.device_count, err)
+        crew = _crew(config, workers, options.log_level)
+        stop = _StopSignals()
+        with stop.listening():
+            await _live(crew, config, options, broker, stop, out, err, ours=ours)
+        if broker.died.done():
+            raise broker.died.result()
+        if crew.failed.done():
+            raise crew.failed.result()
+        if stop.by_user:
+            raise Interrupted
+
+
+def _crew(config: FleetConfig, workers: int, log_level: str) -> Crew:
+    if workers > 1:
+        return WorkerCrew(config, workers, log_level)
+    return LocalCrew(config)
+
+
+async def _live(
+    crew: Crew,
+    config: FleetConfig,
+    options: UpOptions,
+    broker: BrokerHandle,
+    stop: _StopSignals,
+    out: Console,
+    err: Console,
+    *,
+    ours: bool,
+) -> None:
+    """Start the crew, run until something ends it, and take it down again."""
+    address = broker.address
+    bar, moved = progress_bar(err, f"connecting to {address.url}", crew.size)
+    with bar:
+        started = asyncio.ensure_future(crew.start(address, fresh=ours, progress=moved))
+        await _first_of(started, stop.asked, broker.died, crew.failed)
+    try:
+        if await _came_up(started):
+            path = run_file.write(config.folder, _running(config, address, crew.size))
+            if path is None:
+                err.print("another fleet runs here: the commands talk to it, unless given --broker")
+            try:
+                _announce(out, err, address, config, options, _metrics(crew, options))
+                await _until_stopped(crew, stop, broker, options, err)
+            finally:
+                if path is not None:
+                    run_file.remove(path, os.getpid())
+    finally:
+        # Also where only some came up, or somebody lost patience before all did.
+        await _take_down(crew, err, forget=not ours and config.state is None, leave=not ours)
+
+
+def _metrics(crew: Crew, options: UpOptions) -> str | None:
+    if options.metrics is None:
+        return None
+    from fleet.service.metrics import serve_metrics  # noqa: PLC0415  # paid for by those who ask
+
+    return serve_metrics(crew, options.metrics)
+
+
+def _warn_of_limits(url: str, devices: int, err: Console) -> None:
+    if url == EMBEDDED and devices > _EMBEDDED_CARRIES:
+        err.print(
+            f"note: the embedded broker carries about {_EMBEDDED_RATE:,} commands a second on a"
+            " core of its own, however many devices; `--broker mosquitto` carries a third more"
+        )
+
+
+def _running(config: FleetConfig, address: BrokerAddress, devices: int) -> run_file.RunningFleet:
+    return run_file.RunningFleet(
+        broker=address.url,
+        root=config.root,
+        pid=os.getpid(),
+        started=run_file.started_at(os.getpid()),
+        devices=devices,
+        fleet=str(config.path.resolve()) if config.path else None,
+        username=address.username,
+        password=address.password,
+        ca=_text(address.ca),
+        cert=_text(address.cert),
+        key=_text(address.key),
+    )
+
+
+def _text(path: Path | None) -> str | None:
+    return None if path is None else str(path.resolve())
+
+
+def _announce(
+    out: Console,
+    err: Console,
+    address: BrokerAddress,
+    config: FleetConfig,
+    options: UpOptions,
+    metrics: str | None,
+) -> None:
+    """Say on stdout that the fleet is ready, and on stderr how to talk to it."""
+    devices = config.device_count
+    if options.as_json:
+        ready = {
+            "event": "ready",
+            "devices": devices,
+            "broker": address.url,
+            "root": config.root,
+            "conformance": config.known.conformance,
+        }
+        if metrics is not None:
+            ready["metrics"] = metrics
+        print(json.dumps(ready), file=out.file, flush=True)
+        return
+    print(f"ready devices={devices} broker={address.url}", file=out.file, flush=True)
+    if metrics is not None:
+        print(f"metrics={metrics}", file=out.file, flush=True)
+    first = config.devices()[0].device_id
+    command = json.dumps({"commandId": "c-1", "actionName": "resetPasscode"})
+    login = f" -u {address.username} -P …" if address.username else ""
+    tls = f" --cafile {address.ca}" if address.ca else ""
+    topic = Topics(config.root).device(first, "commands")
+    err.print(
+        f"try: passfleet reset {first}\n"
+        f"or:  mosquitto_pub -h {address.host} -p {address.port}{login}{tls} -q 1"
+        f" -t '{topic}' -m '{command}'",
+        markup=False,
+    )
+
+
+async def _until_stopped(
+    crew: Crew, stop: _StopSignals, broker: BrokerHandle, options: UpOptions, err: Console
+) -> None:
+    headline = f"passfleet: {counted(crew.size, 'device')} on {broker.address.url}"
+    view = options.view or (
+        partial(show_table, headline=headline) if err.is_terminal else show_lines
+    )
+    showing = asyncio.create_task(view(err, crew))
+    limit = options.duration.total_seconds() if options.duration else None
+    try:
+        await _first_of(stop.asked, broker.died, crew.failed, showing, limit=limit)
+        if showing.done():
+            showing.result()
+    finally:
+        showing.cancel()
+        await asyncio.gather(showing, return_exceptions=True)
+
+
+async def _first_of(*futures: asyncio.Future[Any], limit: float | None = None) -> None:
+    """Wait until one of them is done, or `limit` seconds have passed. None is cancelled."""
+    await asyncio.wait(futures, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
+
+
+async def _came_up(started: asyncio.Future[None]) -> bool:
+    """Whether the fleet is up; the start is given up where it is not done. Raises what it did."""
+    if started.done():
+        started.result()
+        return True
+    started.cancel()
+    await asyncio.gather(started, return_exceptions=True)
+    return False
+
+
+async def _take_down(crew: Crew, err: Console, *, forget: bool, leave: bool) -> None:
+    """Stop; where the broker ends with us there is nobody to say goodbye to."""
+    if not leave:
+        await crew.abandon()
+        return
+    bar, moved = progress_bar(err, "leaving the broker", crew.size)
+    with bar:
+        await crew.stop(forget=forget, progress=moved)
+
+
+class _StopSignals:
+    """Ctrl-C, SIGTERM and SIGHUP, as a future. A second Ctrl-C ends the process at once."""
+
+    def __init__(self) -> None:
+        self.asked: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.by_user = False
+
+    @contextlib.contextmanager
+    def listening(self) -> Iterator[None]:
+        """Take the signals over for a while."""
+        loop = asyncio.get_running_loop()
+        # SIGHUP: the terminal was closed.
+        numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        for number in numbers:
+            loop.add_signal_handler(number, self._ask, number)
+        try:
+            yield
+        finally:
+            for number in numbers:
+                loop.remove_signal_handler(number)
+
+    def _ask(self, number: int) -> None:
+        if self.asked.done():
+            os._exit(128 + number)
+        self.by_user = number == signal.SIGINT
+        self.asked.set_result(None)

@@ -1,0 +1,124 @@
+"""What `passfleet up` shows while it runs: a live table on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Final
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from fleet.hosting.backend import Crew
+
+__all__ = ["progress_bar", "show_lines", "show_table"]
+
+_REFRESH: Final = 0.5
+_LINES_EVERY: Final = 5.0
+_MANY: Final = 2_000
+"""From so many devices on, the table is drawn a quarter as often: it looks at each of them."""
+
+
+def progress_bar(console: Console, what: str, total: int) -> tuple[Progress, Callable[[int], None]]:
+    """A progress bar, to enter as a context, and what moves it. Silent off a terminal."""
+    progress = Progress(
+        TextColumn(what),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+    task = progress.add_task(what, total=total)
+    return progress, lambda done: progress.update(task, completed=done)
+
+
+async def show_table(console: Console, crew: Crew, headline: str) -> None:
+    """Draw the table until cancelled."""
+    refresh = _REFRESH * (4 if crew.size > _MANY else 1)
+    with Live(console=console, auto_refresh=False, transient=False) as live:
+        while True:
+            live.update(_screen(crew, headline), refresh=True)
+            await asyncio.sleep(refresh)
+
+
+def _screen(crew: Crew, headline: str) -> Group:
+    counts, figures = crew.counts(), crew.figures
+    # Without lines, and with two-line headings, it fits a terminal of 80 columns.
+    table = Table(title=headline, title_justify="left", title_style="bold", box=None)
+    table.padding, table.pad_edge = (0, 1, 0, 0), False
+    for heading in _HEADINGS:
+        left = heading == "platform"
+        table.add_column(heading, justify="left" if left else "right", no_wrap=left)
+    for platform, count in counts.items():
+        table.add_row(platform, *(_number(count[key]) for key in _KEYS))
+    outcomes, deaths = figures.by_outcome(), sum(crew.deaths().values())
+    line = Text.assemble(
+        ("commands ", "bold"), f"{figures.commands}  ({figures.rate():.1f}/s)   ",
+        *(f"{name} {count}   " for name, count in sorted(outcomes.items())),
+        f"duplicates {figures.duplicates}   reconnects {crew.reconnects()}",
+        f"   worker deaths {deaths}" if deaths else "",
+    )  # fmt: skip
+    shown = [
+        Text.assemble((f"  {device}  ", "cyan"), (f"{title}: ", "bold"), body)
+        for device, title, body in figures.last_shown
+    ]
+    # In a grid, the line breaks where the terminal is narrow; by itself it would be cut.
+    books = Table.grid()
+    books.add_row(line)
+    return Group(table, books, *shown, Text("Ctrl-C stops", style="dim"))
+
+
+_HEADINGS: Final = (
+    "platform",
+    "devices",
+    "online",
+    "locked",
+    "user",
+    "tempo-\nrary",
+    "none",
+    "in\ngrace",
+    "non-\ncompliant",
+    "wiped",
+)
+_KEYS: Final = (
+    "devices",
+    "online",
+    "locked",
+    "user",
+    "temporary",
+    "none",
+    "inGracePeriod",
+    "noncompliant",
+    "wiped",
+)
+
+
+def _number(count: int) -> Text:
+    return Text(str(count), style="" if count else "dim")
+
+
+async def show_lines(console: Console, crew: Crew) -> None:
+    """Write a line whenever something has changed, every few seconds at most, until cancelled."""
+    figures = crew.figures
+    before: tuple[int, ...] = (crew.size, 0, 0, 0)
+    while True:
+        await asyncio.sleep(_LINES_EVERY)
+        online = sum(count["online"] for count in crew.counts().values())
+        now = (online, figures.commands, figures.duplicates, crew.reconnects())
+        if now == before:
+            continue
+        before = now
+        outcomes = " ".join(f"{k}={v}" for k, v in sorted(figures.by_outcome().items()))
+        last = f" last: {' '.join(figures.last_shown[-1][:2])}" if figures.last_shown else ""
+        console.print(
+            f"{time.strftime('%H:%M:%S')} online={online}/{crew.size}"
+            f" commands={figures.commands} rate={figures.rate():.1f}/s {outcomes}"
+            f" duplicates={figures.duplicates} reconnects={crew.reconnects()}{last}",
+            markup=False,
+        )

@@ -1,0 +1,307 @@
+"""`passfleet record`: what goes over a broker, into a trace.
+
+The recorder is an operator that listens. What the broker has retained tells which devices there
+are; how they were set up and what they remember is asked of the processes that host them
+(`fleet.hosting.device_facts`), and left out where none answers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from broker.address import BrokerAddress
+from broker.contract import ClockNow, DeviceState, Topics
+from broker.errors import UsageError
+from broker.operator.link import OperatorLink
+from broker.operator.operator import EVERYONE
+from broker.operator.readers import Heard, Roster, read_clock_now, read_state
+from broker.timestamps import speed_of
+from fleet.hosting.device_facts import Described, ask
+from platforms.conformance import DEFAULT_CONFORMANCE
+from scenarios.traces.format import (
+    OPERATOR_LEAVES,
+    PUBLISHED_LEAVES,
+    TraceDevice,
+    TraceHeader,
+    TraceWriter,
+    is_known,
+    refused_to_overwrite,
+)
+
+__all__ = ["Recorded", "check_place", "record"]
+
+_GATHERING: Final = 0.2
+"""Seconds in which devices that join are gathered, to be asked about together."""
+_LAST_ASKING: Final = 3.0
+"""Seconds that hosts have, at the end, to tell of devices that have just joined."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What was recorded. `interrupted`: Ctrl-C ended it, in good order."""
+
+    path: Path
+    devices: int
+    messages: int
+    interrupted: bool = False
+
+
+def check_place(path: Path, *, overwrite: bool) -> None:
+    """Raise UsageError where no trace is to be written, before anything else is done."""
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder", hint="name a file in it")
+    if path.exists() and not overwrite:
+        raise refused_to_overwrite(path)
+    if not path.absolute().parent.is_dir():
+        raise UsageError(f"there is no folder {path.parent} to write {path.name} into")
+
+
+async def record(
+    address: BrokerAddress,
+    topics: Topics,
+    path: Path,
+    *,
+    seconds: float | None,
+    started: Callable[[int], None],
+    overwrite: bool = False,
+) -> Recorded:
+    """Record until `seconds` have passed, Ctrl-C or SIGTERM.
+
+    `started` hears of how many devices, once everything that happens from now on is recorded.
+    Raises UsageError for a file that is there already and not to be overwritten, FileError where
+    it cannot be written, BrokerError where the broker cannot be reached or goes away; the trace
+    then breaks off.
+    """
+    async with OperatorLink(address, topics) as link:
+        recorder = _Recorder(link)
+        await recorder.listen()
+        interrupted = False
+        with recorder.writing(path, overwrite=overwrite) as writer, _stopped() as stop:
+            async with recorder.newcomers(writer):
+                started(len(recorder.devices))
+                with contextlib.suppress(TimeoutError):
+                    interrupted = await link.wait(stop, seconds) == signal.SIGINT
+                # What the broker had by now is on its way to us.
+                await link.settle()
+        return Recorded(path, len(recorder.devices), writer.messages, interrupted)
+
+
+@contextlib.contextmanager
+def _stopped() -> Iterator[asyncio.Future[int]]:
+    """A future of Ctrl-C or SIGTERM, whose number is its result."""
+    loop = asyncio.get_running_loop()
+    stop: asyncio.Future[int] = loop.create_future()
+
+    def ask(number: int) -> None:
+        if not stop.done():
+            stop.set_result(number)
+
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    # Windows' loop takes no signals: there only its time ends a recording in good order.
+    with contextlib.suppress(NotImplementedError):
+        for number in numbers:
+            loop.add_signal_handler(number, ask, number)
+    try:
+        yield stop
+    finally:
+        with contextlib.suppress(NotImplementedError):
+            for number in numbers:
+                loop.remove_signal_handler(number)
+
+
+class _Recorder:
+    """Hears everything; keeps it until there is a file to write it to."""
+
+    def __init__(self, link: OperatorLink) -> None:
+        self.devices: dict[str, TraceDevice] = {}
+        self._link = link
+        self._roster = Roster()
+        self._clock: ClockNow | None = None
+        self._waiting: list[tuple[int, Heard]] = []
+        self._writer: TraceWriter | None = None
+        self._busy: set[str] = set()
+        self._untold: set[str] = set()
+        self._joined = asyncio.Event()
+        self._definitions = _Definitions([])
+
+    async def listen(self) -> None:
+        """Subscribe; returns once all that was retained was heard, and hosts told of devices."""
+        topics = self._link.topics
+        leaves = (*PUBLISHED_LEAVES, *OPERATOR_LEAVES)
+        filters = [(topics.device("+", leaf), 1) for leaf in leaves]
+        filters += [(topics.group("+"), 1), (topics.clock, 1), (topics.clock_now, 1)]
+        self._link.listeners.append(self._hear)
+        await self._link.subscribe(filters)
+        await self._link.settle()
+        self._start = self._now()
+        for device_id, seen in sorted(self._roster.devices.items()):
+            if seen.state is not None and _is_of(seen.state, device_id):
+                self.devices[device_id] = TraceDevice(state=seen.state, online=seen.online)
+        await self._ask(self.devices)
+        self._busy.clear()
+        self._definitions = _Definitions(self.devices.values())
+
+    @contextlib.contextmanager
+    def writing(self, path: Path, *, overwrite: bool) -> Iterator[TraceWriter]:
+        """Write the header, what was heard meanwhile, and from then on as it comes.
+
+        The trace has an end unless something went wrong: the broker was lost.
+        """
+        header = TraceHeader(
+            root=self._link.topics.root,
+            clock=self._clock.clock if self._clock else "real",
+            start=self._start,
+            conformance=self._definitions.conformance,
+            platforms=self._definitions.platforms,
+            devices=tuple(map(self._definitions.besides, self.devices.values())),
+        )
+        writer = TraceWriter(path, header, overwrite=overwrite)
+        try:
+            with writer:
+                for instant, heard in self._waiting:
+                    self._write(writer, instant, heard)
+                self._writer = writer
+                yield writer
+                writer.close(self._now())
+        finally:
+            self._writer = None
+
+    # -- what hosts tell -----------------------------------------------------------------------
+
+    async def _ask(self, devices: Iterable[str]) -> None:
+        platforms = {name: self.devices[name].state.platform for name in devices}
+        if platforms:
+            await ask(self._link, platforms, self._take_told)
+
+    def _take_told(self, device_id: str, told: Described) -> None:
+        # At work, it remembers more by now than it did when the trace began.
+        calm = not self._busy & {device_id, EVERYONE}
+        self.devices[device_id] = self.devices[device_id].model_copy(
+            update={
+                "policy": told.facts.policy if calm else told.facts.setup.policy,
+                "setup": told.facts.setup,
+                "memory": told.facts.memory if calm else None,
+                "conformance": told.conformance,
+                "platforms": dict(told.platforms),
+            }
+        )
+
+    @contextlib.asynccontextmanager
+    async def newcomers(self, writer: TraceWriter) -> AsyncIterator[None]:
+        """Ask about devices that join, many at a time, and write down what their hosts tell."""
+        asking = asyncio.create_task(self._ask_newcomers(writer), name="passfleet.record.newcomers")
+        try:
+            yield
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LAST_ASKING):
+                    while self._untold and not asking.done():
+                        await self._link.pause(_GATHERING)
+            if asking.done():
+                asking.result()
+        finally:
+            asking.cancel()
+            await asyncio.gather(asking, return_exceptions=True)
+
+    async def _ask_newcomers(self, writer: TraceWriter) -> None:
+        while True:
+            await self._joined.wait()
+            await self._link.pause(_GATHERING)
+            self._joined.clear()
+            new = sorted(self._untold)
+            await self._ask(new)
+            for device_id in new:
+                device = self.devices[device_id]
+                if device.setup is not None:
+                    writer.device(self._definitions.besides(device))
+            self._untold.difference_update(new)
+
+    # -- what is heard -------------------------------------------------------------------------
+
+    def _hear(self, heard: Heard) -> None:
+        if heard.topic == self._link.topics.clock_now:
+            self._hear_clock(heard.payload)
+            return
+        if heard.retained:
+            self._roster.hear(heard)
+            return
+        instant = self._now()
+        if self._writer is not None:
+            self._write(self._writer, instant, heard)
+        else:
+            self._note_work(heard)
+            self._waiting.append((instant, heard))
+
+    def _hear_clock(self, payload: bytes) -> None:
+        told = read_clock_now(payload)
+        if told is not None and self._clock is None and self._writer is not None:
+            self._writer.clock(told.clock, told.now)
+        # A fleet that leaves clears it: its time stays what it was.
+        self._clock = told or self._clock
+
+    def _note_work(self, heard: Heard) -> None:
+        """Remember whom something happens to while hosts are asked of what was before."""
+        topics = self._link.topics
+        if heard.device_id is not None and heard.leaf != "presence":
+            self._busy.add(heard.device_id)
+        elif heard.topic == topics.clock or heard.topic.startswith(f"{topics.root}/groups/"):
+            self._busy.add(EVERYONE)
+
+    def _write(self, writer: TraceWriter, instant: int, heard: Heard) -> None:
+        topic = heard.topic.removeprefix(f"{self._link.topics.root}/")
+        if not is_known(topic):
+            return
+        device_id = heard.device_id
+        if heard.leaf == "state" and device_id is not None and device_id not in self.devices:
+            state = read_state(heard.payload)
+            if state is not None and _is_of(state, device_id):
+                self.devices[device_id] = TraceDevice(state=state)
+                writer.device(self.devices[device_id])
+                self._untold.add(device_id)
+                self._joined.set()
+        elif device_id is None:
+            self._busy |= self._untold
+        elif device_id in self._untold:
+            self._note_work(heard)
+        if heard.leaf in ("state", "presence") and not heard.payload:
+            return  # a fleet that leaves clears what was retained
+        writer.message(instant, topic, heard.payload, heard.retained)
+
+    def _now(self) -> int:
+        """The fleet's time: its own where it tells it, else the time of day."""
+        wall = time.time_ns() // 1_000_000
+        clock = self._clock
+        if clock is None:
+            return wall
+        return clock.now + round(max(0, wall - clock.real_date_time) * speed_of(clock.clock))
+
+
+def _is_of(state: DeviceState, device_id: str) -> bool:
+    """Whether a state is a device's: of one that can be, on the topic that is its own."""
+    return state.device_id == device_id and is_known(f"devices/{device_id}/state")
+
+
+class _Definitions:
+    """The dated table and own platforms that most devices of a trace share: its header has them."""
+
+    def __init__(self, devices: Iterable[TraceDevice]) -> None:
+        told = [device for device in devices if device.conformance is not None]
+        self.conformance = next((d.conformance for d in told if d.conformance), DEFAULT_CONFORMANCE)
+        self.platforms: dict[str, Any] = {}
+        for device in told:
+            if device.conformance == self.conformance:
+                self.platforms = {**(device.platforms or {}), **self.platforms}
+
+    def besides(self, device: TraceDevice) -> TraceDevice:
+        """The device with these only where they are others than the header's."""
+        own = device.platforms or {}
+        shared = all(self.platforms.get(name) == table for name, table in own.items())
+        if not shared or device.conformance not in (None, self.conformance):
+            return device
+        return device.model_copy(update={"conformance": None, "platforms": None})

@@ -1,0 +1,265 @@
+"""`passfleet replay`: a trace on fresh devices, in virtual time, on a broker of its own.
+
+The operator's messages are sent again at their instants; whatever falls due between them happens
+first. What the devices publish meanwhile is compared with the trace (`scenarios.traces.diff`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from agent.clock import VirtualClock
+from broker.contract import ClockTo, Topics
+from broker.errors import PeerError
+from broker.operator.link import OperatorLink
+from broker.operator.readers import Heard, read_clock_now
+from broker.server.open import open_broker
+from broker.timestamps import parse_instant
+from fleet.hosting.host import Host
+from fleet.hosting.limits import check_room
+from fleet.traces.restore import SEED, Restaged, restage
+from fleet.traces.schedule import Cue, cues
+from scenarios.traces.diff import Bindings, Difference, Published, compare
+from scenarios.traces.format import PUBLISHED_LEAVES, Trace
+from scenarios.traces.placeholders import is_placeholder, made_up, restored
+
+__all__ = ["Replayed", "replay"]
+
+_LIMIT: Final = 15.0
+"""Seconds of real time within which a fleet on this machine must have answered."""
+_LOOK_AGAIN: Final = 0.005
+_DISTURBING: Final = frozenset({"offline", "online", "dropConnection", "crash", "restart"})
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """What came of a replay. `sent` and `published` count messages."""
+
+    devices: int
+    sent: int
+    published: int
+    differences: list[Difference]
+
+
+async def replay(
+    trace: Trace, broker: str, progress: Callable[[], None] = lambda: None
+) -> Replayed:
+    """Replay a trace on a broker that is started for it: "embedded" or "mosquitto".
+
+    `progress` hears of each message that was sent. Raises FileError for a trace whose devices
+    cannot be made, UsageError where there is no room for them, BrokerError and PeerError where the
+    broker or the fleet fail.
+    """
+    bindings = Bindings()
+    cast = restage(trace, _meaning(bindings))
+    topics = Topics(trace.header.root)
+    host = Host(
+        [restaged.spec for restaged in cast],
+        topics,
+        seed=SEED,
+        clock=VirtualClock(trace.header.start),
+    )
+    for restaged in cast:
+        device = host.devices[restaged.spec.device_id]
+        device.state, device.draws = restaged.state, restaged.draws
+    check_room(len(cast))
+    # The link first: its look at the broker needs a small file descriptor, whoever has the others.
+    async with open_broker(broker) as handle, OperatorLink(handle.address, topics) as link:
+        stage = _Stage(trace, host, link, bindings)
+        try:
+            await host.start(handle.address, fresh=True)
+            await stage.open(cast)
+            for cue in cues(trace):
+                await stage.take(cue)
+                progress()
+            await stage.close()
+        finally:
+            await host.abandon()
+    differences = compare(trace, stage.published, bindings)
+    return Replayed(len(cast), stage.sent, len(stage.published), differences)
+
+
+def _meaning(bindings: Bindings) -> Callable[[Mapping[str, Any]], str]:
+    """What a placeholder stands for: what the devices made, else something made up that stays."""
+
+    def meaning(placeholder: Mapping[str, Any]) -> str:
+        value = bindings.value(placeholder)
+        if value is None:
+            value = made_up(placeholder, bindings.taken)
+            bindings.bind(placeholder, value)
+        return value
+
+    return meaning
+
+
+class _Stage:
+    """One replay under way."""
+
+    def __init__(self, trace: Trace, host: Host, link: OperatorLink, bindings: Bindings) -> None:
+        self.published: list[Published] = []
+        self.sent = 0
+        self._trace = trace
+        self._host = host
+        self._link = link
+        self._bindings = bindings
+        self._now = trace.header.start
+        self._fence = f"{link.topics.root}/operators/{secrets.token_hex(8)}/replay"
+        self._away: set[str] = set()
+        self._told = {
+            (
+                message.device_id,
+                message.leaf,
+                str(message.payload.get("commandId")),
+            ): message.payload
+            for message in reversed(trace.messages)
+            if isinstance(message.payload, dict)
+            and is_placeholder(message.payload.get("newPasscode"))
+        }
+
+    async def open(self, cast: Iterable[Restaged]) -> None:
+        """Listen, and take the network from those that had none."""
+        topics = self._link.topics
+        filters = [(topics.device("+", leaf), 1) for leaf in PUBLISHED_LEAVES]
+        await self._link.subscribe([*filters, (topics.clock_now, 1), (self._fence, 1)])
+        self._link.listeners.append(self._hear)
+        for restaged in cast:
+            if not restaged.online:
+                device_id = restaged.spec.device_id
+                self._host.devices[device_id].simulate("offline")
+                self._away.add(device_id)
+                await self._until_seen(device_id, gone=1, back=None)
+        await self._settle()
+        self.published.clear()
+
+    async def take(self, cue: Cue) -> None:
+        """Send what an operator sent, once its instant has come."""
+        if cue.leaf == "clock":
+            await self._move_as_told(cue)
+            return
+        await self._advance(cue.at)
+        sessions = {name: device.connection.number for name, device in self._host.devices.items()}
+        payload = restored(cue.payload, _meaning(self._bindings))
+        await self._link.publish(f"{self._link.topics.root}/{cue.topic}", payload)
+        self.sent += 1
+        await self._settle()
+        await self._network_settled(cue, sessions)
+
+    async def close(self) -> None:
+        """Let pass what the trace lasted after its last message."""
+        await self._advance(self._trace.end)
+        await self._settle()
+
+    async def _move_as_told(self, cue: Cue) -> None:
+        """Virtual time that the operator moved."""
+        try:
+            to = parse_instant(cue.document.get("to") or "")
+        except (TypeError, ValueError):
+            return
+        self.sent += 1
+        await self._advance(to)
+
+    async def _advance(self, to: int) -> None:
+        if to <= self._now:
+            return
+        topics = self._link.topics
+
+        def accept(heard: Heard) -> bool | None:
+            told = read_clock_now(heard.payload) if heard.topic == topics.clock_now else None
+            return True if told is not None and told.now >= to else None
+
+        with self._link.expecting(accept) as moved:
+            await self._link.publish(topics.clock, ClockTo(to=to).to_bytes())
+            await self._patiently(moved)
+        self._now = to
+        await self._settle()
+
+    async def _settle(self) -> None:
+        """Let the devices do what was sent, and hear what they said of it."""
+        await self._host.settle()
+        marker = secrets.token_bytes(8)
+
+        def accept(heard: Heard) -> bool | None:
+            return True if (heard.topic, heard.payload) == (self._fence, marker) else None
+
+        with self._link.expecting(accept) as back:
+            await self._link.publish(self._fence, marker)
+            await self._patiently(back)
+
+    async def _patiently(self, future: asyncio.Future[Any]) -> None:
+        try:
+            await self._link.wait(future, _LIMIT)
+        except TimeoutError:
+            raise PeerError(f"the replayed fleet did not answer within {_LIMIT:g} s") from None
+
+    async def _network_settled(self, cue: Cue, sessions: Mapping[str, int]) -> None:
+        """Wait for a connection that was taken away, or is to come back, to be seen so.
+
+        A Last Will and a reconnect take real time, of which virtual time knows nothing.
+        """
+        device_id, action = cue.device_id, self._disturbance(cue)
+        if device_id is None or device_id not in sessions or action is None:
+            return
+        before = sessions[device_id]
+        away = device_id in self._away
+        gone = not away and action != "online"
+        back = action == "online" if away else action not in ("online", "offline")
+        if action == "offline":
+            self._away.add(device_id)
+        elif action == "online":
+            self._away.discard(device_id)
+        await self._until_seen(
+            device_id, gone=before if gone else None, back=before + 1 if back else None
+        )
+        await self._settle()
+
+    async def _until_seen(self, device_id: str, *, gone: int | None, back: int | None) -> None:
+        """Wait until a session was seen to end, and a later one to begin; None for neither."""
+        try:
+            async with asyncio.timeout(_LIMIT):
+                while not (
+                    (gone is None or self._seen(device_id, "offline", gone))
+                    and (back is None or self._seen(device_id, "online", back))
+                ):
+                    await self._link.pause(_LOOK_AGAIN)
+        except TimeoutError:
+            raise PeerError(
+                f"the connection of {device_id} did not come and go within {_LIMIT:g} s"
+            ) from None
+
+    def _disturbance(self, cue: Cue) -> str | None:
+        """What a message does to a device's connection, None for nothing."""
+        action = str(cue.document.get("action"))
+        if cue.leaf == "simulate":
+            return action if action in _DISTURBING else None
+        if cue.leaf != "inputs" or action != "restart":
+            return None
+        for published in reversed(self.published):
+            answer = published.document if isinstance(published.document, dict) else {}
+            if answer.get("inputId") == cue.document.get("inputId"):
+                done = answer.get("actionState") == "done" and not answer.get("duplicate")
+                return "restart" if done else None
+        return None
+
+    def _seen(self, device_id: str, status: str, session: int) -> bool:
+        return any(
+            published.leaf == "presence"
+            and published.device_id == device_id
+            and isinstance(published.document, dict)
+            and published.document.get("status") == status
+            and published.document.get("session", 0) >= session
+            for published in self.published
+        )
+
+    def _hear(self, heard: Heard) -> None:
+        if heard.retained or heard.device_id is None or heard.leaf not in PUBLISHED_LEAVES:
+            return
+        document = heard.document()
+        self.published.append(Published(heard.device_id, heard.leaf, document))
+        if isinstance(document, dict) and isinstance(document.get("newPasscode"), str):
+            told = self._told.get((heard.device_id, heard.leaf, str(document.get("commandId"))))
+            if told is not None:
+                self._bindings.bind(told["newPasscode"], document["newPasscode"])

@@ -1,0 +1,377 @@
+"""Devices as they were when a trace began: made anew from what the trace tells of them.
+
+A snapshot tells most of a device's state, and its host told how it was set up and what it
+remembered (`scenarios.traces.device_facts`). The rest is read off the trace itself: the passcode
+it starts
+with (the one that opens it later), and how long it takes for each command; where no host told, also
+how many notifications and resets there had been.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from agent.definition.platforms import Platforms, read_platforms
+from agent.machine import enroll, first_state
+from agent.passcode import PasscodePolicy, traits_of
+from agent.payloads import policy_of
+from agent.random_stream import DeviceDraws
+from agent.state import (
+    BiometricState,
+    Compliance,
+    DeviceState,
+    ErrorCode,
+    PasscodeKind,
+    Prompt,
+    Secret,
+)
+from broker import contract
+from broker.errors import FileError
+from broker.operator.operator import EVERYONE
+from broker.timestamps import parse_instant
+from broker.validation import Problems
+from fleet.config.loader import DeviceSpec
+from platforms.profile import Biometric, PlatformProfile
+from scenarios.traces.device_facts import Setup
+from scenarios.traces.format import Trace, TraceDevice, TraceMessage
+from scenarios.traces.placeholders import is_placeholder
+
+__all__ = ["SEED", "Restaged", "ScriptedDraws", "restage"]
+
+SEED: Final = 7
+"""Of the fresh devices: what they draw need not be what was drawn."""
+_NOT_DEFINED: Final = (
+    "since version 2 a trace defines the platforms of a fleet's own that its devices are of;"
+    " record it anew"
+)
+_LONGER: Final = 60_000
+_UNFINISHED: Final = 1_000
+"""What a command takes that had not ended with the trace, and had not been announced: at most."""
+_USUAL: Final = "2580"
+_COMPLEX: Final = "aK7"
+_REFUSALS: Final = frozenset(
+    {
+        ErrorCode.INVALID_JSON,
+        ErrorCode.INVALID_COMMAND,
+        ErrorCode.UNKNOWN_ACTION,
+        ErrorCode.RETAINED_COMMAND,
+        ErrorCode.EXPIRED,
+        ErrorCode.COMMAND_ID_REUSED,
+        ErrorCode.NOT_ENROLLED,
+        ErrorCode.PAYLOAD_TOO_LARGE,
+    }
+)
+"""What may be answered at once: no reaction is drawn for it then."""
+
+
+class ScriptedDraws(DeviceDraws):
+    """A device's own draws, but for its reactions, which take as long as they were recorded."""
+
+    __slots__ = ("_left",)
+
+    def __init__(self, device_id: str, reactions: Sequence[int]) -> None:
+        super().__init__(SEED, device_id)
+        self._left = list(reactions)
+
+    def bits(self, purpose: str, number: int) -> int:
+        """The next recorded reaction, or a draw."""
+        if purpose != "reaction":
+            return super().bits(purpose, number)
+        return self._left.pop(0) if self._left else _UNFINISHED
+
+
+@dataclass(frozen=True, slots=True)
+class Restaged:
+    """A device to be, and the state and draws that it is to have."""
+
+    spec: DeviceSpec
+    state: DeviceState
+    draws: ScriptedDraws
+    online: bool
+
+
+def restage(trace: Trace, meaning: Callable[[Mapping[str, Any]], str]) -> list[Restaged]:
+    """The devices of a trace. `meaning` gives the passcode that a placeholder stands for.
+
+    Raises FileError where a device is of a platform that neither the trace nor this passfleet
+    knows, or where a platform of the trace's own is not right.
+    """
+    profiles = _Profiles(trace)
+    heard = {device_id: list[TraceMessage]() for device_id in trace.devices}
+    for message in trace.messages:
+        for device_id in _concerned(trace, message):
+            heard[device_id].append(message)
+    return [
+        _Device(trace, device, number, profiles.of(device), heard[device.device_id]).restaged(
+            meaning
+        )
+        for number, device in enumerate(trace.devices.values(), 1)
+    ]
+
+
+def _concerned(trace: Trace, message: TraceMessage) -> Iterator[str]:
+    """The devices that sent a message or were sent it, those of a group included."""
+    if message.device_id is not None:
+        if message.device_id in trace.devices:
+            yield message.device_id
+    elif message.topic.startswith("groups/"):
+        group = message.topic.split("/")[1]
+        for device_id, device in trace.devices.items():
+            if group in (device.state.group, EVERYONE):
+                yield device_id
+
+
+class _Profiles:
+    """The platforms of a trace's devices, as they behave under the table that was in force."""
+
+    def __init__(self, trace: Trace) -> None:
+        self._trace = trace
+        self._known: dict[str, Platforms] = {}
+
+    def of(self, device: TraceDevice) -> PlatformProfile:
+        """The platform of a device."""
+        profiles = self._platforms(device).profiles
+        profile = profiles.get(device.state.platform)
+        if profile is None:
+            raise FileError(
+                f"the device {device.device_id} is of the platform {device.state.platform!r}",
+                path=self._trace.path,
+                line=device.line,
+                expected=f"one of {', '.join(profiles)}",
+                hint=_NOT_DEFINED,
+            )
+        return profile
+
+    def _platforms(self, device: TraceDevice) -> Platforms:
+        header = self._trace.header
+        table = device.conformance or header.conformance
+        line, own = device.line, device.platforms
+        if own is None:
+            line, own = 1, header.platforms
+        key = f"{table}/{json.dumps(own)}"
+        if key not in self._known:
+            self._known[key], found = read_platforms(own, table)
+            problems = Problems(self._trace.path, {"platforms": own}, {(): line})
+            problems.extend(found)
+            problems.refuse()
+        return self._known[key]
+
+
+@dataclass(frozen=True, slots=True)
+class _Entered:
+    """Placeholders of the passcode as the trace begins, and of the one it was enrolled with."""
+
+    now: dict[str, Any] | None
+    first: dict[str, Any] | None
+
+
+class _Device:
+    """What a trace tells of one device. `number` is one of its own, from 1."""
+
+    def __init__(
+        self,
+        trace: Trace,
+        device: TraceDevice,
+        number: int,
+        profile: PlatformProfile,
+        messages: list[TraceMessage],
+    ) -> None:
+        self._trace = trace
+        self._device = device
+        self._number = number
+        self._profile = profile
+        self._messages = messages
+        self._documents = [m.payload if isinstance(m.payload, dict) else {} for m in messages]
+
+    def restaged(self, meaning: Callable[[Mapping[str, Any]], str]) -> Restaged:
+        """Make it."""
+        passcode, first = self._passcodes(meaning)
+        never = self._trace.end - self._trace.header.start + _LONGER
+        reactions = list(self._reactions(never))
+        draws = ScriptedDraws(self._device.device_id, reactions)
+        spec = self._spec(first, max(reactions, default=0))
+        return Restaged(spec, self._state(spec, passcode, draws), draws, self._device.online)
+
+    def _spec(self, passcode: str | None, longest: int) -> DeviceSpec:
+        state = self._device.state
+        group = (self._device.setup or self._usual_setup()).group_setup(state, self._profile)
+        took_time = longest > 0 or group.reaction[1] > 0
+        reaction = (0, max(longest, _UNFINISHED)) if took_time else (0, 0)
+        group = replace(group, reaction=reaction)
+        return DeviceSpec(state.device_id, state.owner, group, passcode, 0.0)
+
+    def _usual_setup(self) -> Setup:
+        """How a device is taken to have been set up, of which nobody told."""
+        told = self._device.state.biometrics
+        kinds = {Biometric.TOUCH_ID: told.touch_id, Biometric.FACE: told.face}
+        has = tuple(biometric for biometric, kind in kinds.items() if kind != "none")
+        return Setup(policy=self._device.policy, biometrics=has)
+
+    def _state(self, spec: DeviceSpec, passcode: str | None, draws: ScriptedDraws) -> DeviceState:
+        told, start = self._device.state, self._trace.header.start
+        first = first_state(
+            enroll(spec.device_id, spec.owner, spec.setup, spec.passcode, draws), start
+        )
+        kind = PasscodeKind(told.passcode)
+        secret = None
+        if kind is not PasscodeKind.NONE and passcode is not None:
+            secret = Secret(kind, draws.digest(passcode), traits_of(passcode))
+        policy = policy_of(self._device.policy) if self._device.policy else None
+        return replace(
+            first,
+            current_user=told.current_user,
+            version=told.version,
+            locked=told.locked,
+            secret=secret,
+            compliance=Compliance(told.compliance),
+            passcode_deadline=told.passcode_deadline,
+            touch_id=BiometricState(told.biometrics.touch_id),
+            face=BiometricState(told.biometrics.face),
+            failed_attempts=told.failed_attempts,
+            wiped=told.wiped,
+            policy=policy if policy and policy.asks_for_something else None,
+            **self._remembered(),
+        )
+
+    def _remembered(self) -> dict[str, Any]:
+        """What its state does not tell: as its host told it, else as the trace lets one guess."""
+        if self._device.memory is not None:
+            return self._device.memory.fields()
+        compliant = self._device.state.compliance == "compliant"
+        return {
+            "prompt": Prompt.NONE if compliant else Prompt.SHOWN,
+            "resets": self._resets(),
+            "notifications": self._notifications(),
+        }
+
+    def _resets(self) -> int:
+        """How many resets there had been: the first escrow counts the next one."""
+        for message, document in self._each():
+            number = document.get("resetNumber")
+            if message.leaf == "escrow" and isinstance(number, int):
+                return max(0, number - 1)
+        state = self._device.state
+        return int(state.passcode == "temporary" or state.compliance != "compliant")
+
+    def _notifications(self) -> int:
+        for message, document in self._each():
+            if message.leaf == "notifications":
+                number = str(document.get("notificationId", "")).removeprefix("n-")
+                return max(0, int(number) - 1) if number.isdecimal() else 0
+        return 0
+
+    def _reactions(self, never: int) -> Iterator[int]:
+        """How long the device took, each time that it took a command up.
+
+        An `active` without an end was cut short, by a crash or by the trace's own end: that one
+        takes `never`, longer than the trace lasts.
+        """
+        took: dict[tuple[str, int], int] = {}
+        for message, document in self._each():
+            state, command = document.get("actionState"), document.get("commandId")
+            if message.leaf != "results" or state is None or command is None:
+                continue
+            try:
+                began = parse_instant(document["startDateTime"])
+                ended = parse_instant(document["lastUpdatedDateTime"])
+            except (KeyError, TypeError, ValueError):
+                continue
+            at_once = began == ended and str(document.get("errorCode")) in _REFUSALS
+            if document.get("duplicate") or at_once:
+                continue
+            took[str(command), began] = never if state == "active" else max(0, ended - began)
+        return iter(took.values())
+
+    def _passcodes(
+        self, meaning: Callable[[Mapping[str, Any]], str]
+    ) -> tuple[str | None, str | None]:
+        """The passcode that opens it as the trace begins, and the one that it was enrolled with."""
+        memory, setup = self._device.memory, self._device.setup
+        entered = self._entered()
+        now, first = self._device.passcode or entered.now, entered.first
+        same = memory is None or memory.as_enrolled
+        if same:
+            now = now or first
+        # Of one that nobody enters it is known what it is like.
+        like_now = memory.passcode if memory else setup.passcode if setup else None
+        like_first = setup.passcode if setup else None
+        passcode: str | None
+        if isinstance(now, dict):
+            passcode = meaning(now)
+        elif like_now is not None:
+            passcode = meaning(like_now.placeholder(-2 * self._number))
+        else:
+            passcode = self._guessed() if memory is None else None
+        if setup is not None and like_first is None:
+            return passcode, None
+        if same or like_first is None:
+            return passcode, passcode
+        return passcode, meaning(first or like_first.placeholder(-2 * self._number - 1))
+
+    def _entered(self) -> _Entered:
+        """The placeholders of its passcodes, where the trace gives them away.
+
+        The one of now is the first that opens it, or one that is refused as used before; the first
+        one opens it after it was restored.
+        """
+        pressed: dict[str, dict[str, Any]] = {}
+        found: dict[str, dict[str, Any]] = {}
+        known: list[object] = []
+        holds = "now"
+        for message, document in self._each():
+            if message.leaf == "inputs" and is_placeholder(document.get("passcode")):
+                pressed[str(document.get("inputId"))] = document
+            elif message.leaf == "simulate" and document.get("action") == "restore":
+                holds = "first"
+            elif message.leaf == "results" and not document.get("duplicate"):
+                press = pressed.get(str(document.get("inputId")), {})
+                done = document.get("actionState") == "done"
+                action, passcode = press.get("action"), press.get("passcode", {})
+                reused = "used before" in str(document.get("message"))
+                if action == "enterPasscode" and done:
+                    found.setdefault(holds, passcode)
+                elif action == "setPasscode" and reused and passcode not in known:
+                    found.setdefault("now", passcode)
+                elif action == "setPasscode" and done:
+                    known.append(passcode)
+                    holds = "another"
+                elif done and document.get("actionName") == "resetPasscode":
+                    holds = "another"
+        return _Entered(found.get("now"), found.get("first"))
+
+    def _guessed(self) -> str:
+        """A passcode for a device of which nobody enters it: good enough for the policies."""
+        policies = [policy_of(self._device.policy)] if self._device.policy else []
+        for message, document in self._each():
+            if message.leaf == "commands" and document.get("actionName") == "applyPasscodePolicy":
+                try:
+                    policies.append(policy_of(contract.Policy.model_validate(document["policy"])))
+                except (KeyError, ValueError):
+                    continue
+                if self._falls_short_after(message.line):
+                    return _USUAL
+                break
+        return _satisfying(policies) if policies else _USUAL
+
+    def _falls_short_after(self, line: int) -> bool:
+        """Whether the device was no longer compliant once the policy of `line` was applied."""
+        for message, document in self._each():
+            if message.line > line and message.leaf == "state":
+                return document.get("compliance") != "compliant"
+            if message.line > line and message.leaf == "results":
+                return False
+        return False
+
+    def _each(self) -> Iterator[tuple[TraceMessage, dict[str, Any]]]:
+        return zip(self._messages, self._documents, strict=True)
+
+
+def _satisfying(policies: Sequence[PasscodePolicy]) -> str:
+    """A passcode that all of the policies take, as far as one can."""
+    symbols = max(1, *(policy.min_complex_characters or 0 for policy in policies))
+    length = max(policy.min_length or 0 for policy in policies)
+    passcode = _COMPLEX + "#" * symbols
+    return passcode + "x4" * ((length - len(passcode) + 1) // 2)

@@ -1,0 +1,96 @@
+"""What a replay sends, and when.
+
+In virtual time everything has its exact instant. In real time a message was on its way for a while:
+the instant that counts is the one at which the device took it up, and its answer tells that. So
+there a group's command is sent to each of its devices, at the instant of each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from broker.timestamps import parse_instant
+from scenarios.traces.format import OPERATOR_LEAVES, Trace, TraceMessage
+
+__all__ = ["Cue", "cues"]
+
+_VIRTUAL: Final = "virtual"
+
+
+@dataclass(frozen=True, slots=True)
+class Cue:
+    """One message to send at `at`. `topic` is below the root; `device_id` is None for a group."""
+
+    at: int
+    topic: str
+    payload: Any = field(repr=False)
+    device_id: str | None
+
+    @property
+    def leaf(self) -> str:
+        """The topic's last level."""
+        return self.topic.rpartition("/")[2]
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The payload, empty where it is no JSON object."""
+        return self.payload if isinstance(self.payload, dict) else {}
+
+
+def cues(trace: Trace) -> list[Cue]:
+    """The operator's messages of a trace, in the order in which to send them.
+
+    What was retained is left out: it had reached the devices before the trace began.
+    """
+    sent = [
+        message
+        for message in trace.messages
+        if message.leaf in (*OPERATOR_LEAVES, "clock") and not message.retained
+    ]
+    if trace.header.clock == _VIRTUAL:
+        return [Cue(m.at, m.topic, m.payload, m.device_id) for m in sent]
+    taken_up = _taken_up(trace)
+    found: list[Cue] = []
+    last: dict[str, int] = {}
+    for message in sent:
+        for device_id in _addressed(trace, message):
+            # The first sending is what was taken up; a later one of the same id came later.
+            began = taken_up.pop((device_id, _id_of(message)), message.at)
+            at = last[device_id] = max(began, last.get(device_id, trace.header.start))
+            topic = f"devices/{device_id}/{message.leaf}"
+            found.append(Cue(at, topic, message.payload, device_id))
+    return sorted(found, key=lambda cue: cue.at)
+
+
+def _addressed(trace: Trace, message: TraceMessage) -> Iterator[str]:
+    if message.device_id is not None:
+        yield message.device_id
+        return
+    parts = message.topic.split("/")
+    if parts[0] != "groups":
+        return  # the clock, which nobody can move in real time
+    for device_id, device in trace.devices.items():
+        if parts[1] in ("all", device.state.group):
+            yield device_id
+
+
+def _taken_up(trace: Trace) -> dict[tuple[str, str], int]:
+    """When each device began with each command and input, by its own answer."""
+    found: dict[tuple[str, str], int] = {}
+    for message in trace.messages:
+        if message.leaf != "results" or message.device_id is None:
+            continue
+        try:
+            began = parse_instant(message.payload["startDateTime"])
+        except (KeyError, TypeError, ValueError):
+            continue
+        found.setdefault((message.device_id, _id_of(message)), began)
+    return found
+
+
+def _id_of(message: TraceMessage) -> str:
+    document = message.payload if isinstance(message.payload, dict) else {}
+    kind = "inputId" if "inputId" in document else "commandId"
+    return f"{kind}/{document.get(kind)}"

@@ -1,0 +1,50 @@
+"""What devices answered: behind `expect.result`, an actor that takes no steps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Final
+
+from pydantic import BaseModel
+
+from scenarios.model.actor import Actor, Heard, Request, World
+from scenarios.model.file import ResultExpectation
+
+__all__ = ["ResultActor"]
+
+_BY_VALUE: Final = ("commandId", "inputId", "actionName")
+
+
+class ResultActor(Actor):
+    """Remembers every result, and shows the last one that is meant."""
+
+    name: ClassVar[str] = "result"
+    steps: ClassVar[Mapping[str, type[BaseModel]]] = {}
+    expects: ClassVar[type[BaseModel] | None] = ResultExpectation
+    selectors: ClassVar[frozenset[str]] = frozenset({"device"})
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world)
+        self._results: list[tuple[str, Mapping[str, object]]] = []
+
+    def do(self, step: str, arguments: BaseModel, now: int) -> Sequence[Request]:
+        """Take no step: there is none."""
+        del arguments, now
+        raise NotImplementedError(step)
+
+    def hear(self, heard: Heard, now: int) -> Sequence[Request]:
+        """Keep a result."""
+        del now
+        if heard.leaf == "results":
+            self._results.append((heard.device.name, heard.payload))
+        return ()
+
+    def look(self, asked: Mapping[str, Any], now: int) -> Mapping[str, object]:
+        """The last result that has the ids asked for, of the device asked for."""
+        del now
+        for device, result in reversed(self._results):
+            if asked.get("device") not in (None, device):
+                continue
+            if all(result.get(key) == asked[key] for key in _BY_VALUE if key in asked):
+                return result
+        return {}

@@ -1,0 +1,1 @@
+"""Data types of scenario files, scenarios and their outcomes."""

@@ -1,0 +1,197 @@
+"""The language of scenario files: what each part may say, as pydantic models.
+
+The steps of an actor stand with the actor (`scenarios.actors`); here is what is around them. A
+field's `description` says what it accepts and is printed as such; `repr=False` marks a secret,
+which no report shows.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from agent.clock import parse_duration
+from agent.definition.device import CONFORMANCE_WORDS, Conformance, DeviceSection, Section
+from broker.contract import DEVICE_ID
+from broker.operator.requests import ActionName
+from broker.validation import shown, trouble
+from scenarios.model.actor import SelfServiceReset
+
+__all__ = [
+    "Arguments",
+    "DeviceEntry",
+    "DeviceStep",
+    "Duration",
+    "OrganizationEntry",
+    "RawCommand",
+    "ResultExpectation",
+    "ScenarioFile",
+    "UserEntry",
+]
+
+_NAME: Final = re.compile(DEVICE_ID)
+_EVERYONE: Final = "all"
+_DEFAULT_REACTION: Final = (2_000, 2_000)
+_MAX_WAIT: Final = 100 * 365 * 24 * 60 * 60 * 1000
+
+
+def _duration(value: object) -> object:
+    if not isinstance(value, str):
+        raise trouble(f"got {shown(value)}")
+    try:
+        length = parse_duration(value) // timedelta(milliseconds=1)
+    except (ValueError, OverflowError):
+        raise trouble(f"got {shown(value)}") from None
+    if length > _MAX_WAIT:
+        raise trouble(f"{shown(value)} is too long")
+    return length
+
+
+Duration = Annotated[int, BeforeValidator(_duration)]
+"""Milliseconds inside, `200us`, `5ms`, `2s`, `5m` or `1h` in the file."""
+DURATION_WORDS: Final = "a duration, as 5ms, 2s, 5m or 1h"
+
+
+class Arguments(BaseModel):
+    """What the steps of all actors share: nothing unknown, nothing converted."""
+
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, alias_generator=to_camel, populate_by_name=False
+    )
+
+
+class DeviceStep(Arguments):
+    """A step on one device; `device` may be left out where the scenario has only one."""
+
+    device: str | None = Field(default=None, description="the name of a device")
+
+
+def _group(name: str) -> str:
+    if name == _EVERYONE or not _NAME.fullmatch(name):
+        raise ValueError
+    return name
+
+
+class DeviceEntry(DeviceSection):
+    """A device under `devices:`. `owner` None is `user{n}`, n being its place in the file."""
+
+    owner: str | None = Field(
+        default=None, min_length=1, max_length=256, description="the name of a user"
+    )
+    group: Annotated[str, AfterValidator(_group)] = Field(
+        default="phones",
+        description='a name of 1 to 64 letters, digits, dots, dashes or underscores, not "all"',
+    )
+    # Again, for its default: in a scenario a device takes its time.
+    reaction: Annotated[tuple[int, int], DeviceSection.model_fields["reaction"].metadata[0]] = (
+        Field(
+            default=_DEFAULT_REACTION,
+            description=DeviceSection.model_fields["reaction"].description,
+        )
+    )
+
+
+class UserEntry(Arguments):
+    """A user under `users:`; owners of devices need no entry.
+
+    `personal_account`: the address belongs to a personal account, too, and the sign-in page asks.
+    """
+
+    password: str | None = Field(default=None, min_length=1, repr=False, description="a string")
+    personal_account: bool = Field(default=False, description="true or false")
+
+
+def _methods(value: object) -> object:
+    known = SelfServiceReset().methods
+    if not isinstance(value, list):
+        raise trouble(f"got {shown(value)}")
+    for method in value:
+        if method not in known:
+            raise trouble(f"got {shown(method)}", choices=known)
+    return tuple(value)
+
+
+class SelfServiceEntry(Arguments):
+    """`organization.selfServiceReset`: work-account password reset."""
+
+    enabled: bool = Field(default=True, description="true or false")
+    methods: Annotated[tuple[str, ...], BeforeValidator(_methods)] = Field(
+        default=SelfServiceReset().methods,
+        description=f"a list with any of {', '.join(SelfServiceReset().methods)}",
+    )
+    required: int = Field(default=1, ge=1, le=2, description="1 or 2")
+
+
+class OrganizationEntry(Arguments):
+    """`organization:` what the administrator has configured."""
+
+    reset_passcode: bool = Field(default=True, description="true or false")
+    self_service_reset: SelfServiceEntry = Field(
+        default=SelfServiceEntry(), description="a table such as {enabled: true, required: 2}"
+    )
+
+
+class ScenarioFile(Section):
+    """A scenario file. Platforms, devices, users and steps are looked at one by one.
+
+    `conformance` None leaves the dated table to whoever plays it.
+    """
+
+    name: str = Field(min_length=1, description="a string")
+    source: str = Field(default="", description="a string: where the flow is documented")
+    seed: int = Field(default=0, ge=-(2**63), le=2**63 - 1, description="a whole number of 64 bits")
+    organization: OrganizationEntry = Field(
+        default=OrganizationEntry(), description="a table such as {resetPasscode: false}"
+    )
+    conformance: Conformance | None = Field(default=None, description=CONFORMANCE_WORDS)
+    platforms: Any = Field(default={}, description="a table of platforms by name")
+    users: dict[str, Any] = Field(default={}, description="a table of users by name")
+    devices: dict[str, Any] = Field(min_length=1, description="a table of devices by name")
+    steps: list[Any] = Field(min_length=1, description="a list of steps, at least one")
+
+
+class RawCommand(Arguments):
+    """`command:` a Command as it goes on the wire, to a device or a group.
+
+    Its own keys are the contract's; `commandId` is drawn where it is not given. `payload` sends
+    anything else instead, a text as it stands; `retained` sets MQTT's flag.
+    """
+
+    device: str | None = Field(default=None, description="the name of a device")
+    group: str | None = Field(default=None, description='a group of devices, or "all"')
+    command_id: str | None = Field(default=None, min_length=1, max_length=256, description="an id")
+    action_name: ActionName | None = None
+    issued_by: Literal["user", "admin"] | None = None
+    issued_date_time: str | None = Field(default=None, description="a date and time in UTC")
+    expires_date_time: str | None = Field(default=None, description="a date and time in UTC")
+    policy: dict[str, Any] | None = Field(default=None, description="a passcode policy")
+    payload: Any = None
+    retained: bool = Field(default=False, description="true or false")
+
+
+class ResultExpectation(Arguments):
+    """`expect.result:` what a device last answered, to a command or to a press.
+
+    Every key of an ActionResult; `commandId` (or `inputId`) and `device` say which answer is meant,
+    and `actionName` the last one to that action.
+    """
+
+    device: str | None = Field(default=None, description="the name of a device")
+    command_id: str | None = Field(default=None, description="an id")
+    input_id: str | None = Field(default=None, description="an id")
+    device_id: str | None = None
+    action_name: str | None = None
+    action_state: (
+        Literal["pending", "active", "done", "failed", "notSupported", "canceled"] | None
+    ) = None
+    message: str | None = None
+    new_passcode: str | None = Field(default=None, repr=False)
+    error_code: str | None = None
+    start_date_time: str | None = None
+    last_updated_date_time: str | None = None
+    duplicate: bool | None = None
+    native: dict[str, Any] | None = None

@@ -1,0 +1,261 @@
+"""Scenario files: found, read and checked, before anything runs.
+
+What is wrong is refused as `FileError` with file, line, column, what was expected, and the nearest
+name; the first mistake of the file is told, and how many more there are.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from agent.definition.device_rules import device_problems, setup_of, starting_passcode
+from agent.definition.platforms import Platforms, read_platforms
+from agent.random_stream import DeviceDraws
+from broker.contract import DEVICE_ID
+from broker.errors import FileError, UsageError
+from broker.validation import KeyPath, Problem, Problems, nearest, shown, validated
+from platforms.conformance import CONFORMANCE
+from scenarios.model.actor import Account, Organization, SelfServiceReset
+from scenarios.model.file import DeviceEntry, OrganizationEntry, ScenarioFile, UserEntry
+from scenarios.model.scenario import Cast, Scenario
+from scenarios.parsing.steps import Names, read_steps
+from scenarios.parsing.yaml_positions import Located, read_yaml
+
+__all__ = [
+    "ENDINGS",
+    "LIBRARY",
+    "find_scenarios",
+    "load_scenario",
+    "load_scenarios",
+    "parse_scenario",
+]
+
+LIBRARY: Final = Path(__file__).resolve().parents[1] / "library"
+"""The scenarios that come with passfleet."""
+ENDINGS: Final = (".yaml", ".yml")
+"""What the names of scenario files end in."""
+_MAX_SIZE: Final = 1024 * 1024
+_NAME: Final = re.compile(DEVICE_ID)
+_OWN_PLATFORM: Final = (
+    "one of your own is defined under platforms: in this file, or in a fleet file (play --fleet)"
+)
+_USUAL_PASSWORD: Final = "Pa55word of "  # noqa: S105  # of a virtual user
+"""With the user's name: what a user without a password of his own in the file has."""
+
+
+def find_scenarios(paths: Sequence[Path]) -> list[Path]:
+    """The scenario files that are meant, each once: files as named, folders searched, in order.
+
+    Raises FileError for what is not there, UsageError where nothing is found.
+    """
+    found: dict[Path, None] = {}
+    for path in paths:
+        if path.is_dir():
+            inside = sorted(
+                each
+                for each in path.rglob("*")
+                if each.suffix in ENDINGS and each.is_file() and not _hidden(each, path)
+            )
+            if not inside:
+                raise UsageError(
+                    f"there is no scenario in {path}", hint="scenario files end in .yaml"
+                )
+            found.update(dict.fromkeys(inside))
+        else:
+            found[path] = None
+    return list(found)
+
+
+def _hidden(path: Path, below: Path) -> bool:
+    return any(part.startswith(".") for part in path.relative_to(below).parts)
+
+
+def load_scenarios(paths: Iterable[Path], known: Platforms | None = None) -> list[Scenario]:
+    """Read and check files. Raises FileError at the first that is not right.
+
+    `known` are the platforms, and the dated table, of the fleet file that they are played with;
+    None for the built-in ones.
+    """
+    return [load_scenario(path, known) for path in paths]
+
+
+def load_scenario(path: Path, known: Platforms | None = None) -> Scenario:
+    """Read and check the scenario file at `path`; `known` as above. Raises FileError."""
+    return parse_scenario(_read(path), path, known)
+
+
+def _read(path: Path) -> str:
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise FileError("there is no such file", path=path) from None
+    except OSError as error:
+        raise FileError(f"cannot be read: {error.strerror}", path=path) from None
+    if len(data) > _MAX_SIZE:
+        raise FileError("too large to be a scenario", path=path)
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise FileError("not UTF-8 text", path=path, line=line, expected="YAML") from None
+
+
+def parse_scenario(text: str, path: Path | str, known: Platforms | None = None) -> Scenario:
+    """Check a scenario's text; `path` is what messages call it. Raises FileError."""
+    located = read_yaml(text, path)
+    return _Reader(located, path, known or Platforms()).scenario()
+
+
+class _Reader:
+    """One document, and what is wrong with it."""
+
+    def __init__(self, located: Located, path: Path | str, known: Platforms) -> None:
+        self._located = located
+        self._path = str(path)
+        self._known = known
+        self._found: list[Problem] = []
+
+    def scenario(self) -> Scenario:
+        document = self._located.value
+        if not isinstance(document, dict):
+            self._refuse_now(Problem((), f"got {shown(document)}", "keys: name, devices, steps"))
+        file = validated(ScenarioFile, document, (), self._found)
+        self._read_platforms(document)
+        devices = self._devices(document.get("devices"))
+        users = self._users(document.get("users"))
+        names = Names(
+            devices=tuple(_keys(document.get("devices"))),
+            users=tuple(dict.fromkeys([*_owners(document.get("devices")), *users])),
+            groups=tuple(dict.fromkeys(cast.setup.name for cast in devices)),
+        )
+        steps = document.get("steps")
+        read = read_steps(steps if isinstance(steps, list) else [], names, self._located)
+        self._found += read.problems
+        self._refuse()
+        assert file is not None  # noqa: S101  # else there was a problem
+        return Scenario(
+            name=file.name,
+            path=self._path,
+            line=self._located.lines[()],
+            source=file.source,
+            seed=file.seed,
+            devices=tuple(devices),
+            accounts=_accounts(devices, users),
+            organization=_organization(file.organization),
+            steps=read.steps,
+            known=self._known,
+        )
+
+    def _refuse(self) -> None:
+        problems = Problems(
+            self._path, self._located.value, self._located.lines, self._located.columns
+        )
+        problems.extend(self._found)
+        problems.refuse()
+
+    def _refuse_now(self, problem: Problem) -> None:
+        self._found.append(problem)
+        self._refuse()
+
+    def _read_platforms(self, document: Mapping[str, Any]) -> None:
+        """Take in the file's own platforms, under the table that it asks for."""
+        # Also where something else is wrong in the file; an unknown table is refused there.
+        asked, known = document.get("conformance"), self._known
+        table = asked if isinstance(asked, str) and asked in CONFORMANCE else known.conformance
+        self._known, problems = read_platforms(document.get("platforms", {}), table, known.own)
+        self._found += problems
+
+    def _devices(self, tables: Any) -> list[Cast]:
+        """The devices that are right, in the order of the file."""
+        found = []
+        for number, name in enumerate(_keys(tables), 1):
+            path: KeyPath = ("devices", name)
+            if not _NAME.fullmatch(name):
+                words = "1 to 64 letters, digits, dots, dashes or underscores"
+                self._found.append(Problem(path, "cannot be the name of a device", words))
+            entry = validated(DeviceEntry, tables[name], path, self._found)
+            if entry is not None and (cast := self._cast(entry, name, number)) is not None:
+                found.append(cast)
+        return found
+
+    def _cast(self, entry: DeviceEntry, name: str, number: int) -> Cast | None:
+        path: KeyPath = ("devices", name)
+        profiles = self._known.profiles
+        profile = profiles.get(entry.platform)
+        if profile is None:
+            own = self._located.value.get("platforms", {})
+            if not isinstance(own, Mapping) or entry.platform in own:
+                return None  # what is wrong with that platform is told where it stands
+            guess = nearest(entry.platform, profiles)
+            self._found.append(
+                Problem(
+                    (*path, "platform"),
+                    f"got {shown(entry.platform)}",
+                    f"one of {', '.join(profiles)}",
+                    f"{guess} {_OWN_PLATFORM}" if guess else _OWN_PLATFORM,
+                )
+            )
+            return None
+        problems = list(device_problems(entry, path, profile))
+        self._found += problems
+        if problems:
+            return None
+        owner = entry.owner or _owner(number)
+        setup = setup_of(entry, entry.group, profile)
+        passcode = starting_passcode(entry, setup.policy, profile.passcode, DeviceDraws(0, name))
+        return Cast(name=name, owner=owner, setup=setup, passcode=passcode)
+
+    def _users(self, tables: Any) -> dict[str, UserEntry]:
+        found = {}
+        for name in _keys(tables):
+            table = tables[name]
+            entry = validated(
+                UserEntry, {} if table is None else table, ("users", name), self._found
+            )
+            if entry is not None:
+                found[name] = entry
+        return found
+
+
+def _keys(table: object) -> list[str]:
+    return list(table) if isinstance(table, Mapping) else []
+
+
+def _owners(tables: object) -> list[str]:
+    """Who owns devices, also those that are not right in another key."""
+    owners = []
+    for number, name in enumerate(_keys(tables), 1):
+        table = tables[name] if isinstance(tables, Mapping) else None
+        owner = table.get("owner") if isinstance(table, Mapping) else None
+        owners.append(owner if isinstance(owner, str) else _owner(number))
+    return owners
+
+
+def _owner(number: int) -> str:
+    return f"user{number}"
+
+
+def _accounts(devices: Iterable[Cast], users: Mapping[str, UserEntry]) -> tuple[Account, ...]:
+    names = dict.fromkeys([*(cast.owner for cast in devices), *users])
+    entries = {name: users.get(name) or UserEntry() for name in names}
+    return tuple(
+        Account(
+            user=name,
+            password=entry.password or _USUAL_PASSWORD + name,
+            also_personal=entry.personal_account,
+        )
+        for name, entry in entries.items()
+    )
+
+
+def _organization(entry: OrganizationEntry) -> Organization:
+    offer = entry.self_service_reset
+    return Organization(
+        reset_passcode=entry.reset_passcode,
+        self_service_reset=SelfServiceReset(
+            enabled=offer.enabled, methods=offer.methods, required=offer.required
+        ),
+    )

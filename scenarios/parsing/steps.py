@@ -1,0 +1,340 @@
+"""The steps of a scenario file, read one by one.
+
+`actor.verb: {arguments}`, `expect.actor: {what}`, `command: {...}`, `wait: 2m`. Which steps there
+are is read off the actors; nothing is looked up again when the scenario runs.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from broker.contract import parse_command
+from broker.validation import KeyPath, Problem, keys_of, nearest, shown, validated
+from scenarios.actors import ACTORS
+from scenarios.model.actor import Actor
+from scenarios.model.file import DURATION_WORDS, DeviceStep, Duration, RawCommand
+from scenarios.model.masking import hide
+from scenarios.model.matchers import Matcher, read_matcher
+from scenarios.model.scenario import Act, Expect, Step, Wait
+from scenarios.parsing.yaml_positions import Located
+
+__all__ = ["Names", "Read", "read_steps", "step_names"]
+
+_EXPECT: Final = "expect"
+_COMMAND: Final = "command"
+_WAIT: Final = "wait"
+_WITHIN: Final = "within"
+_DURATION: Final[TypeAdapter[int]] = TypeAdapter(Duration)
+_EVERYONE: Final = "all"
+_ALWAYS_SECRET: Final = frozenset({"password", "confirm", "newPasscode"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Names:
+    """The names that steps may use."""
+
+    devices: Sequence[str]
+    users: Sequence[str]
+    groups: Sequence[str]
+
+
+@dataclass(slots=True)
+class Read:
+    """The steps that are right, and what is wrong with the others."""
+
+    steps: tuple[Step, ...] = ()
+    problems: list[Problem] = field(default_factory=list)
+
+
+def step_names() -> list[str]:
+    """Every step of the language."""
+    names = [_COMMAND, _WAIT]
+    for actor in ACTORS:
+        names += [f"{actor.name}.{verb}" for verb in actor.steps]
+        if actor.expects is not None:
+            names.append(f"{_EXPECT}.{actor.name}")
+    return names
+
+
+def read_steps(items: Sequence[object], names: Names, located: Located) -> Read:
+    """Read the items under `steps:`."""
+    read = Read()
+    reader = _Reader(names, read.problems)
+    steps = []
+    for index, item in enumerate(items):
+        path: KeyPath = ("steps", index)
+        name, value = _split(item, path, read.problems)
+        if name is None:
+            continue
+        where = (*path, name) if isinstance(item, Mapping) else path
+        does = reader.step(name, value, where)
+        if does is None:
+            continue
+        step = Step(
+            number=index + 1,
+            name=name,
+            text=_text(name, value, does),
+            line=located.lines[where],
+            column=located.columns[where],
+            does=does,
+            device=_device_of(does),
+        )
+        steps.append(step)
+    read.steps = tuple(steps)
+    return read
+
+
+def _split(item: object, path: KeyPath, problems: list[Problem]) -> tuple[str | None, object]:
+    """(name, arguments) of `- name: arguments` or `- name`."""
+    if isinstance(item, str):
+        return item, None
+    if isinstance(item, Mapping) and len(item) == 1:
+        return next(iter(item.items()))
+    if isinstance(item, Mapping) and item:
+        second = list(item)[1]
+        problems.append(
+            Problem((*path, second), "a step has one key", "each step behind a dash of its own")
+        )
+    else:
+        problems.append(Problem(path, f"got {shown(item)}", "a step such as wait: 2m"))
+    return None, None
+
+
+class _Reader:
+    """Reads steps against the names that there are."""
+
+    def __init__(self, names: Names, problems: list[Problem]) -> None:
+        self._names = names
+        self._problems = problems
+        self._actors: dict[str, type[Actor]] = {actor.name: actor for actor in ACTORS}
+        self._known = frozenset(step_names())
+
+    def step(
+        self, name: str, value: object, path: KeyPath
+    ) -> Act | Expect | Wait | RawCommand | None:
+        """What a step does; None where something is wrong with it."""
+        first, _, verb = name.partition(".")
+        actor = self._actors.get(verb if first == _EXPECT else first)
+        if name not in self._known:
+            self._unknown(name, path)
+            return None
+        if name == _WAIT:
+            length = self._length(value, path)
+            return None if length is None else Wait(length)
+        value = {} if value is None else value
+        if not isinstance(value, Mapping):
+            self._add(path, f"got {shown(value)}", "a table such as {device: phone}")
+            return None
+        if actor is None:
+            return self._command(value, path)
+        if first == _EXPECT and actor.expects is not None:
+            return self._expect(actor, actor.expects, value, path)
+        return self._act(actor, verb, value, path)
+
+    def _add(
+        self, path: KeyPath, message: str, expected: str | None = None, hint: str | None = None
+    ) -> None:
+        self._problems.append(Problem(path, message, expected, hint))
+
+    def _unknown(self, name: str, path: KeyPath) -> None:
+        known = step_names()
+        same = [each for each in known if each.startswith(name.partition(".")[0] + ".")]
+        self._add(path, "unknown step", f"one of {', '.join(same or known)}", nearest(name, known))
+
+    def _length(self, value: object, path: KeyPath) -> int | None:
+        try:
+            return _DURATION.validate_python(value)
+        except ValidationError as error:
+            context = error.errors()[0].get("ctx", {})
+            self._add(path, str(context.get("text", f"got {shown(value)}")), DURATION_WORDS)
+            return None
+
+    # -- kinds of steps ------------------------------------------------------------------------
+
+    def _act(
+        self, actor: type[Actor], verb: str, value: Mapping[str, object], path: KeyPath
+    ) -> Act | None:
+        arguments = validated(actor.steps[verb], dict(value), path, self._problems)
+        if arguments is None:
+            return None
+        strangers = verb == "sign_in" and issubclass(actor.steps[verb], DeviceStep)
+        good = self._check_names(value, path, users=not strangers)
+        if isinstance(arguments, DeviceStep) and arguments.device is None:
+            good &= self._only_device(path)
+        return Act(actor.name, verb, arguments) if good else None
+
+    def _expect(
+        self,
+        actor: type[Actor],
+        model: type[BaseModel],
+        value: Mapping[str, object],
+        path: KeyPath,
+    ) -> Expect | None:
+        before = len(self._problems)
+        within = None
+        matchers: dict[str, Matcher] = {}
+        plain: dict[str, object] = {}
+        for key, each in value.items():
+            if key == _WITHIN:
+                within = self._length(each, (*path, key))
+            elif (
+                key in keys_of(model)
+                and key not in actor.selectors
+                and (matcher := read_matcher(each, (*path, key), self._problems))
+            ):
+                matchers[key] = matcher
+            else:
+                plain[key] = each
+        self._check_kinds(model, plain, path)
+        wanted = {**plain, **matchers}
+        self._check_names(plain, path, users=False, only=actor.selectors)
+        if issubclass(model, DeviceStep) and plain.get("device") is None:
+            self._only_device(path)
+        judged = {key: wanted[key] for key in value if key in wanted and key not in actor.selectors}
+        if not judged and len(self._problems) == before:
+            self._add(path, "expects nothing", f"one of {', '.join(keys_of(model))}")
+        if len(self._problems) > before:
+            return None
+        return Expect(actor.name, judged, plain, within)
+
+    def _check_kinds(
+        self, model: type[BaseModel], plain: Mapping[str, object], path: KeyPath
+    ) -> None:
+        """See that plain values are of the right kind; where there are parts, part by part."""
+        checked: dict[str, object] = {}
+        for key, value in plain.items():
+            if isinstance(value, Mapping):
+                # A part of a table may be expected by a matcher of its own.
+                parts = {
+                    name: part
+                    for name, part in value.items()
+                    if read_matcher(part, (*path, key, name), self._problems) is None
+                }
+                if parts:
+                    checked[key] = parts
+            elif value is not None:
+                checked[key] = value
+        validated(model, checked, path, self._problems)
+
+    def _command(self, value: Mapping[str, object], path: KeyPath) -> RawCommand | None:
+        command = validated(RawCommand, dict(value), path, self._problems)
+        if command is None or not self._check_names(value, path, users=False):
+            return None
+        if command.group is not None and command.device is not None:
+            self._add((*path, "group"), "a command goes to a device or to a group", "one of them")
+            return None
+        groups = [*self._names.groups, _EVERYONE]
+        if command.group is not None and command.group not in groups:
+            hint = nearest(command.group, groups)
+            self._add(
+                (*path, "group"), "there is no such group", f"one of {', '.join(groups)}", hint
+            )
+            return None
+        if command.group is None and command.device is None and not self._only_device(path):
+            return None
+        return command if self._is_command(command, path) else None
+
+    def _is_command(self, command: RawCommand, path: KeyPath) -> bool:
+        """Whether it is one by the contract, unless it says that it is not to be."""
+        if "payload" in command.model_fields_set:
+            return True
+        if command.action_name is None:
+            self._add((*path, "actionName"), "this key is missing", "the name of an action")
+            return False
+        parsed = parse_command(json.dumps(payload_of(command, "c")).encode())
+        if hasattr(parsed, "error"):
+            self._add(path, str(getattr(parsed, "message", "")), "a command by the contract")
+            return False
+        return True
+
+    # -- names ---------------------------------------------------------------------------------
+
+    def _check_names(
+        self,
+        value: Mapping[str, Any],
+        path: KeyPath,
+        *,
+        users: bool,
+        only: frozenset[str] | None = None,
+    ) -> bool:
+        """See that the devices and users that a step names are defined, at any depth."""
+        good = True
+        for key, each in value.items():
+            if only is not None and key not in only:
+                continue
+            where = (*path, key)
+            if key in ("device", "devices"):
+                for name in each if isinstance(each, list) else [each]:
+                    good &= self._defined("device", name, self._names.devices, where)
+            elif key == "user" and users:
+                good &= self._defined("user", each, self._names.users, where)
+            elif isinstance(each, Mapping):
+                good &= self._check_names(each, where, users=users)
+        return good
+
+    def _defined(self, what: str, name: object, known: Sequence[str], path: KeyPath) -> bool:
+        if name is None or not isinstance(name, str) or name in known:
+            return True
+        listed = f"one of {', '.join(known)}" if known else None
+        self._add(path, f"there is no {what} {shown(name)}", listed, nearest(name, known))
+        return False
+
+    def _only_device(self, path: KeyPath) -> bool:
+        if len(self._names.devices) <= 1:
+            return True
+        names = ", ".join(self._names.devices)
+        self._add((*path, "device"), "this key is missing", f"one of {names}")
+        return False
+
+
+def payload_of(command: RawCommand, command_id: str) -> dict[str, Any]:
+    """The Command as it goes on the wire."""
+    keys = command.model_dump(
+        by_alias=True, exclude_none=True, exclude={"device", "group", "payload", "retained"}
+    )
+    return {"commandId": command_id, **keys}
+
+
+def _text(name: str, value: object, does: object) -> str:
+    """The step on one line, without secrets."""
+    if value is None:
+        return name
+    keys = set(_ALWAYS_SECRET)
+    if isinstance(does, Act):
+        keys |= set(_secret_keys(type(does.arguments)))
+    return f"{name}: {_flow(hide(value, keys))}"
+
+
+def _secret_keys(model: type[BaseModel]) -> Iterator[str]:
+    for name, info in model.model_fields.items():
+        if info.repr is False:
+            yield info.alias or name
+
+
+def _flow(value: object) -> str:
+    """A value in YAML's flow style."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key}: {_flow(each)}" for key, each in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(_flow(each) for each in value) + "]"
+    if isinstance(value, str):
+        return (
+            value
+            if value and value[0].isalnum() and ":" not in value
+            else json.dumps(value, ensure_ascii=False)
+        )
+    return json.dumps(value)
+
+
+def _device_of(does: object) -> str | None:
+    arguments = does.arguments if isinstance(does, Act) else does
+    if isinstance(arguments, Expect):
+        named = arguments.asked.get("device")
+    else:
+        named = getattr(arguments, "device", None)
+    return named if isinstance(named, str) else None

@@ -1,0 +1,78 @@
+"""What became of scenarios as one JSON document: nothing in it differs between two runs of a seed.
+
+Real times, topic roots and brokers are left out for that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from broker.timestamps import format_instant
+from scenarios.model.outcome import Failure, Happening, ScenarioOutcome, StepOutcome
+
+__all__ = ["as_document"]
+
+
+def as_document(outcomes: Sequence[ScenarioOutcome]) -> dict[str, Any]:
+    """The document of `passfleet play --json`."""
+    passed = sum(outcome.passed for outcome in outcomes)
+    return {
+        "passed": passed,
+        "failed": len(outcomes) - passed,
+        "scenarios": [_scenario(outcome) for outcome in outcomes],
+    }
+
+
+def _scenario(outcome: ScenarioOutcome) -> dict[str, Any]:
+    return {
+        "name": outcome.name,
+        "path": outcome.path,
+        "source": outcome.source,
+        "status": outcome.status.value,
+        "began": format_instant(outcome.began),
+        "ended": format_instant(outcome.ended),
+        "devices": [
+            {"name": name, "platform": platform, "management": management}
+            for name, platform, management in outcome.devices
+        ],
+        "steps": [_step(step) for step in outcome.steps],
+        "happenings": [_happening(each) for each in outcome.happenings],
+    }
+
+
+def _step(step: StepOutcome) -> dict[str, Any]:
+    return {
+        "number": step.number,
+        "step": step.name,
+        "text": step.text,
+        "line": step.line,
+        "status": step.status.value,
+        "began": format_instant(step.began),
+        "ended": format_instant(step.ended),
+        "failure": _failure(step.failure) if step.failure else None,
+    }
+
+
+def _failure(failure: Failure) -> dict[str, Any]:
+    return {
+        "path": failure.path,
+        "line": failure.line,
+        "column": failure.column,
+        "expected": failure.expected,
+        "seen": failure.seen,
+        "messages": [_happening(each) for each in failure.messages],
+    }
+
+
+def _happening(each: Happening) -> dict[str, Any]:
+    return {
+        "at": format_instant(each.at),
+        "step": each.step,
+        "lane": each.lane.value,
+        "kind": each.kind,
+        "actor": each.actor,
+        "device": each.device,
+        "text": each.text,
+        "document": each.document,
+    }

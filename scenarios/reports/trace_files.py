@@ -1,0 +1,76 @@
+"""What went over the wire while scenarios were played, as traces: one file a scenario."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from broker.contract import DEFAULT_ROOT, DeviceState
+from broker.errors import UsageError
+from broker.operator.readers import read_state
+from scenarios.model.outcome import ScenarioOutcome, Start
+from scenarios.traces.device_facts import facts_of
+from scenarios.traces.format import TraceDevice, TraceHeader, TraceWriter
+
+__all__ = ["write"]
+
+
+def write(path: Path, outcomes: Sequence[ScenarioOutcome]) -> None:
+    """Write the trace of one scenario to `path`; of several, each to a file in the folder `path`.
+
+    Raises UsageError where it cannot be written.
+    """
+    if len(outcomes) == 1:
+        _write(path, outcomes[0])
+        return
+    try:
+        path.mkdir(exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"{path} cannot be a folder: {error.strerror}",
+            hint="several scenarios are recorded into a folder, one file each",
+        ) from None
+    taken: set[str] = set()
+    for outcome in outcomes:
+        stem = name = Path(outcome.path).stem
+        number = 1
+        while name in taken:
+            number += 1
+            name = f"{stem}-{number}"
+        taken.add(name)
+        _write(path / f"{name}.jsonl", outcome)
+
+
+def _write(path: Path, outcome: ScenarioOutcome) -> None:
+    # Who was there at the start tells of himself first, before anything is done.
+    states: dict[str, DeviceState] = {}
+    for message in outcome.wire:
+        parts = message.topic.split("/")
+        if parts[-1] == "state" and (state := read_state(message.payload)) is not None:
+            states.setdefault(state.device_id, state)
+    starts = {start.name: start for start in outcome.starts}
+    devices = tuple(_device(state, starts[name]) for name, state in states.items())
+    known = outcome.known
+    header = TraceHeader(
+        root=DEFAULT_ROOT,
+        clock=outcome.clock,
+        start=outcome.began,
+        conformance=known.conformance,
+        platforms=known.definitions(device.state.platform for device in devices),
+        devices=devices,
+    )
+    with TraceWriter(path, header) as writer:
+        for message in outcome.wire:
+            writer.message(message.at, message.topic, message.payload, message.retained)
+        writer.close(outcome.ended)
+
+
+def _device(state: DeviceState, start: Start) -> TraceDevice:
+    facts = facts_of(start.state)
+    return TraceDevice(
+        state=state,
+        policy=facts.policy,
+        passcode=start.passcode,
+        setup=facts.setup,
+        memory=facts.memory,
+    )

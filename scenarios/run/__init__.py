@@ -1,0 +1,1 @@
+"""Execution of scenarios on a broker."""

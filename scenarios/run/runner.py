@@ -1,0 +1,146 @@
+"""Plays many scenarios: one broker, one event loop, several at once, each on a root of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from agent.clock import Clock, RealClock, VirtualClock
+from broker.address import BrokerAddress
+from broker.client.pool import Connections, Pace
+from broker.contract import DEFAULT_ROOT, Topics
+from broker.server.open import EMBEDDED, MOSQUITTO, open_broker, probe
+from scenarios.model.outcome import ScenarioOutcome, StepOutcome
+from scenarios.model.scenario import Scenario
+from scenarios.run.environment import Stage
+from scenarios.run.scenario_run import Performance
+
+__all__ = ["DEFAULT_JOBS", "Listener", "PlayOptions", "play_all"]
+
+DEFAULT_JOBS: Final = 16
+_OWN_BROKERS: Final = (EMBEDDED, MOSQUITTO)
+_PACE: Final = Pace(rate=20_000.0, backoff=(0.002, 1.0))
+"""Nobody else is on these connections: a device that is lost comes back at once."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlayOptions:
+    """How to play. `speed` None is virtual time; `seed` None leaves each file its own."""
+
+    broker: str = EMBEDDED
+    speed: float | None = None
+    jobs: int = DEFAULT_JOBS
+    seed: int | None = None
+
+
+class Listener(Protocol):
+    """Who is told while scenarios are played; `number` is a scenario's place in the list."""
+
+    def started(self, number: int, scenario: Scenario) -> None:
+        """A scenario begins."""
+
+    def stepped(self, number: int, step: StepOutcome) -> None:
+        """A step was taken."""
+
+    def ended(self, number: int, outcome: ScenarioOutcome) -> None:
+        """A scenario has ended."""
+
+
+async def play_all(
+    scenarios: Sequence[Scenario], options: PlayOptions, listener: Listener | None = None
+) -> list[ScenarioOutcome]:
+    """Play scenarios; returns what became of them, in their own order.
+
+    Raises BrokerError where the broker is not there, or is lost.
+    """
+    own = options.broker in _OWN_BROKERS
+    async with open_broker(options.broker) as broker:
+        if not own:
+            await probe(broker.address)
+        playing = asyncio.ensure_future(
+            _play_on(broker.address, scenarios, options, listener, tidy=not own)
+        )
+        try:
+            both: list[asyncio.Future[Any]] = [playing, broker.died]
+            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+            if not playing.done():
+                raise broker.died.result()
+            return playing.result()
+        finally:
+            playing.cancel()
+            await asyncio.gather(playing, return_exceptions=True)
+
+
+async def _play_on(
+    address: BrokerAddress,
+    scenarios: Sequence[Scenario],
+    options: PlayOptions,
+    listener: Listener | None,
+    *,
+    tidy: bool,
+) -> list[ScenarioOutcome]:
+    pool = Connections(address, _PACE)
+    root = f"{DEFAULT_ROOT}/plays/{secrets.token_hex(6)}"
+    places = asyncio.Semaphore(options.jobs)
+
+    async def one(number: int, scenario: Scenario) -> ScenarioOutcome:
+        async with places:
+            topics = Topics(f"{root}/{number}")
+            return await _play_one(pool, topics, scenario, options, number, listener, tidy=tidy)
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [
+                group.create_task(one(number, scenario), name=f"passfleet.play.{number}")
+                for number, scenario in enumerate(scenarios)
+            ]
+    except BaseExceptionGroup as errors:
+        raise _first(errors) from None
+    finally:
+        await pool.close()
+    return [task.result() for task in tasks]
+
+
+async def _play_one(
+    pool: Connections,
+    topics: Topics,
+    scenario: Scenario,
+    options: PlayOptions,
+    number: int,
+    listener: Listener | None,
+    *,
+    tidy: bool,
+) -> ScenarioOutcome:
+    if listener is not None:
+        listener.started(number, scenario)
+    seed = scenario.seed if options.seed is None else options.seed
+    stage = Stage(pool, topics, scenario.devices, seed, _clock(options.speed))
+    told: Callable[[StepOutcome], None] | None = None
+    if listener is not None:
+        hears = listener.stepped
+
+        def told(step: StepOutcome) -> None:
+            hears(number, step)
+
+    try:
+        outcome = await Performance(scenario, stage, seed).play(told)
+    finally:
+        await stage.close(tidy=tidy)
+    if listener is not None:
+        listener.ended(number, outcome)
+    return outcome
+
+
+def _clock(speed: float | None) -> Clock:
+    return VirtualClock() if speed is None else RealClock(speed)
+
+
+def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The first error of a group, however deep it lies."""
+    error: BaseException = errors
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

@@ -1,0 +1,326 @@
+"""Plays one scenario: steps, over a real broker, in the scenario's own time.
+
+Between two steps everything in flight settles, which never moves the clock. Time moves in `wait`
+and `within`, to the next instant at which anything can happen: a timer of a device, or a change
+that an actor knows of. On a real clock the same waits are waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from agent.clock import Clock, RealClock, VirtualClock
+from scenarios.actors import ACTORS
+from scenarios.model.actor import Actor, Heard, StepRefusedError, Subject, World
+from scenarios.model.file import RawCommand
+from scenarios.model.masking import hide
+from scenarios.model.matchers import is_so, says
+from scenarios.model.outcome import (
+    Failure,
+    Happening,
+    Lane,
+    ScenarioOutcome,
+    Start,
+    Status,
+    StepOutcome,
+    WireMessage,
+)
+from scenarios.model.scenario import Act, Expect, Scenario, Step, Wait
+from scenarios.run.environment import Message, Stage
+from scenarios.run.requests import Hands, StepFailedError
+from scenarios.run.timeline import of_message, of_screen
+
+__all__ = ["Performance"]
+
+_LAST_MESSAGES: Final = 5
+_SECRET: Final = frozenset({"newPasscode"})
+_HEARD: Final = frozenset({"state", "presence", "notifications", "escrow", "results", "messages"})
+_ON_THE_DEVICE: Final = frozenset({"user", "device", "network"})
+"""Actors whose steps belong into the device's lane."""
+_ROUNDS: Final = 1_000
+"""Actors that answer one another for ever are a defect, not a scenario."""
+
+
+class Performance:
+    """One scenario, once."""
+
+    def __init__(self, scenario: Scenario, stage: Stage, seed: int) -> None:
+        self._scenario = scenario
+        self._stage = stage
+        self._world = _world(scenario, seed)
+        self._actors: dict[str, Actor] = {kind.name: kind(self._world) for kind in ACTORS}
+        self._world.actors.update(self._actors)
+        self._hands = Hands(stage, self._world, seed)
+        self._screens: dict[str, Mapping[str, object]] = {}
+        self._step = 0
+        self._happenings: list[Happening] = []
+        self._wire: list[WireMessage] = []
+
+    @property
+    def _now(self) -> int:
+        return self._stage.clock.now()
+
+    async def play(self, on_step: Callable[[StepOutcome], None] | None = None) -> ScenarioOutcome:
+        """Play it to its end, or to the first step that fails.
+
+        Raises BrokerError where the broker does not do its part.
+        """
+        started, began = time.perf_counter(), self._now
+        first = {name: device.state for name, device in self._stage.devices.items()}
+        await self._stage.open()
+        await self._settle()
+        steps: list[StepOutcome] = []
+        failed = False
+        for step in self._scenario.steps:
+            outcome = _skipped(step, self._now) if failed else await self._take(step)
+            failed = failed or outcome.status is Status.FAILED
+            steps.append(outcome)
+            if on_step is not None:
+                on_step(outcome)
+        scenario = self._scenario
+        return ScenarioOutcome(
+            name=scenario.name,
+            path=scenario.path,
+            line=scenario.line,
+            source=scenario.source,
+            status=Status.FAILED if failed else Status.PASSED,
+            steps=tuple(steps),
+            began=began,
+            ended=self._now,
+            seconds=time.perf_counter() - started,
+            devices=tuple(
+                (cast.name, cast.setup.profile.title, cast.setup.management.value)
+                for cast in scenario.devices
+            ),
+            happenings=tuple(self._happenings),
+            wire=tuple(self._wire),
+            starts=tuple(
+                Start(name=cast.name, passcode=cast.passcode, state=first[cast.name])
+                for cast in scenario.devices
+            ),
+            clock=_clock_word(self._stage.clock),
+            known=scenario.known,
+        )
+
+    # -- steps ---------------------------------------------------------------------------------
+
+    async def _take(self, step: Step) -> StepOutcome:
+        started, began, self._step = time.perf_counter(), self._now, step.number
+        failure = None
+        try:
+            await self._do(step)
+        except (StepRefusedError, StepFailedError) as error:
+            failure = Failure(
+                path=self._scenario.path,
+                line=step.line,
+                column=step.column,
+                expected=error.expected,
+                seen=error.seen,
+                messages=self._last_messages(step.device),
+            )
+        return StepOutcome(
+            number=step.number,
+            name=step.name,
+            text=step.text,
+            line=step.line,
+            status=Status.FAILED if failure else Status.PASSED,
+            began=began,
+            ended=self._now,
+            seconds=time.perf_counter() - started,
+            failure=failure,
+        )
+
+    async def _do(self, step: Step) -> None:
+        match step.does:
+            case Act(actor, verb, arguments):
+                lane = Lane.DEVICE if actor in _ON_THE_DEVICE else Lane.PORTAL
+                self._note_step(step, lane, actor)
+                requests = self._actors[actor].do(verb, arguments, self._now)
+                self._hands.carry_out(requests, actor)
+                self._look_at_screens()
+                await self._settle()
+                self._hands.judge_presses()
+            case Expect() as expect:
+                await self._judge(expect)
+            case Wait(length):
+                await self._move(self._now + length, lambda: False)
+            case RawCommand() as command:
+                self._hands.send_raw(command)
+                await self._settle()
+
+    def _note_step(self, step: Step, lane: Lane, actor: str) -> None:
+        self._happenings.append(
+            Happening(
+                at=self._now,
+                lane=lane,
+                kind=step.name,
+                text=step.text,
+                step=step.number,
+                actor=actor,
+                device=step.device,
+            )
+        )
+
+    def _last_messages(self, device: str | None) -> tuple[Happening, ...]:
+        said = [
+            each
+            for each in self._happenings
+            if each.actor is None and (device is None or each.device == device)
+        ]
+        return tuple(said[-_LAST_MESSAGES:])
+
+    # -- expectations --------------------------------------------------------------------------
+
+    async def _judge(self, expect: Expect) -> None:
+        actor = self._actors[expect.actor]
+
+        def seen() -> Mapping[str, object]:
+            return actor.look(expect.asked, self._now)
+
+        def satisfied() -> bool:
+            found = seen()
+            return all(is_so(wanted, found.get(key)) for key, wanted in expect.wanted.items())
+
+        if expect.within is None:
+            await self._settle()
+            good = satisfied()
+        else:
+            good = await self._move(self._now + expect.within, satisfied)
+        if not good:
+            found = {key: seen().get(key) for key in expect.wanted}
+            late = "" if expect.within is None else f", within {_length(expect.within)}"
+            raise StepFailedError(_listed(expect.wanted) + late, _listed(found))
+
+    # -- time ----------------------------------------------------------------------------------
+
+    async def _move(self, to: int, until: Callable[[], bool]) -> bool:
+        """Let time pass until `to`, or until the first instant at which `until` is true."""
+        await self._settle()
+        while not (good := until()) and self._now < to:
+            if isinstance(self._stage.clock, VirtualClock):
+                await self._jump(self._stage.clock, to)
+            else:
+                await self._wait(to)
+        return good
+
+    async def _jump(self, clock: VirtualClock, to: int) -> None:
+        """Move virtual time to the next instant at which anything happens, `to` at the latest."""
+        timers = self._stage.timers
+        at = timers.next_at()
+        changes = [at, *(actor.next_change(clock.now()) for actor in self._actors.values())]
+        clock.move(min([to, *(each for each in changes if each is not None)]))
+        if timers.fire_due():
+            await self._settle()
+        self._look_at_screens()
+
+    async def _wait(self, to: int) -> None:
+        """Wait for something to be said, or for real time to reach the next change."""
+        changes = [actor.next_change(self._now) for actor in self._actors.values()]
+        until = min([to, *(each for each in changes if each is not None)])
+        self._stage.changed.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._stage.clock.delay(until)):
+                await self._stage.changed.wait()
+        await self._settle()
+
+    async def _settle(self) -> None:
+        """Let everything arrive, and let the actors hear it, until nobody has more to do."""
+        for _ in range(_ROUNDS):
+            await self._stage.settle()
+            heard = self._stage.take()
+            if not heard:
+                return
+            asked = 0
+            for message in heard:
+                asked += self._hear(message)
+            self._look_at_screens()
+            if not asked:
+                return
+        raise StepFailedError(
+            "actors that come to an end", "actors that answer one another for ever"
+        )
+
+    # -- hearing -------------------------------------------------------------------------------
+
+    def _hear(self, message: Message) -> int:
+        """Take a message in; returns how much the actors asked for because of it."""
+        now = self._now
+        self._wire.append(
+            WireMessage(
+                at=now, topic=message.topic, payload=message.payload, retained=message.retained
+            )
+        )
+        self._happenings.append(of_message(message, now, self._step))
+        document = message.document
+        if message.device is None or message.leaf not in _HEARD or not isinstance(document, dict):
+            return 0
+        owner, mark = "", None
+        if message.leaf == "results":
+            owner, mark = self._hands.whose(document)
+        device = self._world.devices[message.device]
+        asked = 0
+        for name, actor in self._actors.items():
+            own = mark if name == owner else None
+            requests = actor.hear(Heard(device, message.leaf, document, own), now)
+            self._hands.carry_out(requests, name)
+            asked += len(requests)
+        return asked
+
+    def _look_at_screens(self) -> None:
+        for name, actor in self._actors.items():
+            if name in _ON_THE_DEVICE or actor.expects is None or not actor.steps:
+                continue
+            before, after = self._screens.get(name, {}), dict(actor.view(self._now))
+            noted = of_screen(name, before, after, self._now, self._step)
+            self._screens[name] = after
+            if noted is not None:
+                self._happenings.append(noted)
+
+
+def _world(scenario: Scenario, seed: int) -> World:
+    devices = {
+        cast.name: Subject(
+            name=cast.name,
+            device_id=cast.name,
+            owner=cast.owner,
+            profile=cast.setup.profile,
+            management=cast.setup.management,
+        )
+        for cast in scenario.devices
+    }
+    accounts = {account.user: account for account in scenario.accounts}
+    return World(devices=devices, accounts=accounts, organization=scenario.organization, seed=seed)
+
+
+def _skipped(step: Step, now: int) -> StepOutcome:
+    return StepOutcome(
+        number=step.number,
+        name=step.name,
+        text=step.text,
+        line=step.line,
+        status=Status.SKIPPED,
+        began=now,
+        ended=now,
+    )
+
+
+def _clock_word(clock: Clock) -> str:
+    if not isinstance(clock, RealClock):
+        return "virtual"
+    return "real" if clock.speed == 1 else f"{clock.speed:g}x"
+
+
+def _listed(values: Mapping[str, object]) -> str:
+    hidden: Mapping[str, object] = hide(values, _SECRET)
+    return ", ".join(f"{key}: {says(value)}" for key, value in hidden.items())
+
+
+def _length(milliseconds: int) -> str:
+    for unit, size in (("h", 3_600_000), ("m", 60_000), ("s", 1_000)):
+        if milliseconds % size == 0:
+            return f"{milliseconds // size}{unit}"
+    return f"{milliseconds}ms"

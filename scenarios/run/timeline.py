@@ -1,0 +1,88 @@
+"""The lanes of a report: one line for everything that was said on the wire or seen on a screen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from scenarios.model.masking import hide, payload_without_secrets
+from scenarios.model.matchers import says
+from scenarios.model.outcome import Happening, Lane
+from scenarios.run.environment import Message
+
+__all__ = ["of_message", "of_screen"]
+
+_ON_DEVICE: Final = frozenset({"state", "notifications"})
+_SECRET: Final = frozenset({"newPasscode"})
+
+
+def of_message(message: Message, at: int, step: int) -> Happening:
+    """What was said on the wire. Passcodes are taken out."""
+    document = message.document if isinstance(message.document, Mapping) else None
+    shown = payload_without_secrets(message.leaf, document) if document is not None else None
+    return Happening(
+        at=at,
+        lane=Lane.DEVICE if message.leaf in _ON_DEVICE else Lane.WIRE,
+        kind=message.leaf,
+        text=_text(message, document),
+        step=step,
+        device=message.device,
+        document=shown,
+    )
+
+
+def _text(message: Message, document: Mapping[str, Any] | None) -> str:
+    teller = _TELLERS.get(message.leaf)
+    if document is None or teller is None:
+        return f"{message.leaf}: {len(message.payload)} bytes"
+    try:
+        return teller(document)
+    except KeyError:
+        # A payload that was sent raw, to see what a device makes of it.
+        return f"{message.leaf}: {len(message.payload)} bytes"
+
+
+def _state(state: Mapping[str, Any]) -> str:
+    parts = ["wiped"] if state["wiped"] else []
+    parts += ["locked" if state["locked"] else "open", f"passcode {state['passcode']}"]
+    return ", ".join([*parts, state["compliance"]])
+
+
+def _result(result: Mapping[str, Any]) -> str:
+    said = f"{result['actionName']} {result['actionState']}: {result['message']}"
+    error = f" ({result['errorCode']})" if result["errorCode"] else ""
+    told = ", with a new passcode" if result.get("newPasscode") else ""
+    return said + error + told + (", told before" if result["duplicate"] else "")
+
+
+_TELLERS: Final[Mapping[str, Callable[[Mapping[str, Any]], str]]] = {
+    "commands": lambda d: f"{d['actionName']} by {d.get('issuedBy', 'admin')}",
+    "inputs": lambda d: f"{d['action']}",
+    "messages": lambda d: f"{d['kind']} from {d['from']}",
+    "simulate": lambda d: f"{d['action']}",
+    "presence": lambda d: f"{d['status']}, session {d['session']}",
+    "state": _state,
+    "notifications": lambda d: f"{d['title']}: {d['body']}",
+    "escrow": lambda d: f"a new passcode for the console, reset {d['resetNumber']}",
+    "results": _result,
+}
+
+
+def of_screen(
+    actor: str, before: Mapping[str, object], after: Mapping[str, object], at: int, step: int
+) -> Happening | None:
+    """What changed on an actor's screen; None where nothing did."""
+    changed = {key: after.get(key) for key in after if after.get(key) != before.get(key)}
+    changed |= {key: None for key in before if key not in after}
+    if not changed:
+        return None
+    shown: Mapping[str, Any] = hide(changed, _SECRET)
+    text = ", ".join(f"{key}: {says(value)}" for key, value in shown.items())
+    document = {key: _plain(value) for key, value in shown.items()}
+    return Happening(
+        at=at, lane=Lane.PORTAL, kind="screen", text=text, step=step, actor=actor, document=document
+    )
+
+
+def _plain(value: object) -> object:
+    return value if isinstance(value, str | int | bool | list | None) else says(value)

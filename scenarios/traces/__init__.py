@@ -1,0 +1,1 @@
+"""Trace files: recorded MQTT traffic without secrets."""

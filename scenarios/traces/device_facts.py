@@ -1,0 +1,188 @@
+"""What a device's behaviour hangs on beside its state, as a trace tells it.
+
+A snapshot on the wire is what portals read. How a device goes on also hangs on how it was set up
+(`Setup`: never changes) and on what it remembers (`Memory`, at one instant). Neither holds a
+passcode: of one that is set they say what its characters are, as the placeholders of a trace do.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic.alias_generators import to_camel
+
+from agent.definition.device import parse_version
+from agent.passcode import PasscodePolicy
+from agent.payloads import policy_of, policy_payload
+from agent.state import DeviceState, GroupSetup, Prompt, Secret
+from broker.contract import Instant, Policy
+from platforms.profile import Attributes, Biometric, Management, PlatformProfile
+from scenarios.traces.placeholders import PASSCODE, pattern_like
+
+__all__ = ["Facts", "Line", "Memory", "Setup", "TraceAttributes", "TraceSecret", "facts_of"]
+
+
+_Milliseconds = Annotated[int, Field(ge=0)]
+
+
+class Line(BaseModel):
+    """What the parts of a trace share: camelCase, nothing unknown, no value in an error."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        alias_generator=to_camel,
+        populate_by_name=True,
+        hide_input_in_errors=True,
+    )
+
+
+class TraceSecret(Line):
+    """A passcode by what is known of it: see `scenarios.traces.placeholders`."""
+
+    like: str = Field(max_length=256)
+    simple: bool = False
+
+    def placeholder(self, number: int) -> dict[str, Any]:
+        """A placeholder like one of the trace's own; `number` is one that the trace has not."""
+        return {PASSCODE: number, "like": self.like, "simple": self.simple}
+
+
+class TraceAttributes(Line):
+    """A device's attributes. `os_version` is written `10.0.15063`, None for none."""
+
+    os_version: str | None = None
+    api_level: int | None = None
+    supervised: bool | None = None
+    azure_ad_joined: bool | None = None
+
+    @field_validator("os_version")
+    @classmethod
+    def _is_version(cls, text: str | None) -> str | None:
+        if text is not None:
+            parse_version(text)
+        return text
+
+    def attributes(self) -> Attributes:
+        """As the platforms know them."""
+        version = () if self.os_version is None else parse_version(self.os_version)
+        return Attributes(**{**dict(self), "os_version": version})
+
+
+class Setup(Line):
+    """How a device was set up: all of its group's setup that its state does not tell.
+
+    `attributes` None means the platform's own; `reaction` is (shortest, longest) in milliseconds;
+    `passcode` is the one it was enrolled with, None for none.
+    """
+
+    policy: Policy | None = None
+    attributes: TraceAttributes | None = None
+    biometrics: tuple[Biometric, ...] = ()
+    reaction: tuple[_Milliseconds, _Milliseconds] = (0, 0)
+    passcode: TraceSecret | None = None
+
+    def group_setup(self, state: Any, profile: PlatformProfile) -> GroupSetup:
+        """The setup, as the state machine takes it, of a device that has said `state`."""
+        return GroupSetup(
+            name=state.group,
+            profile=profile,
+            management=Management(state.management),
+            policy=None if self.policy is None else policy_of(self.policy),
+            attributes=None if self.attributes is None else self.attributes.attributes(),
+            biometrics=frozenset(self.biometrics),
+            reaction=self.reaction,
+        )
+
+
+class Memory(Line):
+    """What a device remembered at one instant, beside its state.
+
+    `passcode` is the one that opens it, None for none; `as_enrolled`: it is still the first one.
+    `resets` and `notifications` count those that there had been, `call` is a call coming in.
+    """
+
+    passcode: TraceSecret | None = None
+    as_enrolled: bool = True
+    prompt: Literal["none", "shown", "hidden"] = "none"
+    retry_at: Instant | None = None
+    auto_lock_at: Instant | None = None
+    passcode_set_at: Instant
+    passcode_expires_at: Instant | None = None
+    resets: int = Field(default=0, ge=0)
+    notifications: int = Field(default=0, ge=0)
+    call: str | None = None
+
+    def fields(self) -> dict[str, Any]:
+        """The fields of an `agent.state.DeviceState` that it tells as they are."""
+        return {
+            **{name: getattr(self, name) for name in _AS_THEY_ARE},
+            "prompt": Prompt(self.prompt),
+        }
+
+
+_AS_THEY_ARE: Final = (
+    "retry_at",
+    "auto_lock_at",
+    "passcode_set_at",
+    "passcode_expires_at",
+    "resets",
+    "notifications",
+    "call",
+)
+
+
+class Facts(Line):
+    """All of that for one device. `policy` is the one in force."""
+
+    device_id: str
+    policy: Policy | None = None
+    setup: Setup
+    memory: Memory
+
+
+def facts_of(state: DeviceState) -> Facts:
+    """The facts of a device in this state."""
+    enrollment = state.enrollment
+    setup = enrollment.setup
+    return Facts(
+        device_id=enrollment.device_id,
+        policy=_policy(state.policy),
+        setup=Setup(
+            policy=_policy(setup.policy),
+            attributes=None if setup.attributes is None else _attributes(setup.attributes),
+            biometrics=tuple(sorted(setup.biometrics)),
+            reaction=setup.reaction,
+            passcode=_secret(enrollment.first),
+        ),
+        memory=Memory(
+            passcode=_secret(state.secret),
+            as_enrolled=_digest(state.secret) == _digest(enrollment.first),
+            prompt=state.prompt.value,
+            **{name: getattr(state, name) for name in _AS_THEY_ARE},
+        ),
+    )
+
+
+def _policy(policy: PasscodePolicy | None) -> Policy | None:
+    return None if policy is None else policy_payload(policy)
+
+
+def _attributes(attributes: Attributes) -> TraceAttributes:
+    return TraceAttributes(
+        os_version=".".join(map(str, attributes.os_version)) or None,
+        api_level=attributes.api_level,
+        supervised=attributes.supervised,
+        azure_ad_joined=attributes.azure_ad_joined,
+    )
+
+
+def _secret(secret: Secret | None) -> TraceSecret | None:
+    if secret is None:
+        return None
+    return TraceSecret(like=pattern_like(secret.traits), simple=secret.traits.simple)
+
+
+def _digest(secret: Secret | None) -> bytes | None:
+    return None if secret is None else secret.digest

@@ -1,0 +1,193 @@
+"""The state file: what is written is read again, of an earlier format too, and of no other."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.clock import Timers, VirtualClock
+from agent.passcode import PasscodePolicy
+from agent.runner import Device, Shared
+from agent.state import DeviceState
+from agent.state_file import StateFile
+from broker.contract import Topics
+from broker.errors import FileError
+from tests.support.device_harness import SECOND, Rig
+
+SEED = 7
+FORMAT_1 = Path(__file__).parents[1] / "data" / "state-format-1.json"
+"""The state that `busy` leaves, as passfleet wrote it when it wrote format 1."""
+
+
+def busy(rig: Rig) -> DeviceState:
+    """A device with results, answers and a history of former passcodes."""
+    for act in (
+        lambda: rig.send("resetPasscode", "c-1"),
+        lambda: rig.press("swipeUp", input_id="i-1"),
+        lambda: rig.send("resetPasscode", "c-2"),
+        lambda: rig.send("remoteLock", "c-3"),
+        lambda: rig.send("applyPasscodePolicy", "c-4", policy=PasscodePolicy(history=99)),
+    ):
+        act()
+        rig.now += SECOND
+    return rig.state
+
+
+async def written(path: Path, state: DeviceState) -> None:
+    """A state, stored."""
+    rig, clock = Rig("android"), VirtualClock(0)
+    shared = Shared(topics=Topics("t"), clock=clock, timers=Timers(clock))
+    stored: list[object] = []
+    file = StateFile(path, SEED)
+
+    def then(marks: object) -> None:
+        stored.append(marks)
+        file.tick()
+
+    file.keep(Device(state, rig.draws, shared), (), then)
+    file.close()
+    assert stored == [[]]
+
+
+def read(path: Path, rig: Rig) -> DeviceState | None:
+    """What a state file has of a rig's device."""
+    file = StateFile(path, SEED)
+    try:
+        return file.load(rig.enrollment)
+    finally:
+        file.close()
+
+
+def change(path: Path, query: str, *values: object) -> None:
+    """Write into a state file from outside."""
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute(query, values)
+
+
+async def test_a_state_is_read_as_it_was_written(tmp_path: Path) -> None:
+    path, rig = tmp_path / "fleet.db", Rig("android", reaction=(5 * SECOND, 5 * SECOND))
+    busy(rig)
+    rig.advance(60 * SECOND)
+    rig.press("swipeUp")
+    for n in range(60):
+        rig.send("resetPasscode", f"more-{n}", delivery=None)
+        rig.advance(5 * SECOND)
+    rig.send("remoteLock", "at work", delivery=None)
+    rig.send("remoteLock", "waits", delivery=None)
+    await written(path, rig.state)
+    found = read(path, rig)
+    assert found == rig.state
+    assert found is not None
+    assert found.work
+    assert found.inbox
+    assert len(found.results) == 32
+    assert found.results.words[0] is rig.state.results.words[0]
+
+
+async def test_a_file_of_format_1_is_read_and_goes_on_as_format_2(tmp_path: Path) -> None:
+    path, rig = tmp_path / "fleet.db", Rig("android")
+    expected = busy(rig)
+    await written(path, expected)
+    change(path, "update device set state = ?", FORMAT_1.read_text(encoding="utf-8"))
+    change(path, "update about set value = '1' where key = 'format'")
+    found = read(path, rig)
+    assert found == expected
+    rig.state = found
+    known = rig.do("resetPasscode", "c-2")
+    assert known == expected.results[1]
+    with closing(sqlite3.connect(path)) as db:
+        assert dict(db.execute("select key, value from about"))["format"] == "2"
+
+
+async def test_a_file_of_another_format_or_seed_is_refused_and_left_alone(tmp_path: Path) -> None:
+    path, rig = tmp_path / "fleet.db", Rig("android")
+    await written(path, busy(rig))
+    change(path, "update about set value = '1' where key = 'format'")
+    with pytest.raises(FileError, match="another seed"):
+        StateFile(path, SEED + 1)
+    change(path, "update about set value = '3' where key = 'format'")
+    with pytest.raises(FileError, match="another version of passfleet"):
+        StateFile(path, SEED)
+    with closing(sqlite3.connect(path)) as db:
+        assert dict(db.execute("select key, value from about"))["format"] == "3"
+
+
+async def test_nothing_is_written_once_the_file_is_closed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """`keep`, and what it led to, asked the loop for turns that come after `close`."""
+    await written(tmp_path / "fleet.db", Rig("android").state)
+    await asyncio.sleep(0)
+    assert caplog.records == []
+
+
+async def test_a_device_that_fails_at_what_is_stored_keeps_no_other_waiting(tmp_path: Path) -> None:
+    rig, clock = Rig("android"), VirtualClock(0)
+    shared = Shared(topics=Topics("t"), clock=clock, timers=Timers(clock))
+    device = Device(rig.state, rig.draws, shared)
+    file, stored = StateFile(tmp_path / "fleet.db", SEED), []
+
+    def fails(_: object) -> None:
+        raise LookupError
+
+    file.keep(device, (), fails)
+    file.keep(device, (), stored.append)
+    file.close()
+    assert stored == [[]]
+
+
+DAMAGES: dict[str, Callable[[Any], Any]] = {
+    "no object": lambda _: 5,
+    "no history": lambda d: d | {"history": [1]},
+    "half a digit": lambda d: d | {"history": "abc"},
+    "results of nothing": lambda d: d | {"results": {}},
+    "words that are missing": lambda d: d | {"results": d["results"] | {"words": []}},
+    "words that are none": lambda d: d | {"results": d["results"] | {"which": ["x"]}},
+    "numbers that are missing": lambda d: d | {"results": d["results"] | {"numbers": "00"}},
+    "answers of somebody else": lambda d: d | {"answers": d["results"]},
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+async def test_a_damaged_state_is_told_by_its_device(
+    tmp_path: Path, damage: Callable[[Any], Any]
+) -> None:
+    path, rig = tmp_path / "fleet.db", Rig("android")
+    await written(path, busy(rig))
+    with closing(sqlite3.connect(path)) as db:
+        ((text,),) = db.execute("select state from device")
+    change(path, "update device set state = ?", json.dumps(damage(json.loads(text))))
+    with pytest.raises(FileError, match="no readable state of d-1"):
+        read(path, rig)
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [("PublishResult", "{}"), ("PublishResult", "not JSON"), ("PublishRumour", "{}")],
+)
+async def test_a_damaged_message_is_told_by_its_device(
+    tmp_path: Path, kind: str, body: str
+) -> None:
+    path, rig = tmp_path / "fleet.db", Rig("android")
+    await written(path, rig.state)
+    change(path, "insert into outgoing values (1, 'd-1', ?, ?)", kind, body)
+    with (
+        closing(StateFile(path, SEED)) as file,
+        pytest.raises(FileError, match="no readable message of d-1"),
+    ):
+        file.unsent("d-1")
+
+
+async def test_a_device_that_the_file_does_not_know_has_no_state(tmp_path: Path) -> None:
+    path, rig = tmp_path / "fleet.db", Rig("android")
+    await written(path, rig.state)
+    rig.enrollment = replace(rig.enrollment, device_id="d-2")
+    assert read(path, rig) is None

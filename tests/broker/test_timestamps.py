@@ -1,0 +1,26 @@
+"""How the wire writes time: see also `tests/broker/test_contract.py` for instants in payloads."""
+
+from __future__ import annotations
+
+import pytest
+
+from broker.timestamps import speed_of
+
+
+@pytest.mark.parametrize(
+    ("clock", "speed"),
+    [
+        ("real", 1.0),
+        ("60x", 60.0),
+        ("0.5x", 0.5),
+        # As a host writes its fastest and a slow one.
+        ("1e+06x", 1_000_000.0),
+        ("1e-05x", 0.00001),
+        ("virtual", 0.0),
+        # What others may have written.
+        *((text, 0.0) for text in ("", "x", "60", "fastx", "\u00b2x", "nanx", "infx", "-1x")),
+        ("1000001x", 0.0),
+    ],
+)
+def test_a_clock_is_read_as_its_speed(clock: str, speed: float) -> None:
+    assert speed_of(clock) == speed

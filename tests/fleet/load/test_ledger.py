@@ -1,0 +1,207 @@
+"""The ledger: every command sent ends in exactly one column, whatever happens to it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from broker.contract import Presence
+from broker.operator.readers import Seen
+from fleet.load.ledger import Column, Ledger, Sent
+from fleet.load.presence import RollCall
+
+without_hurry = settings(deadline=None, max_examples=60)
+TIMEOUT = 5.0
+
+
+@dataclass(frozen=True)
+class Fate:
+    """What is to happen to one command. `answers` are (seconds after its sending, state)."""
+
+    accepted: bool
+    there: bool
+    answers: tuple[tuple[float, str], ...]
+
+
+fates = st.lists(
+    st.builds(
+        Fate,
+        accepted=st.booleans(),
+        there=st.booleans(),
+        answers=st.lists(
+            st.tuples(
+                st.floats(0, 12).filter(lambda s: abs(s - TIMEOUT) > 0.1),
+                st.sampled_from(["active", "done", "failed", "notSupported", "canceled", "?"]),
+            ),
+            max_size=4,
+        ).map(lambda answers: tuple(sorted(answers))),
+    ),
+    max_size=40,
+)
+
+
+def sent(number: int, at: float = 0.0, action: str = "reset", platform: str = "ios") -> Sent:
+    return Sent(number, action, platform, f"d-{number}", at, at)
+
+
+def play(all_fates: list[Fate], stop_at: float = 1e9) -> Ledger:
+    """Let everything happen in its order, and close the books at the end."""
+    ledger = Ledger(TIMEOUT)
+    events: list[tuple[float, int, str]] = []
+    for number, fate in enumerate(all_fates):
+        at = number * 0.01
+        events.append((at, number, "send"))
+        events += [(at + after, number, state) for after, state in fate.answers]
+    for at, number, what in sorted(events, key=lambda event: event[:2]):
+        if at > stop_at:
+            break
+        ledger.expire(at, lambda command: all_fates[command.number].there)
+        if what == "send":
+            ledger.send(sent(number, at))
+            if all_fates[number].accepted:
+                ledger.accept(number)
+        else:
+            ledger.answer(number, what)
+    if stop_at == 1e9:
+        ledger.expire(1e9, lambda command: all_fates[command.number].there)
+    ledger.close()
+    return ledger
+
+
+def expected(fate: Fate) -> Column:
+    final = {
+        "done": Column.DONE,
+        "failed": Column.FAILED,
+        "canceled": Column.FAILED,
+        "notSupported": Column.NOT_SUPPORTED,
+    }
+    for after, state in fate.answers:
+        if after < TIMEOUT and state in final:
+            return final[state]
+    return Column.LOST if fate.accepted and fate.there else Column.UNKNOWN
+
+
+@without_hurry
+@given(fates)
+def test_every_command_ends_in_the_column_that_is_its_own(all_fates: list[Fate]) -> None:
+    ledger = play(all_fates)
+    assert ledger.sent == len(all_fates)
+    assert ledger.in_flight == 0
+    for column in Column:
+        assert ledger.count(column) == sum(expected(fate) is column for fate in all_fates)
+
+
+@without_hurry
+@given(fates, st.floats(0, 3))
+def test_closed_early_it_still_adds_up(all_fates: list[Fate], stop_at: float) -> None:
+    ledger = play(all_fates, stop_at)
+    assert sum(ledger.count(column) for column in Column) == ledger.sent
+    assert ledger.in_flight == 0
+
+
+@without_hurry
+@given(fates)
+def test_further_answers_are_duplicates_or_late(all_fates: list[Fate]) -> None:
+    final = {"done", "failed", "notSupported", "canceled"}
+    ledger = play(all_fates)
+    answers = sum(state in final for fate in all_fates for _, state in fate.answers)
+    assert ledger.answered + ledger.duplicate + ledger.late == answers
+
+
+def test_an_answer_that_nobody_asked_for_is_none() -> None:
+    ledger = Ledger(TIMEOUT)
+    ledger.send(sent(0))
+    assert ledger.answer(1, "done") is None
+    assert ledger.answer(-1, "done") is None
+    assert (ledger.duplicate, ledger.late, ledger.in_flight) == (0, 0, 1)
+
+
+def test_columns_are_told_by_action_and_platform() -> None:
+    ledger = Ledger(TIMEOUT)
+    ledger.send(sent(0, action="reset", platform="ios"))
+    ledger.send(sent(1, action="lock", platform="android"))
+    ledger.answer(0, "done")
+    ledger.answer(1, "failed")
+    assert list(ledger.pairs()) == [("lock", "android"), ("reset", "ios")]
+    assert ledger.count(Column.DONE, action="reset") == 1
+    assert ledger.count(Column.DONE, platform="android") == 0
+    assert ledger.count(Column.FAILED, action="lock", platform="android") == 1
+
+
+def test_what_was_sent_in_a_storm_is_told_apart() -> None:
+    ledger = Ledger(TIMEOUT)
+    stormy = sent(0)
+    stormy.stormy = True
+    ledger.send(stormy)
+    ledger.send(sent(1))
+    ledger.answer(0, "done")
+    ledger.answer(1, "done")
+    assert dict(ledger.storm) == {Column.DONE: 1}
+
+
+# -- who is there -----------------------------------------------------------------------------
+
+
+def seen(device_id: str, status: str, session: int) -> Seen:
+    presence = Presence(status=status, session=session)  # type: ignore[arg-type]
+    return Seen(device_id, None, presence)
+
+
+def said(status: str, session: int) -> bytes:
+    return Presence(status=status, session=session).to_bytes()  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("heard", "online"),
+    [
+        ([], True),
+        ([said("offline", 3)], False),
+        ([said("offline", 3), said("online", 4)], True),
+        ([said("online", 4), said("offline", 3)], True),
+        ([b""], False),
+        ([b"nonsense"], False),
+    ],
+)
+def test_presence_is_followed_past_late_wills(heard: list[bytes], *, online: bool) -> None:
+    roll = RollCall({"d": seen("d", "online", 3)})
+    for payload in heard:
+        roll.hear("d", payload, 1.0)
+        roll.hear("somebody-else", payload, 1.0)
+    assert roll.online("d") is online
+    assert roll.present() == (["d"] if online else [])
+
+
+@pytest.mark.parametrize(
+    ("heard", "left"),
+    [
+        ([said("online", 3)], -math.inf),
+        ([said("offline", 3)], 1.0),
+        ([b""], 1.0),
+        ([said("offline", 3), said("offline", 3)], 1.0),
+        ([said("offline", 3), said("online", 4)], 1.0),
+        # Nobody said that it left: it was there again before.
+        ([said("online", 4), said("offline", 3)], 1.0),
+        ([said("offline", 3), said("online", 4), said("offline", 4)], 3.0),
+    ],
+)
+def test_it_is_remembered_when_somebody_left(heard: list[bytes], left: float) -> None:
+    roll = RollCall({"d": seen("d", "online", 3), "e": seen("e", "offline", 3)})
+    for now, payload in enumerate(heard, 1):
+        roll.hear("d", payload, float(now))
+    roll.hear("e", said("online", 4), 9.0)
+    assert roll.left("d") == left
+    assert roll.dropped == ([] if left < 0 else ["d"])
+
+
+def test_who_is_told_to_leave_has_not_left_of_itself() -> None:
+    roll = RollCall({"d": seen("d", "online", 3)})
+    roll.expect(["d"])
+    roll.hear("d", said("offline", 3), 1.0)
+    roll.hear("d", said("online", 4), 2.0)
+    assert roll.dropped == []
+    roll.hear("d", said("online", 5), 3.0)
+    assert (roll.dropped, roll.left("d")) == (["d"], 3.0)

@@ -1,0 +1,189 @@
+"""What is told of a platform is what its devices do: each telling is held to the state machine."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import replace
+
+import pytest
+
+from agent.effects import Effect, PublishEscrow, PublishNotification, PublishResult
+from agent.events import Command
+from agent.machine import enroll, first_state, step
+from agent.passcode import PasscodePolicy
+from agent.random_stream import DeviceDraws
+from agent.state import DeviceState, GroupSetup, Result
+from fleet.reference.facts import ACTION_WORDS, Answer, Explanation, explain, facts
+from fleet.reference.sentences import bounds, condition
+from platforms import PLATFORMS, PlatformProfile
+from platforms.profile import Action, Management, ResetOutcome
+
+NOW = 1_449_778_747_000
+DRAWS = DeviceDraws(7, "phone-001")
+
+every_platform = pytest.mark.parametrize("profile", PLATFORMS, ids=lambda p: p.id)
+
+
+def _device(
+    profile: PlatformProfile,
+    management: Management = Management.STANDALONE,
+    passcode: str | None = "2580",
+) -> DeviceState:
+    setup = GroupSetup(name="phones", profile=profile, management=management)
+    return first_state(enroll("phone-001", "alex", setup, passcode, DRAWS), NOW)
+
+
+def _run(
+    state: DeviceState, action: Action, policy: PasscodePolicy | None = None
+) -> tuple[Effect, ...]:
+    command = Command("c-1", action, policy=policy)
+    return step(state, command, NOW, DRAWS)[1]
+
+
+def _result(effects: Iterable[Effect]) -> Result:
+    return next(effect.result for effect in effects if isinstance(effect, PublishResult))
+
+
+def _told(profile: PlatformProfile, action: Action, when: str) -> Answer:
+    return next(a for a in explain(profile, action).answers if a.when == when)
+
+
+def _same(profile: PlatformProfile, told: Answer, result: Result) -> None:
+    native = profile.native_answer(result.action, result.native) if result.native else None
+    assert told.action_state == result.state
+    assert told.error_code == (str(result.error) if result.error else None)
+    assert told.native == (json.loads(json.dumps(native, default=dict)) if native else None)
+
+
+@every_platform
+@pytest.mark.parametrize("management", Management)
+def test_reset_view_is_what_the_device_answers(
+    profile: PlatformProfile, management: Management
+) -> None:
+    told = explain(profile, Action.RESET_PASSCODE)
+    view = next(v for v in told.portal if v.management == management)
+    effects = _run(_device(profile, management), Action.RESET_PASSCODE)
+    result = _result(effects)
+
+    _same(profile, _unlimited(told), result)
+    says_passcode = "New Passcode: <passcode>" in (*view.portal, *view.console)
+    assert says_passcode == (result.passcode is not None)
+    assert any("the new passcode, if" in line for line in view.console) == any(
+        isinstance(effect, PublishEscrow) for effect in effects
+    )
+    assert result.message in (*view.portal, *view.console)
+    if not view.reset_button:
+        assert view.portal[0].startswith("no Reset Passcode button")
+
+
+def _unlimited(told: Explanation) -> Answer:
+    return next(a for a in told.answers if a.when in {"success", "always"})
+
+
+@every_platform
+def test_limits_of_a_reset_are_told_with_their_source(profile: PlatformProfile) -> None:
+    told = explain(profile, Action.RESET_PASSCODE)
+
+    for limit in profile.reset.limits:
+        answer = next(a for a in told.answers if a.when == condition(limit))
+        native = profile.native_answer(Action.RESET_PASSCODE, limit.native)
+        assert answer.action_state == "notSupported"
+        assert (answer.native is None) == (native is None)
+        assert (limit.source.cite, limit.source.assumption) in {
+            (source.cite, source.assumption) for source in told.sources
+        }
+
+
+def test_limit_of_android_7_is_what_the_device_answers() -> None:
+    android = next(profile for profile in PLATFORMS if profile.reset.limits)
+    newer = replace(android, attributes=replace(android.attributes, api_level=24))
+    result = _result(_run(_device(newer), Action.RESET_PASSCODE))
+
+    told = _told(newer, Action.RESET_PASSCODE, "API level 24 or later, a passcode is set")
+
+    _same(newer, told, result)
+
+
+def test_lock_that_a_table_takes_away_is_told_so() -> None:
+    refused = replace(PLATFORMS[0], lock=replace(PLATFORMS[0].lock, supported=False))
+    told = explain(refused, Action.REMOTE_LOCK)
+
+    _same(refused, _unlimited(told), _result(_run(_device(refused), Action.REMOTE_LOCK)))
+    assert told.portal[0].console == (refused.lock.refusal,)
+    assert told.device == ("nothing changes",)
+
+
+@every_platform
+def test_screen_and_lock_after_a_reset_are_what_the_device_does(profile: PlatformProfile) -> None:
+    told = explain(profile, Action.RESET_PASSCODE).device
+    opened = replace(_device(profile), locked=False)
+    after, effects = step(opened, Command("c-1", Action.RESET_PASSCODE), NOW, DRAWS)
+    shown = [e for e in effects if isinstance(e, PublishNotification)]
+
+    assert ("nothing changes" in told) == (profile.reset.outcome is ResetOutcome.NOT_SUPPORTED)
+    assert ("locks" in told) == after.locked
+    assert any("within 60 minutes" in line for line in told[1:]) == (
+        after.passcode_deadline is not None
+    )
+    for notification in shown:
+        assert f'"{notification.title}: {notification.body}"' in told[0]
+    assert any(line.startswith("shows") for line in told) == bool(shown)
+
+
+@every_platform
+def test_lock_answers_are_what_the_device_answers(profile: PlatformProfile) -> None:
+    bare = _device(profile, passcode=None)
+    stranger = replace(_device(profile), current_user="blake")
+    action = Action.REMOTE_LOCK
+
+    _same(
+        profile, _told(profile, action, "with a passcode"), _result(_run(_device(profile), action))
+    )
+    _same(profile, _told(profile, action, "without a passcode"), _result(_run(bare, action)))
+    told = [a for a in explain(profile, action).answers if a.error_code == "wrongUser"]
+    if told:
+        _same(profile, told[0], _result(_run(stranger, action)))
+    else:
+        assert _result(_run(stranger, action)).error is None
+
+
+@every_platform
+def test_sync_and_policy_answers_are_what_the_device_answers(profile: PlatformProfile) -> None:
+    outside = PasscodePolicy(min_length=bounds(profile.passcode)["minLength"].high + 1)
+    sync, policy = Action.SYNC_DEVICE, Action.APPLY_PASSCODE_POLICY
+
+    for action in (sync, policy):
+        result = _result(_run(_device(profile), action, PasscodePolicy()))
+        _same(profile, _told(profile, action, "success"), result)
+        assert result.message in explain(profile, action).portal[0].console
+    refused = _result(_run(_device(profile), policy, outside))
+    _same(profile, _told(profile, policy, "a setting out of bounds"), refused)
+
+
+@every_platform
+def test_facts_are_json_and_hold_every_action(profile: PlatformProfile) -> None:
+    told = json.loads(json.dumps(facts(profile)))
+
+    assert told["platform"] == profile.id
+    assert set(Action) <= set(told)
+    for action in Action:
+        assert told[action]["sources"]
+        assert {"about", "cite", "assumption"} == set(told[action]["sources"][0])
+
+
+@every_platform
+def test_explanation_as_json_has_camel_case_keys(profile: PlatformProfile) -> None:
+    told = explain(profile, Action.REMOTE_LOCK).only("hybrid").as_json()
+
+    assert [view["management"] for view in told["portal"]] == ["hybrid"]
+    assert {"when", "actionState", "errorCode", "native"} == set(told["answers"][0])
+
+
+def test_explanation_of_a_platform_that_a_user_added_reads_as_well() -> None:
+    kiosk = replace(PLATFORMS[1], id="kiosk", title="Kiosk")
+
+    assert explain(kiosk, Action.RESET_PASSCODE).platform == "kiosk"
+
+
+def test_action_words_name_every_action() -> None:
+    assert set(ACTION_WORDS.values()) == set(Action)
+    assert ACTION_WORDS["apply-passcode-policy"] is Action.APPLY_PASSCODE_POLICY

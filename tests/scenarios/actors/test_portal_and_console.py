@@ -1,0 +1,378 @@
+"""The portal and the console by properties, without a broker: what no path through them does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from platforms import PLATFORMS_BY_ID
+from platforms.profile import Management, ResetOutcome
+from scenarios.actors.console import ConsoleActor
+from scenarios.actors.device import DeviceActor, NetworkActor
+from scenarios.actors.portal import BACK_WITHIN, PortalActor
+from scenarios.actors.user import UserActor
+from scenarios.model.actor import (
+    Account,
+    Actor,
+    DeliverMessage,
+    Heard,
+    Organization,
+    Press,
+    Request,
+    SendCommand,
+    SimulateDevice,
+    StepRefusedError,
+    Subject,
+    World,
+)
+from scenarios.model.matchers import Seen, is_so
+
+USERS = ("alex", "kim")
+PASSCODE = "k3Wq9T"
+
+
+def subject(name: str, platform: str, owner: str, management: Management) -> Subject:
+    profile = PLATFORMS_BY_ID[platform]
+    return Subject(name=name, device_id=name, owner=owner, profile=profile, management=management)
+
+
+def world(*, button: bool = True, personal: bool = False) -> World:
+    """Two users; devices of every kind that makes a difference to portal or console."""
+    devices = [
+        subject("ios", "ios", "alex", Management.STANDALONE),
+        subject("android", "android", "alex", Management.HYBRID),
+        subject("wp", "windows_phone_8_1", "alex", Management.STANDALONE),
+        subject("hybrid", "windows_phone_8_1", "alex", Management.HYBRID),
+        subject("rt", "windows_rt", "alex", Management.STANDALONE),
+        subject("mail", "android", "alex", Management.EXCHANGE_ACTIVESYNC),
+        subject("other", "ios", "kim", Management.STANDALONE),
+    ]
+    accounts = {
+        user: Account(user=user, password="right", also_personal=personal) for user in USERS
+    }
+    organization = Organization(reset_passcode=button)
+    return World(
+        devices={d.name: d for d in devices}, accounts=accounts, organization=organization, seed=0
+    )
+
+
+NAMES = tuple(world().devices)
+
+portal_step = st.one_of(
+    st.tuples(
+        st.just("sign_in"),
+        st.fixed_dictionaries(
+            {"user": st.sampled_from(USERS)},
+            optional={
+                "password": st.sampled_from(("right", "wrong")),
+                "account": st.sampled_from(("work", "personal")),
+            },
+        ),
+    ),
+    st.tuples(st.just("select_device"), st.fixed_dictionaries({"device": st.sampled_from(NAMES)})),
+    st.tuples(
+        st.sampled_from(
+            ("sign_out", "reset_passcode", "remote_lock", "check_status", "open_notifications")
+        ),
+        st.just({}),
+    ),
+)
+# The usual way, in which drawn steps are strewn: alone they would hardly ever come so far.
+usual = [
+    ("sign_in", {"user": "alex", "account": "work"}),
+    ("select_device", {"device": "ios"}),
+    ("reset_passcode", {}),
+    ("sign_out", {}),
+    ("sign_in", {"user": "alex", "account": "work"}),
+    ("reset_passcode", {}),
+]
+pause = st.sampled_from((0, 1_000, BACK_WITHIN - 1, BACK_WITHIN, BACK_WITHIN + 1))
+
+
+@st.composite
+def portal_paths(draw: st.DrawFn) -> list[tuple[str, Mapping[str, Any], int]]:
+    """Steps with the time that passes before each."""
+    device = draw(st.sampled_from(NAMES))
+    back = draw(st.sampled_from(("alex", "alex", "kim")))
+    steps: list[tuple[str, Mapping[str, Any]]] = [
+        (verb, {"device": device} if verb == "select_device" else arguments)
+        for verb, arguments in usual
+    ]
+    steps[4] = ("sign_in", {"user": back, "account": "work"})
+    for place in sorted(draw(st.lists(st.integers(0, len(usual)), max_size=2)), reverse=True):
+        steps.insert(place, draw(portal_step))
+    for place in draw(st.lists(st.integers(0, len(steps) - 1), max_size=1)):
+        steps[place] = draw(portal_step)
+    return [(verb, arguments, draw(pause)) for verb, arguments in steps]
+
+
+def do(actor: Actor, verb: str, arguments: Mapping[str, Any], now: int) -> list[Request] | None:
+    """Take a step; None where it is refused."""
+    try:
+        return list(actor.do(verb, actor.steps[verb].model_validate(arguments), now))
+    except StepRefusedError:
+        return None
+
+
+class Watcher:
+    """Somebody who looks over the user's shoulder, and knows when a reset may be sent."""
+
+    def __init__(self) -> None:
+        self.user: str | None = None
+        self.device: str | None = None
+        self.left: tuple[str, str | None, int] | None = None
+        self.may_reset: tuple[str, str | None] | None = None
+
+    def saw(self, verb: str, arguments: Mapping[str, Any], before: object, now: int) -> None:
+        """A step was taken on page `before`; a sign-in, where it let the user in."""
+        if verb == "sign_out":
+            asked = before == "signInAgain" and self.user is not None
+            self.left = (str(self.user), self.device, now) if asked else None
+            self.user = self.device = self.may_reset = None
+        elif verb == "sign_in":
+            left, self.left, self.user = self.left, None, arguments["user"]
+            in_time = left is not None and left[0] == self.user and now - left[2] <= BACK_WITHIN
+            self.may_reset = left[:2] if left is not None and in_time else None
+            self.device = left[1] if left is not None and in_time else None
+        elif verb == "select_device":
+            self.device, self.may_reset = arguments["device"], None
+        elif verb == "reset_passcode":
+            self.may_reset = None
+
+
+@settings(max_examples=400)
+@given(portal_paths(), st.booleans(), st.booleans())
+def test_no_path_resets_unless_the_user_is_back_within_five_minutes(
+    path: list[tuple[str, Mapping[str, Any], int]],
+    button: bool,  # noqa: FBT001
+    personal: bool,  # noqa: FBT001
+) -> None:
+    """Judged from the steps alone: who signed in and out when, and asked for which device."""
+    portal, watcher, now = PortalActor(world(button=button, personal=personal)), Watcher(), 0
+    for verb, arguments, passed in path:
+        now += passed
+        before = dict(portal.view(now))
+        requests = do(portal, verb, arguments, now)
+        if requests is None:
+            assert portal.view(now) == before, "a refused step changes nothing"
+            continue
+        for request in requests:
+            assert isinstance(request, SendCommand)
+            assert (request.issued_by, request.device.owner) == ("user", watcher.user)
+            if request.action == "resetPasscode":
+                assert watcher.may_reset == (watcher.user, request.device.name)
+                assert button
+                assert request.device.management is not Management.EXCHANGE_ACTIVESYNC
+                assert request.device.profile.reset.outcome is not ResetOutcome.NOT_SUPPORTED
+        inside = portal.view(now)["screen"] not in ("signIn", "accountChooser")
+        if verb != "sign_in" or inside:
+            watcher.saw(verb, arguments, before["screen"], now)
+        if verb == "sign_in" and inside:
+            confirm = portal.view(now)["screen"] == "confirmReset"
+            assert confirm is (watcher.may_reset is not None)
+
+
+def test_the_usual_path_resets_within_five_minutes_and_not_later() -> None:
+    for away, sent in ((0, 1), (300_000, 1), (300_001, 0)):
+        portal, now, count = PortalActor(world()), 0, 0
+        for number, (verb, arguments) in enumerate(usual):
+            now += away if number == usual.index(("sign_out", {})) + 1 else 1
+            requests = do(portal, verb, arguments, now)
+            count += len(requests or ())
+        assert count == sent, away
+
+
+@pytest.mark.parametrize("button", [True, False])
+@pytest.mark.parametrize("name", NAMES)
+def test_only_a_device_with_the_button_can_be_reset(name: str, button: bool) -> None:  # noqa: FBT001
+    portal, sent = PortalActor(world(button=button)), 0
+    for verb, arguments in usual:
+        chosen = {"device": name} if verb == "select_device" else arguments
+        sent += len(do(portal, verb, chosen, 0) or ())
+        if verb == "select_device" and portal.view(0)["screen"] != "home":
+            shown = button and name in ("ios", "android", "wp", "hybrid")
+            assert portal.view(0)["resetButton"] is shown
+            assert is_so("device", portal.view(0)["screen"])
+            assert is_so("contactAdmin", portal.view(0)["screen"]) is not shown
+    assert sent == (button and name in ("ios", "android", "wp", "hybrid"))
+
+
+def reset_portal(name: str) -> tuple[PortalActor, SendCommand]:
+    """A portal at which a reset of the device was just sent."""
+    portal = PortalActor(world())
+    requests: list[Request] = []
+    for verb, arguments in usual:
+        chosen = {"device": name} if verb == "select_device" else arguments
+        requests += do(portal, verb, chosen, 0) or []
+    (request,) = requests
+    assert isinstance(request, SendCommand)
+    return portal, request
+
+
+def result(request: SendCommand, state: str, **more: object) -> Heard:
+    payload = {"actionState": state, "message": "", "newPasscode": None, "duplicate": False}
+    return Heard(request.device, "results", {**payload, **more}, request.mark)
+
+
+@given(
+    st.sampled_from(("ios", "android", "wp", "hybrid")),
+    st.lists(st.sampled_from(("active", "done", "failed", "escrow", "foreign")), max_size=6),
+)
+def test_no_path_shows_a_passcode_to_a_user_who_must_not_see_it(name: str, said: list[str]) -> None:
+    """Whatever arrives, were it even a passcode in the result."""
+    portal, request = reset_portal(name)
+    device = request.device
+    may_see = device.management in device.profile.reset.shown_to_user
+    told = False
+    for word in said:
+        if word == "escrow":
+            payload = {"commandId": "c", "newPasscode": PASSCODE, "resetNumber": 3}
+            portal.hear(Heard(device, "escrow", payload), 0)
+        elif word == "foreign":
+            foreign = Heard(device, "results", result(request, "done", newPasscode="x1").payload)
+            portal.hear(foreign, 0)
+        else:
+            portal.hear(result(request, word, newPasscode=PASSCODE), 0)
+            told = told or word == "done"
+        view = portal.view(0)
+        assert (PASSCODE in str(dict(view))) is (told and may_see)
+        assert "x1" not in str(view.get("newPasscode"))
+
+
+@given(st.lists(st.integers(0, 3), min_size=1, max_size=6), st.booleans())
+def test_the_console_shows_a_hybrid_passcode_from_the_second_reset_on(
+    shows: list[int],
+    told: bool,  # noqa: FBT001
+) -> None:
+    """`shows`: how often Show Passcode is pressed after each reset."""
+    console = ConsoleActor(world())
+    do(console, "select", {"devices": ["hybrid"]}, 0)
+    for number, presses in enumerate(shows, 1):
+        (request,) = do(console, "reset_passcode", {}, 0) or []
+        assert isinstance(request, SendCommand)
+        assert console.view(0)["actionState"] == "pending"
+        assert "newPasscode" not in console.view(0)
+        escrow = {"commandId": "c", "newPasscode": f"{PASSCODE}{number}", "resetNumber": number}
+        console.hear(Heard(request.device, "escrow", escrow), 0)
+        passcode = PASSCODE if told else None
+        console.hear(result(request, "done", newPasscode=passcode), 0)
+        assert "newPasscode" not in console.view(0), "not before it is asked for"
+        for _ in range(presses):
+            do(console, "show_passcode", {}, 0)
+        shown = bool(presses) and number >= 2
+        assert console.view(0).get("newPasscode") == (f"{PASSCODE}{number}" if shown else None)
+
+
+@given(st.permutations(("pending", "active", "done", "failed")))
+def test_of_many_devices_the_console_says_what_is_still_to_be_waited_for(
+    states: list[str],
+) -> None:
+    console = ConsoleActor(world())
+    names = ["ios", "android", "wp", "hybrid"]
+    do(console, "select", {"devices": names}, 0)
+    requests = do(console, "remote_lock", {}, 0) or []
+    assert [r.device.name for r in requests if isinstance(r, SendCommand)] == names
+    for request, state in zip(requests, states, strict=True):
+        assert isinstance(request, SendCommand)
+        console.hear(result(request, state), 0)
+    assert console.view(0)["actionState"] == "pending"
+    for name, state in zip(names, states, strict=True):
+        assert console.look({"device": name}, 0)["actionState"] == state
+
+
+@pytest.mark.parametrize(
+    ("arguments", "found"),
+    [
+        ({"group": "directManaged"}, ["ios", "android", "wp", "hybrid", "rt", "other"]),
+        ({"group": "exchangeActiveSync"}, ["mail"]),
+        ({"user": "kim"}, ["other"]),
+        ({"devices": "rt"}, ["rt"]),
+        ({"devices": ["rt", "ios"]}, ["rt", "ios"]),
+    ],
+)
+def test_the_console_selects(arguments: dict[str, Any], found: list[str]) -> None:
+    console = ConsoleActor(world())
+    assert do(console, "remote_lock", {}, 0) is None, "nothing is selected yet"
+    do(console, "select", arguments, 0)
+    assert list(console.view(0)["devices"]) == found  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize("arguments", [{}, {"user": "kim", "devices": ["ios"]}])
+def test_the_console_selects_one_way_at_a_time(arguments: dict[str, Any]) -> None:
+    assert do(ConsoleActor(world()), "select", arguments, 0) is None
+
+
+def test_a_failure_is_told_in_the_portals_words_and_behind_the_flag() -> None:
+    portal, request = reset_portal("ios")
+    portal.hear(result(request, "failed", message="The device is not enrolled."), 0)
+    said = "The passcode could not be reset. The device is not enrolled."
+    assert portal.view(0)["message"] == said
+    assert "notifications" not in portal.view(0)
+    do(portal, "open_notifications", {}, 0)
+    assert portal.view(0)["notifications"] == (said,)
+
+
+@given(
+    st.sampled_from(sorted(UserActor.steps)),
+    st.sampled_from(NAMES),
+    st.text(min_size=1, max_size=8),
+)
+def test_a_press_is_an_input_of_the_device_and_shows_no_passcode(
+    verb: str, name: str, typed: str
+) -> None:
+    user = UserActor(world())
+    arguments: dict[str, Any] = {"device": name, "answer": "done"}
+    if "passcode" in verb:
+        arguments["passcode"] = typed
+    if verb == "sign_in":
+        arguments["user"] = typed
+    (press,) = do(user, verb, arguments, 0) or []
+    assert isinstance(press, Press)
+    assert (press.device.name, press.answer) == (name, "done")
+    assert set(press.values.values()) == {typed} & set(arguments.values())
+    assert "values" not in repr(press)
+
+
+def test_a_user_reads_the_passcode_on_the_portal_or_cannot() -> None:
+    portal, request = reset_portal("wp")
+    user = UserActor(portal.world)
+    portal.world.actors.update({"portal": portal})
+    typing = {"device": "wp", "passcode": {"from": "portal"}}
+    assert do(user, "enter_passcode", typing, 0) is None
+    portal.hear(result(request, "done", newPasscode="123456"), 0)
+    (press,) = do(user, "enter_passcode", typing, 0) or []
+    assert isinstance(press, Press)
+    assert press.values == {"passcode": "123456"}
+
+
+def test_the_world_acts_on_devices() -> None:
+    here = world()
+    for actor, verb, action in (
+        (DeviceActor(here), "restart", "restart"),
+        (DeviceActor(here), "crash", "crash"),
+        (NetworkActor(here), "offline", "offline"),
+        (NetworkActor(here), "online", "online"),
+        (NetworkActor(here), "drop_connection", "dropConnection"),
+    ):
+        assert do(actor, verb, {"device": "ios"}, 0) == [
+            SimulateDevice(here.devices["ios"], action)
+        ]
+
+
+def test_a_text_is_received_once_the_screen_shows_it() -> None:
+    here = world()
+    device, phone = DeviceActor(here), here.devices["ios"]
+    text = DeliverMessage(phone, "text", "732873", "Use 123456.")
+    sent = {"kind": text.kind, "from": text.sender, "body": text.body}
+    device.hear(Heard(phone, "messages", sent), 0)
+    assert "message" not in device.look({"device": "ios"}, 0)
+    shown = {"title": text.sender, "body": text.body, "buttons": []}
+    device.hear(Heard(phone, "notifications", shown), 0)
+    seen = device.look({"device": "ios"}, 0)
+    assert seen["message"] == "Use 123456."
+    assert isinstance(seen["notification"], Seen)
+    assert is_so("732873", seen["notification"])
