@@ -5,7 +5,7 @@ State, notifications, escrow, then the result: who sees a result can read the st
 
 from __future__ import annotations
 
-from agent.fast_dataclass import record
+from agent.fast_dataclass import fast_dataclass
 from agent.passcode import PasscodeRef
 from agent.state import DeviceState, InputAnswer, Result, Timer
 
@@ -24,14 +24,14 @@ __all__ = [
 ]
 
 
-@record
+@fast_dataclass
 class PublishState:
     """The snapshot of the state that the step left."""
 
     state: DeviceState
 
 
-@record
+@fast_dataclass
 class PublishNotification:
     """Something appears on the device's own screen; `number` counts them from 1."""
 
@@ -42,7 +42,7 @@ class PublishNotification:
     at: int
 
 
-@record
+@fast_dataclass
 class PublishEscrow:
     """The new passcode, for the administrator alone; `reset_number` counts resets from 1."""
 
@@ -51,7 +51,7 @@ class PublishEscrow:
     reset_number: int
 
 
-@record
+@fast_dataclass
 class PublishResult:
     """What became of a command. `duplicate`: this result was given before."""
 
@@ -59,7 +59,7 @@ class PublishResult:
     duplicate: bool = False
 
 
-@record
+@fast_dataclass
 class PublishAnswer:
     """What became of an input. `duplicate`: this answer was given before."""
 
@@ -67,7 +67,7 @@ class PublishAnswer:
     duplicate: bool = False
 
 
-@record
+@fast_dataclass
 class ArmTimer:
     """Fire `timer` at `at`; one that was armed before under this name is forgotten."""
 
@@ -75,21 +75,21 @@ class ArmTimer:
     at: int
 
 
-@record
+@fast_dataclass
 class CancelTimer:
     """Forget `timer`."""
 
     timer: Timer
 
 
-@record
+@fast_dataclass
 class Reboot:
     """The device goes down and comes up again; `abrupt` means without a word to the broker."""
 
     abrupt: bool
 
 
-@record
+@fast_dataclass
 class Settled:
     """The command that came with this mark has been answered and may be acknowledged."""
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeVar, dataclass_transform
 
-__all__ = ["record"]
+__all__ = ["fast_dataclass"]
 
 _T = TypeVar("_T")
 
 
 @dataclass_transform(frozen_default=True)
-def record(made: type[_T]) -> type[_T]:
+def fast_dataclass(made: type[_T]) -> type[_T]:
     """A dataclass with slots, equal and hashed by its fields, that mypy lets nobody assign to.
 
     `frozen=True` would hold that against everybody while it runs too, for a call a field: a result

@@ -46,12 +46,12 @@ from agent.events import (
     Simulation,
     TimerFired,
 )
-from agent.fast_dataclass import record
+from agent.fast_dataclass import fast_dataclass
 from agent.passcode import (
     DIGEST_BYTES,
-    Draws,
     PasscodePolicy,
     PasscodeRef,
+    RandomSource,
     out_of_bounds,
     reveal,
     temporary_spec,
@@ -61,7 +61,6 @@ from agent.passcode import (
 from agent.state import (
     RESULTS_KEPT,
     ActionState,
-    Answers,
     BiometricState,
     Compliance,
     DeviceState,
@@ -70,9 +69,10 @@ from agent.state import (
     GroupSetup,
     InputAnswer,
     PasscodeKind,
+    PastAnswers,
+    PastResults,
     Prompt,
     Result,
-    Results,
     Secret,
     Timer,
     Work,
@@ -104,7 +104,7 @@ _TEMPORARY_TRIES: Final = 1_000
 
 
 def enroll(
-    device_id: str, owner: str, setup: GroupSetup, passcode: str | None, rng: Draws
+    device_id: str, owner: str, setup: GroupSetup, passcode: str | None, rng: RandomSource
 ) -> Enrollment:
     """The enrollment of a device that starts with `passcode`, None for none.
 
@@ -135,7 +135,7 @@ def first_state(enrollment: Enrollment, now: int) -> DeviceState:
 
 
 def step(
-    state: DeviceState, event: Event, now: int, rng: Draws
+    state: DeviceState, event: Event, now: int, rng: RandomSource
 ) -> tuple[DeviceState, tuple[Effect, ...]]:
     """Let `event` happen to a device at instant `now`.
 
@@ -169,7 +169,7 @@ def _waits(state: DeviceState) -> tuple[int | None, ...]:
 # Outcomes
 
 
-@record
+@fast_dataclass
 class _Outcome:
     """What doing a command or an input came to."""
 
@@ -230,8 +230,8 @@ def _visible(state: DeviceState) -> tuple[object, ...]:
 class _Remembered(TypedDict, total=False):
     """What a device remembers of what it answered."""
 
-    results: Results
-    answers: Answers
+    results: PastResults
+    answers: PastAnswers
 
 
 def _leave(
@@ -276,7 +276,7 @@ def _timer_effects(old: DeviceState, new: DeviceState) -> list[Effect]:
 
 
 def _on_command(
-    state: DeviceState, command: Command, now: int, rng: Draws
+    state: DeviceState, command: Command, now: int, rng: RandomSource
 ) -> tuple[DeviceState, list[Effect]]:
     if state.work is not None:
         return changed(state, inbox=(*state.inbox, command)), []
@@ -284,7 +284,7 @@ def _on_command(
 
 
 def _take_up(
-    state: DeviceState, command: Command, now: int, rng: Draws
+    state: DeviceState, command: Command, now: int, rng: RandomSource
 ) -> tuple[DeviceState, list[Effect]]:
     """Answer at once what needs no work; begin or do what does."""
     answered = _answer_at_once(state, command, now)
@@ -339,7 +339,7 @@ def _refusal(
 
 
 def _do(
-    state: DeviceState, command: Command, started: int, now: int, rng: Draws
+    state: DeviceState, command: Command, started: int, now: int, rng: RandomSource
 ) -> tuple[DeviceState, list[Effect]]:
     """Do a command now and remember its result."""
     outcome = _ACTIONS[command.action](state, command, now, rng)
@@ -372,7 +372,9 @@ def _do(
     return new, [*effects, PublishResult(result), Settled(command.delivery)]
 
 
-def _on_reaction(state: DeviceState, now: int, rng: Draws) -> tuple[DeviceState, list[Effect]]:
+def _on_reaction(
+    state: DeviceState, now: int, rng: RandomSource
+) -> tuple[DeviceState, list[Effect]]:
     """Finish the command at work, then go on with those that waited."""
     work = state.work
     if work is None or now < work.due:
@@ -390,7 +392,7 @@ def _on_reaction(state: DeviceState, now: int, rng: Draws) -> tuple[DeviceState,
     return state, effects
 
 
-def _reset_passcode(state: DeviceState, _: Command, now: int, rng: Draws) -> _Outcome:
+def _reset_passcode(state: DeviceState, _: Command, now: int, rng: RandomSource) -> _Outcome:
     profile = state.profile
     rule = profile.reset
     if rule.outcome is ResetOutcome.NOT_SUPPORTED:
@@ -439,7 +441,7 @@ def _with_former(history: bytes, secret: Secret) -> bytes:
 
 
 def _draw_temporary(
-    state: DeviceState, alphabet: Alphabet, history: bytes, rng: Draws
+    state: DeviceState, alphabet: Alphabet, history: bytes, rng: RandomSource
 ) -> tuple[PasscodeRef, Secret]:
     """Draw passcodes until one obeys the policy in force and was not used before."""
     profile, policy = state.profile, state.policy
@@ -453,7 +455,7 @@ def _draw_temporary(
     return ref, Secret(PasscodeKind.TEMPORARY, digest, traits)
 
 
-def _remote_lock(state: DeviceState, _: Command, now: int, rng: Draws) -> _Outcome:
+def _remote_lock(state: DeviceState, _: Command, now: int, rng: RandomSource) -> _Outcome:
     del now, rng
     rule = state.profile.lock
     if not rule.supported:
@@ -477,12 +479,12 @@ def _remote_lock(state: DeviceState, _: Command, now: int, rng: Draws) -> _Outco
     return _done(locked, rule.message, native=case)
 
 
-def _sync_device(state: DeviceState, _: Command, now: int, rng: Draws) -> _Outcome:
+def _sync_device(state: DeviceState, _: Command, now: int, rng: RandomSource) -> _Outcome:
     del now, rng
     return _done(state, "Device checked in", native=NativeCase.DONE, show_state=True)
 
 
-def _apply_policy(state: DeviceState, command: Command, now: int, rng: Draws) -> _Outcome:
+def _apply_policy(state: DeviceState, command: Command, now: int, rng: RandomSource) -> _Outcome:
     del rng
     rules = state.profile.passcode
     policy = command.policy
@@ -667,7 +669,7 @@ def _restarted(state: DeviceState) -> DeviceState:
 
 
 def _on_input(
-    state: DeviceState, press: Input, now: int, rng: Draws
+    state: DeviceState, press: Input, now: int, rng: RandomSource
 ) -> tuple[DeviceState, list[Effect]]:
     known = state.answers.find(press.input_id)
     if known is not None:
@@ -702,7 +704,7 @@ def _on_input(
     return new, effects
 
 
-def _swipe_up(state: DeviceState, _: Input, now: int, rng: Draws) -> _Outcome:
+def _swipe_up(state: DeviceState, _: Input, now: int, rng: RandomSource) -> _Outcome:
     del rng
     if state.locked and state.secret is not None:
         return _failed(state, ErrorCode.DEVICE_LOCKED, "The device asks for its passcode.")
@@ -715,7 +717,7 @@ def _swipe_up(state: DeviceState, _: Input, now: int, rng: Draws) -> _Outcome:
     return _done(_unlock(state, now), "The device opened.")
 
 
-def _enter_passcode(state: DeviceState, press: Input, now: int, rng: Draws) -> _Outcome:
+def _enter_passcode(state: DeviceState, press: Input, now: int, rng: RandomSource) -> _Outcome:
     if state.secret is None:
         return _failed(state, ErrorCode.PASSCODE_NOT_SET, "The device has no passcode to enter.")
     if state.retry_at is not None and now < state.retry_at:
@@ -735,21 +737,21 @@ def _disabled(state: DeviceState, now: int) -> _Outcome:
     )
 
 
-def _change_now(state: DeviceState, _: Input, now: int, rng: Draws) -> _Outcome:
+def _change_now(state: DeviceState, _: Input, now: int, rng: RandomSource) -> _Outcome:
     del now, rng
     if state.prompt is not Prompt.SHOWN:
         return _failed(state, ErrorCode.NOT_ON_SCREEN, "No passcode requirement is on the screen.")
     return _done(state, "The screen to set a passcode opened.")
 
 
-def _later(state: DeviceState, _: Input, now: int, rng: Draws) -> _Outcome:
+def _later(state: DeviceState, _: Input, now: int, rng: RandomSource) -> _Outcome:
     del now, rng
     if state.prompt is not Prompt.SHOWN or state.compliance is not Compliance.IN_GRACE_PERIOD:
         return _failed(state, ErrorCode.NOT_ON_SCREEN, "No prompt with a Later button is shown.")
     return _done(changed(state, prompt=Prompt.HIDDEN), "The prompt is hidden until the deadline.")
 
 
-def _set_passcode(state: DeviceState, press: Input, now: int, rng: Draws) -> _Outcome:
+def _set_passcode(state: DeviceState, press: Input, now: int, rng: RandomSource) -> _Outcome:
     profile = state.profile
     if state.locked and not (profile.sets_passcode_without_unlock and state.secret is None):
         return _failed(state, ErrorCode.DEVICE_LOCKED, "The device is locked.")
@@ -790,7 +792,7 @@ def _was_used(state: DeviceState, digest: bytes) -> bool:
     return digest == current or digest in state.history[last]
 
 
-def _use_biometric(state: DeviceState, _: Input, now: int, rng: Draws) -> _Outcome:
+def _use_biometric(state: DeviceState, _: Input, now: int, rng: RandomSource) -> _Outcome:
     del rng
     if not state.profile.biometrics:
         return _not_supported(state, "The device has no biometric sensor.")
@@ -806,7 +808,7 @@ def _use_biometric(state: DeviceState, _: Input, now: int, rng: Draws) -> _Outco
     return _failed(state, ErrorCode.BIOMETRIC_NOT_ENROLLED, "No biometric is set up.")
 
 
-def _enroll_biometric(state: DeviceState, _: Input, now: int, rng: Draws) -> _Outcome:
+def _enroll_biometric(state: DeviceState, _: Input, now: int, rng: RandomSource) -> _Outcome:
     del now, rng
     has = state.profile.biometrics
     if not has:
@@ -825,7 +827,7 @@ def _enroll_biometric(state: DeviceState, _: Input, now: int, rng: Draws) -> _Ou
     )
 
 
-def _sign_in(state: DeviceState, press: Input, now: int, rng: Draws) -> _Outcome:
+def _sign_in(state: DeviceState, press: Input, now: int, rng: RandomSource) -> _Outcome:
     del rng
     if not state.profile.sign_in:
         return _not_supported(state, "Nobody signs in to this device.")
@@ -835,14 +837,14 @@ def _sign_in(state: DeviceState, press: Input, now: int, rng: Draws) -> _Outcome
     )
 
 
-def _press_key(state: DeviceState, _: Input, now: int, rng: Draws) -> _Outcome:
+def _press_key(state: DeviceState, _: Input, now: int, rng: RandomSource) -> _Outcome:
     del now, rng
     if state.call is None:
         return _failed(state, ErrorCode.NOT_ON_SCREEN, "No call is coming in.")
     return _done(changed(state, call=None), "The key was pressed on the call.")
 
 
-def _press_restart(state: DeviceState, _: Input, now: int, rng: Draws) -> _Outcome:
+def _press_restart(state: DeviceState, _: Input, now: int, rng: RandomSource) -> _Outcome:
     del now, rng
     return _done(_restarted(state), "The device restarts.", reboot=Reboot(abrupt=False))
 
@@ -852,7 +854,7 @@ def _press_restart(state: DeviceState, _: Input, now: int, rng: Draws) -> _Outco
 
 
 def _on_message(
-    state: DeviceState, message: MessageArrived, now: int, rng: Draws
+    state: DeviceState, message: MessageArrived, now: int, rng: RandomSource
 ) -> tuple[DeviceState, list[Effect]]:
     del rng
     if message.message_id in state.messages:
@@ -866,7 +868,7 @@ def _on_message(
 
 
 def _on_simulate(
-    state: DeviceState, event: Simulate, now: int, rng: Draws
+    state: DeviceState, event: Simulate, now: int, rng: RandomSource
 ) -> tuple[DeviceState, list[Effect]]:
     del rng
     return _SIMULATIONS[event.action](state, now)
@@ -907,7 +909,7 @@ def _simulate_restore(state: DeviceState, now: int) -> tuple[DeviceState, list[E
 
 
 def _on_timer(
-    state: DeviceState, event: TimerFired, now: int, rng: Draws
+    state: DeviceState, event: TimerFired, now: int, rng: RandomSource
 ) -> tuple[DeviceState, list[Effect]]:
     timer = Timer(event.timer)
     if timer is Timer.REACTION:
@@ -951,7 +953,7 @@ def _on_passcode_expiry(state: DeviceState) -> tuple[DeviceState, ScreenMessage 
 # ---------------------------------------------------------------------------------------------
 # The tables
 
-_Handler = Callable[[DeviceState, Any, int, Draws], tuple[DeviceState, list[Effect]]]
+_Handler = Callable[[DeviceState, Any, int, RandomSource], tuple[DeviceState, list[Effect]]]
 
 _EVENTS: Final[Mapping[type, _Handler]] = {
     Command: _on_command,
@@ -961,14 +963,16 @@ _EVENTS: Final[Mapping[type, _Handler]] = {
     TimerFired: _on_timer,
 }
 
-_ACTIONS: Final[Mapping[Action, Callable[[DeviceState, Command, int, Draws], _Outcome]]] = {
+_ACTIONS: Final[Mapping[Action, Callable[[DeviceState, Command, int, RandomSource], _Outcome]]] = {
     Action.RESET_PASSCODE: _reset_passcode,
     Action.REMOTE_LOCK: _remote_lock,
     Action.SYNC_DEVICE: _sync_device,
     Action.APPLY_PASSCODE_POLICY: _apply_policy,
 }
 
-_INPUTS: Final[Mapping[InputAction, Callable[[DeviceState, Input, int, Draws], _Outcome]]] = {
+_INPUTS: Final[
+    Mapping[InputAction, Callable[[DeviceState, Input, int, RandomSource], _Outcome]]
+] = {
     InputAction.SWIPE_UP: _swipe_up,
     InputAction.ENTER_PASSCODE: _enter_passcode,
     InputAction.CHANGE_NOW: _change_now,

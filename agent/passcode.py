@@ -15,15 +15,15 @@ from itertools import pairwise
 from math import factorial, prod
 from typing import Final, Protocol
 
-from agent.fast_dataclass import record
+from agent.fast_dataclass import fast_dataclass
 from platforms.profile import Alphabet, Bound, ComplexCharacters, PasscodeRules
 
 __all__ = [
     "DIGEST_BYTES",
-    "Draws",
     "PasscodePolicy",
     "PasscodeRef",
     "PasscodeSpec",
+    "RandomSource",
     "Traits",
     "Violation",
     "out_of_bounds",
@@ -44,7 +44,7 @@ DIGEST_BYTES: Final = 16
 """How long a passcode's fingerprint is."""
 
 
-class Draws(Protocol):
+class RandomSource(Protocol):
     """The randomness handed to the state machine: see `agent.random_stream.DeviceDraws`."""
 
     def bits(self, purpose: str, number: int) -> int:
@@ -128,7 +128,7 @@ class PasscodeSpec:
 _spec = lru_cache(maxsize=64)(PasscodeSpec)
 
 
-@record
+@fast_dataclass
 class PasscodeRef:
     """A temporary passcode by the draw that makes it: `reveal` gives it in clear."""
 
@@ -227,7 +227,7 @@ def _recipe(spec: PasscodeSpec) -> tuple[tuple[str, ...], int]:
     return alphabets, prod(map(len, alphabets)) * factorial(len(alphabets))
 
 
-def reveal(ref: PasscodeRef, draws: Draws) -> str:
+def reveal(ref: PasscodeRef, draws: RandomSource) -> str:
     """The temporary passcode in clear. Only what goes into `newPasscode` may hold it."""
     alphabets, outcomes = _recipe(ref.spec)
     # Of 512 bits, what chooses among the outcomes: small numbers are divided at half the cost.

@@ -14,18 +14,18 @@ from functools import lru_cache, reduce
 from struct import Struct
 from typing import Any, ClassVar, Final, Generic, Self, TypeVar, overload
 
-from agent.fast_dataclass import record
+from agent.fast_dataclass import fast_dataclass
 from agent.passcode import PasscodeRef, PasscodeSpec
 from platforms.profile import Action, NativeCase
 
 __all__ = [
     "RESULTS_KEPT",
     "ActionState",
-    "Answers",
     "ErrorCode",
     "InputAnswer",
+    "PastAnswers",
+    "PastResults",
     "Result",
-    "Results",
 ]
 
 RESULTS_KEPT: Final = 32
@@ -66,7 +66,7 @@ class ErrorCode(StrEnum):
     INPUT_ID_REUSED = "inputIdReused"
 
 
-@record
+@fast_dataclass
 class Result:
     """What became of a command. `passcode` is set where the result may tell it."""
 
@@ -81,7 +81,7 @@ class Result:
     passcode: PasscodeRef | None = None
 
 
-@record
+@fast_dataclass
 class InputAnswer:
     """What became of a press on the device."""
 
@@ -177,8 +177,8 @@ class _Remembered(Sequence[_Record], Generic[_Record]):
         return tuple(self)[index]
 
 
-@record
-class Results(_Remembered[Result]):
+@fast_dataclass
+class PastResults(_Remembered[Result]):
     """The last results of a device.
 
     `words`: action, state, message, error, native, and what the passcode is that a result tells;
@@ -209,8 +209,8 @@ class Results(_Remembered[Result]):
         return Result(name, action, state, message, started, updated, error, native, told)
 
 
-@record
-class Answers(_Remembered[InputAnswer]):
+@fast_dataclass
+class PastAnswers(_Remembered[InputAnswer]):
     """The last answers of a device to inputs.
 
     `words`: action, state, message, error; `numbers`: its instant.

@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any
 
 from agent import effects, events
-from agent.passcode import Draws, PasscodePolicy, PasscodeRef, reveal
+from agent.passcode import PasscodePolicy, PasscodeRef, RandomSource, reveal
 from agent.state import BiometricState, DeviceState, InputAnswer, Result
 from broker import contract
 from platforms.profile import Action
@@ -75,7 +75,7 @@ def message_event(message: contract.Message) -> events.MessageArrived:
 
 
 def publication(
-    effect: effects.Publication, state: DeviceState, draws: Draws
+    effect: effects.Publication, state: DeviceState, draws: RandomSource
 ) -> tuple[str, bytes, bool]:
     """What an effect publishes: (leaf of the device's topic, payload, retained)."""
     match effect:
@@ -95,7 +95,7 @@ def publication(
             return "results", _answer_payload(answer, state, duplicate).to_bytes(), False
 
 
-def _told(passcode: PasscodeRef | None, draws: Draws) -> str | None:
+def _told(passcode: PasscodeRef | None, draws: RandomSource) -> str | None:
     return None if passcode is None else reveal(passcode, draws)
 
 

@@ -11,12 +11,12 @@ from hashlib import blake2b
 
 from agent.passcode import DIGEST_BYTES
 
-__all__ = ["DeviceDraws"]
+__all__ = ["DeviceRandomStream"]
 
 _DRAW_BYTES = 64
 
 
-class DeviceDraws:
+class DeviceRandomStream:
     """The stream of one device."""
 
     __slots__ = ("_key",)

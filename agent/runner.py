@@ -18,15 +18,15 @@ from typing import Final, Protocol
 from agent import effects, events, payloads
 from agent.clock import Clock, Timers
 from agent.machine import step, timers
-from agent.random_stream import DeviceDraws
+from agent.random_stream import DeviceRandomStream
 from agent.state import DeviceState
 from broker import contract
 from broker.client.connection import Connection
-from broker.client.gateway import Member
-from broker.client.messages import Delivery, Outgoing
+from broker.client.gateway import GatewayMember
+from broker.client.messages import ConnectionListener, Delivery, OutgoingMessage
 from broker.contract import Refusal, Topics
 
-__all__ = ["Device", "Shared", "Store"]
+__all__ = ["Device", "DeviceContext", "Store"]
 
 _RECENT: Final = 5
 """How many notifications are kept for whoever asks what was on the screen."""
@@ -54,14 +54,14 @@ class Store(Protocol):
 
 
 @dataclass(kw_only=True)
-class Shared:
+class DeviceContext:
     """What the devices of one process share."""
 
     topics: Topics
     clock: Clock
     timers: Timers
     store: Store | None = None
-    heard: Callable[[Device, effects.Effect], None] | None = None
+    on_effect: Callable[[Device, effects.Effect], None] | None = None
     """Told of every effect carried out: the live table and the figures."""
     _last_group: tuple[bytes, object] = field(default=(b"", None), repr=False)
 
@@ -76,14 +76,16 @@ class Shared:
         return parsed
 
 
-class Device:
+class Device(ConnectionListener):
     """One virtual phone, connected."""
 
     __slots__ = ("_recent", "_shared", "connection", "draws", "online", "state")
 
-    connection: Connection | Member
+    connection: Connection | GatewayMember
 
-    def __init__(self, state: DeviceState, draws: DeviceDraws, shared: Shared) -> None:
+    def __init__(
+        self, state: DeviceState, draws: DeviceRandomStream, shared: DeviceContext
+    ) -> None:
         self.state = state
         self.online = True
         """Whether the world lets it have a network."""
@@ -117,7 +119,7 @@ class Device:
             self._publish(publication, mark)
         self.connection.open()
 
-    # -- what the connection tells (broker.client.messages.Listener) ----------------------------
+    # -- what the connection tells (ConnectionListener)
 
     def presence(self, number: int) -> tuple[str, bytes, bytes]:
         """(topic, online payload, offline payload) of this session."""
@@ -125,13 +127,13 @@ class Device:
         offline = contract.Presence(status="offline", session=number).to_bytes()
         return self._shared.topics.device(self.id, "presence"), online, offline
 
-    def connected(self) -> None:
+    def on_connected(self) -> None:
         """Say who it is: a broker may have lost what was retained."""
         self._send_state()
         if self._shared.store is not None:
             self._shared.store.connected(self, self.connection.number)
 
-    def arrived(self, topic: str, payload: bytes, retained: bool, delivery: Delivery) -> None:  # noqa: FBT001
+    def on_message(self, topic: str, payload: bytes, retained: bool, delivery: Delivery) -> None:  # noqa: FBT001
         """Take a message from the wire."""
         leaf = topic[topic.rindex("/") + 1 :]
         if leaf == "commands":
@@ -172,10 +174,10 @@ class Device:
         """Answer what could not be taken. Nothing is remembered of it."""
         self.connection.publish(self.refusal(refusal))
 
-    def refusal(self, refusal: Refusal) -> Outgoing:
+    def refusal(self, refusal: Refusal) -> OutgoingMessage:
         """The answer to what could not be taken."""
         answer = payloads.refusal_payload(refusal, self.id, self._shared.clock.now())
-        return Outgoing(self._shared.topics.device(self.id, "results"), answer.to_bytes())
+        return OutgoingMessage(self._shared.topics.device(self.id, "results"), answer.to_bytes())
 
     # -- one event -----------------------------------------------------------------------
 
@@ -196,7 +198,7 @@ class Device:
         marks: Sequence[int],
     ) -> None:
         left = iter(marks)
-        heard = self._shared.heard
+        on_effect = self._shared.on_effect
         for effect in done:
             match effect:
                 case effects.ArmTimer(timer, at):
@@ -210,8 +212,8 @@ class Device:
                     self._reboot(abrupt=abrupt)
                 case _:
                     self._publish(effect, next(left, None))
-            if heard is not None:
-                heard(self, effect)
+            if on_effect is not None:
+                on_effect(self, effect)
         if delivery is not None:
             self.connection.acknowledge(delivery)
 
@@ -241,7 +243,7 @@ class Device:
         accepted: Callable[[], None] | None = None,
     ) -> None:
         topic = self._shared.topics.device(self.id, leaf)
-        self.connection.publish(Outgoing(topic, payload, retain, accepted))
+        self.connection.publish(OutgoingMessage(topic, payload, retain, accepted))
 
     # -- the world -----------------------------------------------------------------------
 
@@ -265,19 +267,19 @@ class Device:
         elif self.online:
             self.connection.bounce(last=[self._offline()])
 
-    def _offline(self) -> Outgoing:
+    def _offline(self) -> OutgoingMessage:
         topic, _, offline = self.presence(self.connection.number)
-        return Outgoing(topic, offline, retain=True)
+        return OutgoingMessage(topic, offline, retain=True)
 
     async def stop(self, *, forget: bool) -> None:
         """Go offline in good order; `forget` leaves no retained message behind."""
         await self.connection.close(last=self.blank() if forget else [self._offline()])
 
-    def blank(self) -> list[Outgoing]:
+    def blank(self) -> list[OutgoingMessage]:
         """What removes the device's retained messages."""
         names = ("state", "presence")
         topics = [self._shared.topics.device(self.id, name) for name in names]
-        return [Outgoing(topic, b"", retain=True) for topic in topics]
+        return [OutgoingMessage(topic, b"", retain=True) for topic in topics]
 
     def inspection(self) -> contract.Inspection:
         """What is known of the device beyond its state; its results without their passcodes."""

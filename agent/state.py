@@ -12,23 +12,22 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
 from agent.events import Command
-from agent.fast_dataclass import record
+from agent.fast_dataclass import fast_dataclass
 from agent.passcode import PasscodePolicy, Traits
 from agent.past_results import (
     RESULTS_KEPT,
     ActionState,
-    Answers,
     ErrorCode,
     InputAnswer,
+    PastAnswers,
+    PastResults,
     Result,
-    Results,
 )
 from platforms.profile import Attributes, Biometric, Management, PlatformProfile
 
 __all__ = [
     "RESULTS_KEPT",
     "ActionState",
-    "Answers",
     "BiometricState",
     "Compliance",
     "DeviceState",
@@ -37,9 +36,10 @@ __all__ = [
     "GroupSetup",
     "InputAnswer",
     "PasscodeKind",
+    "PastAnswers",
+    "PastResults",
     "Prompt",
     "Result",
-    "Results",
     "Secret",
     "Timer",
     "Work",
@@ -89,7 +89,7 @@ class Timer(StrEnum):
     PASSCODE_EXPIRY = "passcodeExpiry"
 
 
-@record
+@fast_dataclass
 class Secret:
     """A set passcode, known by its digest alone. `kind` is USER or TEMPORARY."""
 
@@ -133,8 +133,8 @@ class Work:
     due: int
 
 
-_NO_RESULTS: Final = Results()
-_NO_ANSWERS: Final = Answers()
+_NO_RESULTS: Final = PastResults()
+_NO_ANSWERS: Final = PastAnswers()
 
 
 # No slots: `changed` copies a __dict__ several times as fast as it would set slots.
@@ -172,8 +172,8 @@ class DeviceState:
     call: str | None = None
     work: Work | None = None
     inbox: tuple[Command, ...] = ()
-    results: Results = _NO_RESULTS
-    answers: Answers = _NO_ANSWERS
+    results: PastResults = _NO_RESULTS
+    answers: PastAnswers = _NO_ANSWERS
     messages: tuple[str, ...] = ()
 
     @property

@@ -35,8 +35,8 @@ from agent import effects
 from agent.clock import Clock
 from agent.events import Command
 from agent.runner import Device
-from agent.state import Answers, DeviceState, Enrollment, InputAnswer, Result, Results
-from broker.client.connection import guarded
+from agent.state import DeviceState, Enrollment, InputAnswer, PastAnswers, PastResults, Result
+from broker.client.connection import run_guarded
 from broker.errors import FileError
 
 __all__ = ["StateFile"]
@@ -50,7 +50,7 @@ _NOT_KEPT: Final = {"enrollment"}
 """The fleet file says who a device is."""
 
 
-def _in_short(remembered: Results | Answers) -> dict[str, Any]:
+def _in_short(remembered: PastResults | PastAnswers) -> dict[str, Any]:
     """Columns as they are written: words that many results share, once."""
     words = list(dict.fromkeys(remembered.words))
     which = [words.index(each) for each in remembered.words]
@@ -72,15 +72,15 @@ def _joined(written: Any) -> Any:
 _IN_THE_FILE: Final = {
     "history": Annotated[bytes, BeforeValidator(_joined)],
     "results": Annotated[
-        Results | tuple[Result, ...],
+        PastResults | tuple[Result, ...],
         BeforeValidator(_at_length),
-        AfterValidator(Results.of),
+        AfterValidator(PastResults.of),
         PlainSerializer(_in_short),
     ],
     "answers": Annotated[
-        Answers | tuple[InputAnswer, ...],
+        PastAnswers | tuple[InputAnswer, ...],
         BeforeValidator(_at_length),
-        AfterValidator(Answers.of),
+        AfterValidator(PastAnswers.of),
         PlainSerializer(_in_short),
     ],
 }
@@ -283,7 +283,7 @@ class StateFile:
         self._sessions.clear()
         pending, self._pending = self._pending, []
         for device_id, then in pending:
-            guarded(device_id, then)
+            run_guarded(device_id, then)
 
     def _commit(self) -> None:
         rows = [(device.id, _dump(device.state)) for device in self._rows.values()]

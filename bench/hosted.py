@@ -30,7 +30,7 @@ from agent.clock import RealClock
 from agent.events import Command
 from agent.machine import enroll, first_state, step
 from agent.payloads import publication
-from agent.random_stream import DeviceDraws
+from agent.random_stream import DeviceRandomStream
 from agent.state import GroupSetup
 from broker.address import BrokerAddress
 from broker.contract import Topics
@@ -53,7 +53,7 @@ def memory_kib() -> float:
 
 def sample_answers(setup: GroupSetup) -> list[tuple[str, bytes, bool]]:
     """What a device of this kind publishes for a reset: (leaf, payload, retained)."""
-    draws = DeviceDraws(7, "d-00000")
+    draws = DeviceRandomStream(7, "d-00000")
     state = first_state(enroll("d-00000", "user0", setup, "2580", draws), 0)
     command = Command("c-100000", Action.RESET_PASSCODE, None, None, None)
     state, effects = step(state, command, RealClock().now(), draws)

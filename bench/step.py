@@ -31,7 +31,7 @@ from uuid import UUID
 from agent.events import Command, Input, InputAction
 from agent.machine import enroll, first_state, step
 from agent.passcode import PasscodePolicy
-from agent.random_stream import DeviceDraws
+from agent.random_stream import DeviceRandomStream
 from agent.state import DeviceState, GroupSetup
 from platforms import PLATFORMS_BY_ID
 from platforms.profile import Action
@@ -42,7 +42,7 @@ STEPS = 250
 ROUNDS = 100
 DEVICES = 2_000
 TURNS = 3
-DRAWS = DeviceDraws(7, "d-1")
+DRAWS = DeviceRandomStream(7, "d-1")
 GOALS = {"remoteLock, us": 7.0, "resetPasscode on android, us": 16.0, "32 resets more, bytes": 5120}
 
 Figures = dict[str, float]

@@ -29,7 +29,7 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 from pydantic_core import from_json
 
-from broker.timestamps import format_instant, parse_instant
+from broker.timestamps import format_timestamp, parse_timestamp
 
 T = TypeVar("T")
 
@@ -86,13 +86,13 @@ def _read_instant(value: object, info: ValidationInfo) -> object:
         return value
     if not isinstance(value, str):
         raise ValueError("not an ISO 8601 date and time in UTC")  # noqa: TRY004  # pydantic's way
-    return parse_instant(value)
+    return parse_timestamp(value)
 
 
 Instant = Annotated[
     int,
     BeforeValidator(_read_instant),
-    PlainSerializer(format_instant, return_type=str),
+    PlainSerializer(format_timestamp, return_type=str),
     WithJsonSchema({"type": "string", "format": "date-time"}),
 ]
 """Milliseconds since the epoch inside, ISO 8601 UTC on the wire."""

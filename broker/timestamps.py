@@ -14,10 +14,10 @@ from typing import Final
 __all__ = [
     "FASTEST",
     "LAST_INSTANT",
-    "format_instant",
-    "instant_of",
-    "parse_instant",
-    "speed_of",
+    "format_timestamp",
+    "parse_clock_speed",
+    "parse_timestamp",
+    "timestamp_of",
 ]
 
 _NOT_ONE: Final = "not an ISO 8601 date and time in UTC, such as 2015-12-10T20:19:07Z"
@@ -28,12 +28,12 @@ FASTEST: Final = 1_000_000
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def instant_of(moment: datetime) -> int:
+def timestamp_of(moment: datetime) -> int:
     """Milliseconds since the epoch; `moment` must know its zone."""
     return (moment - _EPOCH) // timedelta(milliseconds=1)
 
 
-def parse_instant(text: str) -> int:
+def parse_timestamp(text: str) -> int:
     """Read an ISO 8601 date and time in UTC. Raises ValueError where it is not one."""
     try:
         moment = datetime.fromisoformat(text)
@@ -41,17 +41,17 @@ def parse_instant(text: str) -> int:
         raise ValueError(_NOT_ONE) from None
     if "T" not in text.upper() or moment.utcoffset() != timedelta(0):
         raise ValueError(_NOT_ONE)
-    return instant_of(moment)
+    return timestamp_of(moment)
 
 
-def format_instant(instant: int) -> str:
+def format_timestamp(instant: int) -> str:
     """Whole seconds, or three decimals where there is a fraction: `2015-12-10T20:19:07Z`."""
     seconds, millis = divmod(instant, 1000)
     text = _second(seconds)
     return f"{text}.{millis:03}Z" if millis else f"{text}Z"
 
 
-def speed_of(clock: str) -> float:
+def parse_clock_speed(clock: str) -> float:
     """How many times as fast as the time of day a clock runs: 1.0 for `real`, 60.0 for `60x`.
 
     0.0 where it does not run by itself: for `virtual`, and for what is no clock.

@@ -28,10 +28,10 @@ __all__ = [
     "Problems",
     "keys_of",
     "line_of",
-    "nearest",
-    "shown",
-    "trouble",
+    "shorten_value",
+    "suggest",
     "validated",
+    "value_error",
 ]
 
 KeyPath = tuple[str | int, ...]
@@ -120,14 +120,14 @@ def line_of(path: KeyPath, lines: Mapping[KeyPath, int]) -> int | None:
     return lines.get(path)
 
 
-def nearest(word: str, names: Iterable[str]) -> str | None:
+def suggest(word: str, names: Iterable[str]) -> str | None:
     """`did you mean 'platform'?`, where one of `names` is close to `word`."""
     by_lower = {name.lower(): name for name in names}
     close = difflib.get_close_matches(word.lower(), by_lower, n=1)
     return f"did you mean '{by_lower[close[0]]}'?" if close else None
 
 
-def shown(value: object) -> str:
+def shorten_value(value: object) -> str:
     """A file's value as a message may repeat it: scalars as they are written, the rest by kind."""
     if value is None:
         return "nothing"
@@ -143,7 +143,7 @@ def shown(value: object) -> str:
     )
 
 
-def trouble(
+def value_error(
     message: str, *, hint: str | None = None, choices: Iterable[str] = ()
 ) -> PydanticCustomError:
     """What a field's validator raises to say more than that the value is not the expected one.
@@ -151,7 +151,7 @@ def trouble(
     `choices` are the values among which the nearest is proposed.
     """
     context = {"text": message, "hint": hint, "choices": tuple(choices)}
-    return PydanticCustomError("trouble", "{text}", context)
+    return PydanticCustomError("value_error", "{text}", context)
 
 
 def keys_of(model: type[BaseModel]) -> tuple[str, ...]:
@@ -186,7 +186,7 @@ def _problem(model: type[BaseModel], error: ErrorDetails, path: KeyPath) -> Prob
     expected = field.description if field else "a table"
     if error["type"] == "extra_forbidden":
         names = keys_of(table)
-        hint = nearest(str(loc[-1]), names)
+        hint = suggest(str(loc[-1]), names)
         return Problem(where, "unknown key", f"one of {', '.join(names)}", hint)
     if error["type"] == "missing":
         return Problem(where, "this key is missing", expected)
@@ -201,7 +201,7 @@ def _problem(model: type[BaseModel], error: ErrorDetails, path: KeyPath) -> Prob
         # A validator's own sentence, where the key has no description.
         expected = expected or str(context["error"])
     if not hint and isinstance(value, str):
-        hint = nearest(value, choices)
+        hint = suggest(value, choices)
     return Problem(where, _message(field, context, value), expected, hint)
 
 
@@ -210,7 +210,7 @@ def _message(field: FieldInfo | None, context: dict[str, Any], value: object) ->
         return str(context["text"])
     if field is not None and field.repr is False:
         return "the value cannot be taken" if isinstance(value, str) else "got no string"
-    return f"got {shown(value)}"
+    return f"got {shorten_value(value)}"
 
 
 def _field_at(
@@ -255,6 +255,6 @@ def _dotted(path: KeyPath, document: object) -> str:
             text += f"[{name}]" if named else f"[{part + 1}]"
         else:
             node = node.get(part) if isinstance(node, dict) else None
-            key = part if _BARE.fullmatch(part) else shown(part)
+            key = part if _BARE.fullmatch(part) else shorten_value(part)
             text += f".{key}" if text else key
     return text

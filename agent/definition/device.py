@@ -18,7 +18,7 @@ from pydantic.alias_generators import to_camel
 
 from agent.clock import parse_duration
 from agent.passcode import PasscodePolicy
-from broker.validation import shown, trouble
+from broker.validation import shorten_value, value_error
 from platforms.conformance import CONFORMANCE
 from platforms.profile import Biometric, Management
 
@@ -47,7 +47,7 @@ def choice(kind: type[_Member]) -> Callable[[object], _Member]:
         for member in kind:
             if value == member.value:
                 return member
-        raise trouble(f"got {shown(value)}", choices=[m.value for m in kind])
+        raise value_error(f"got {shorten_value(value)}", choices=[m.value for m in kind])
 
     return read
 
@@ -61,7 +61,7 @@ def parse_version(text: object) -> tuple[int, ...]:
 
 def _conformance(name: str) -> str:
     if name not in CONFORMANCE:
-        raise trouble(f"got {shown(name)}", choices=CONFORMANCE)
+        raise value_error(f"got {shorten_value(name)}", choices=CONFORMANCE)
     return name
 
 
@@ -83,9 +83,9 @@ def _reaction(reaction: object) -> tuple[int, int]:
         shortest = _milliseconds(low)
         longest = _milliseconds(high) if dots else shortest
     except (ValueError, OverflowError):
-        raise trouble(f"got {shown(reaction)}") from None
+        raise value_error(f"got {shorten_value(reaction)}") from None
     if shortest > longest:
-        raise trouble(f"the shortest comes first, unlike in {shown(reaction)}")
+        raise value_error(f"the shortest comes first, unlike in {shorten_value(reaction)}")
     return shortest, longest
 
 

@@ -13,16 +13,16 @@ from pydantic.alias_generators import to_camel
 
 from agent.definition.device import ATTRIBUTES, DeviceSection
 from agent.passcode import (
-    Draws,
     PasscodePolicy,
     PasscodeRef,
+    RandomSource,
     out_of_bounds,
     reveal,
     temporary_spec,
     traits_of,
     violations,
 )
-from agent.random_stream import DeviceDraws
+from agent.random_stream import DeviceRandomStream
 from agent.state import GroupSetup
 from broker.validation import KeyPath, Problem
 from platforms.profile import Alphabet, PasscodeRules, PlatformProfile
@@ -86,7 +86,7 @@ def setup_of(section: DeviceSection, group: str, profile: PlatformProfile) -> Gr
 
 
 def starting_passcode(
-    section: DeviceSection, policy: PasscodePolicy | None, rules: PasscodeRules, draws: Draws
+    section: DeviceSection, policy: PasscodePolicy | None, rules: PasscodeRules, draws: RandomSource
 ) -> str | None:
     """The passcode with which a device starts; None without one.
 
@@ -130,7 +130,7 @@ def _policy_problems(
         return
     unset = section.model_copy(update={"passcode": None})
     try:
-        starting_passcode(unset, policy, rules, DeviceDraws(0, ""))
+        starting_passcode(unset, policy, rules, DeviceRandomStream(0, ""))
     except ValueError:
         yield Problem(
             path,

@@ -21,7 +21,7 @@ from typing import Any, Final, TypeVar, Union, get_args, get_origin, get_type_hi
 
 from agent.clock import parse_duration
 from agent.definition.device import parse_version
-from broker.validation import KeyPath, Problem, nearest, shown
+from broker.validation import KeyPath, Problem, shorten_value, suggest
 from platforms.profile import Action, Bound, NativeCase, Source
 
 __all__ = ["overridden"]
@@ -64,7 +64,7 @@ class _Reader:
         for key, value in table.items():
             if key not in known:
                 expected = f"one of {', '.join(known)}"
-                hint = nearest(key, known)
+                hint = suggest(key, known)
                 self._problems.append(Problem((*path, key), "unknown key", expected, hint))
                 continue
             under = getattr(base, key, None)
@@ -124,7 +124,7 @@ class _Reader:
         for member in kind:
             if value == member.value:
                 return member
-        hint = nearest(value, kind) if isinstance(value, str) else None
+        hint = suggest(value, kind) if isinstance(value, str) else None
         return self._refuse(path, value, f"one of {', '.join(kind)}", hint)
 
     def _bound(self, value: object, path: KeyPath) -> Any:
@@ -203,13 +203,13 @@ class _Reader:
         if key in list(kind):
             return kind(key)
         expected = f"one of {', '.join(kind)}"
-        self._problems.append(Problem(path, "unknown key", expected, nearest(key, kind)))
+        self._problems.append(Problem(path, "unknown key", expected, suggest(key, kind)))
         return None
 
     def _refuse(
         self, path: KeyPath, value: object, expected: str, hint: str | None = None
     ) -> object:
-        self._problems.append(Problem(path, f"got {shown(value)}", expected, hint))
+        self._problems.append(Problem(path, f"got {shorten_value(value)}", expected, hint))
         return _WRONG
 
 

@@ -11,7 +11,7 @@ from dataclasses import fields, replace
 from typing import Any, Final
 
 from agent.events import InputAction
-from broker.validation import KeyPath, Problem, nearest, shown
+from broker.validation import KeyPath, Problem, shorten_value, suggest
 from platforms.profile import (
     ComplexCharacters,
     Fidelity,
@@ -95,8 +95,8 @@ def _screen_problems(profile: PlatformProfile, path: KeyPath) -> Iterator[Proble
             if button not in list(InputAction):
                 where = (*path, *place, "buttons", index)
                 expected = f"one of {', '.join(InputAction)}"
-                hint = nearest(button, InputAction)
-                yield Problem(where, f"got {shown(button)}", expected, hint)
+                hint = suggest(button, InputAction)
+                yield Problem(where, f"got {shorten_value(button)}", expected, hint)
 
 
 def _screens(rules: PasscodeRules) -> Iterator[tuple[str, ScreenMessage]]:

@@ -21,7 +21,7 @@ from typing import Any, Final
 from agent.definition.platform_reader import overridden
 from agent.definition.platform_rules import profile_problems, truthful
 from broker.errors import UsageError
-from broker.validation import KeyPath, Problem, nearest, shown
+from broker.validation import KeyPath, Problem, shorten_value, suggest
 from platforms import PLATFORMS, PLATFORMS_BY_ID
 from platforms.conformance import CONFORMANCE, DEFAULT_CONFORMANCE, ConformanceTable, under
 from platforms.profile import PlatformProfile
@@ -95,7 +95,7 @@ def table_named(name: str) -> ConformanceTable:
     table = CONFORMANCE.get(name)
     if table is None:
         known = f"known are: {', '.join(CONFORMANCE)}"
-        guess = nearest(name, CONFORMANCE)
+        guess = suggest(name, CONFORMANCE)
         raise UsageError(
             f"there is no conformance table {name!r}", hint=f"{guess} {known}" if guess else known
         )
@@ -112,7 +112,9 @@ def read_platforms(
     """
     given = dict(besides or {})
     if not isinstance(tables, dict):
-        problem = Problem(("platforms",), f"got {shown(tables)}", "a table of platforms by name")
+        problem = Problem(
+            ("platforms",), f"got {shorten_value(tables)}", "a table of platforms by name"
+        )
         return Platforms(conformance, given), [problem]
     problems: list[Problem] = []
     right = {n: table for n, table in tables.items() if not _misnamed(n, table, given, problems)}
@@ -135,15 +137,17 @@ def _misnamed(name: str, table: object, given: _Tables, problems: list[Problem])
     before = len(problems)
     if name in PLATFORMS_BY_ID:
         expected = "an id of its own"
-        problems.append(Problem(path, f"{shown(name)} is a built-in platform", expected))
+        problems.append(Problem(path, f"{shorten_value(name)} is a built-in platform", expected))
     elif name in given:
-        message = f"{shown(name)} is a platform of the fleet file already"
+        message = f"{shorten_value(name)} is a platform of the fleet file already"
         problems.append(Problem(path, message, "an id of its own"))
     elif not _ID.fullmatch(name):
         expected = "1 to 64 small letters, digits and underscores, a letter first"
-        problems.append(Problem(path, f"{shown(name)} cannot be a platform id", expected))
+        problems.append(Problem(path, f"{shorten_value(name)} cannot be a platform id", expected))
     elif not isinstance(table, dict):
-        problems.append(Problem(path, f"got {shown(table)}", "a table with the key extends"))
+        problems.append(
+            Problem(path, f"got {shorten_value(table)}", "a table with the key extends")
+        )
     return len(problems) > before
 
 
@@ -154,17 +158,17 @@ def _lost(name: str, tables: _Tables, problems: list[Problem]) -> bool:
     known = (*PLATFORMS_BY_ID, *(other for other in tables if other != name))
     expected = f"one of {', '.join(known)}"
     if base is None:
-        near = (key for key in tables[name] if nearest(key, (_EXTENDS,)))
+        near = (key for key in tables[name] if suggest(key, (_EXTENDS,)))
         misspelt = next(near, None)
         if misspelt is None:
             problems.append(Problem(path, "this key is missing", expected))
         else:
             where = (*path[:-1], misspelt)
-            problems.append(Problem(where, "unknown key", _EXTENDS, nearest(misspelt, (_EXTENDS,))))
+            problems.append(Problem(where, "unknown key", _EXTENDS, suggest(misspelt, (_EXTENDS,))))
     elif not isinstance(base, str):
-        problems.append(Problem(path, f"got {shown(base)}", expected))
+        problems.append(Problem(path, f"got {shorten_value(base)}", expected))
     elif base not in PLATFORMS_BY_ID and base not in tables:
-        problems.append(Problem(path, f"got {shown(base)}", expected, nearest(base, known)))
+        problems.append(Problem(path, f"got {shorten_value(base)}", expected, suggest(base, known)))
     else:
         line = _line(name, tables)
         if line[-1] in PLATFORMS_BY_ID:

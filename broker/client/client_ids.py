@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from hashlib import blake2s
 
-__all__ = ["client_id", "gateway_client_id", "host_client_id"]
+__all__ = ["device_client_id", "gateway_client_id", "host_client_id"]
 
 
-def client_id(root: str, device_id: str) -> str:
+def device_client_id(root: str, device_id: str) -> str:
     """The client id of a device: `pf-<8 hex digits of the root's digest>-<device id>`."""
     return f"pf-{_digest(root)}-{device_id}"
 

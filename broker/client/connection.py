@@ -20,12 +20,12 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final
 
-from broker.client.messages import Delivery, Listener, Outgoing
+from broker.client.messages import ConnectionListener, Delivery, OutgoingMessage
 
 if TYPE_CHECKING:
-    from broker.client.pool import Connections
+    from broker.client.pool import ConnectionPool
 
-__all__ = ["Connection", "complain", "guarded"]
+__all__ = ["Connection", "log_error_location", "run_guarded"]
 
 _log = logging.getLogger("passfleet.connection")
 
@@ -73,10 +73,10 @@ class Connection:
 
     def __init__(
         self,
-        pool: Connections,
+        pool: ConnectionPool,
         client_id: str,
         filters: Iterable[str],
-        listener: Listener,
+        listener: ConnectionListener,
         *,
         lasting: Iterable[str] = (),
         clean_session: bool = False,
@@ -90,7 +90,7 @@ class Connection:
         self._lasting = tuple(lasting)
         self._listener = listener
         self._client = pool.new_client(client_id, clean_session=clean_session)
-        self._queued: deque[Outgoing] = deque()
+        self._queued: deque[OutgoingMessage] = deque()
         self._accepted: dict[int, Callable[[], None]] = {}
         self._asked = False
         self._attempts = 0
@@ -132,7 +132,7 @@ class Connection:
         self._came_up = None
         return bool(done)
 
-    def publish(self, message: Outgoing) -> None:
+    def publish(self, message: OutgoingMessage) -> None:
         """Publish now, or after the next connection where there is none."""
         if not self.up or self._queued or not self._send(message):
             self._queued.append(message)
@@ -164,7 +164,7 @@ class Connection:
             self._client.loop_read()
         self._dropping = False
 
-    async def close(self, *, last: Iterable[Outgoing] = ()) -> None:
+    async def close(self, *, last: Iterable[OutgoingMessage] = ()) -> None:
         """Publish what is said last, disconnect in good order and stay away.
 
         Waits until the broker has accepted everything and the socket is closed, for as long as the
@@ -189,7 +189,7 @@ class Connection:
             self._bouncing = False
             self._client.disconnect()
 
-    def bounce(self, *, last: Iterable[Outgoing] = ()) -> None:
+    def bounce(self, *, last: Iterable[OutgoingMessage] = ()) -> None:
         """Disconnect in good order once all is accepted, then connect again: a restart."""
         if not self.up:
             return
@@ -279,10 +279,10 @@ class Connection:
         presence = self._listener.presence(self.number)
         if presence is not None:
             topic, online, _ = presence
-            self._send(Outgoing(topic, online, retain=True))
+            self._send(OutgoingMessage(topic, online, retain=True))
         # What has waited is older than what the listener says now.
         self._send_queued()
-        guarded(self.client_id, self._listener.connected)
+        run_guarded(self.client_id, self._listener.on_connected)
         self._pool.now_up(self)
         if self._came_up is not None and not self._came_up.done():
             self._came_up.set_result(None)
@@ -334,9 +334,9 @@ class Connection:
             return
         delivery = Delivery(self.number, mid)
         try:
-            self._listener.arrived(topic.decode(), payload, retained, delivery)
+            self._listener.on_message(topic.decode(), payload, retained, delivery)
         except Exception as error:  # noqa: BLE001  # nothing that arrives may stop a device
-            complain(self.client_id, error)
+            log_error_location(self.client_id, error)
             self.acknowledge(delivery)
 
     def accepted(self, mid: int) -> None:
@@ -347,7 +347,7 @@ class Connection:
         if self._unaccepted == 0:
             self._disconnect_when_accepted()
         if self._accepted and (told := self._accepted.pop(mid, None)) is not None:
-            guarded(self.client_id, told)
+            run_guarded(self.client_id, told)
         if self._queued and self.up:
             self._send_queued()
 
@@ -394,7 +394,7 @@ class Connection:
         while self._queued and self._send(self._queued[0]):
             self._queued.popleft()
 
-    def _send(self, message: Outgoing) -> bool:
+    def _send(self, message: OutgoingMessage) -> bool:
         """Send a message; False where all 65,535 packet ids are waiting for the broker."""
         mid = self._client.send(message.topic, message.payload, retain=message.retain)
         if not mid:
@@ -407,15 +407,15 @@ class Connection:
         return True
 
 
-def guarded(name: str, call: Callable[[], object]) -> None:
+def run_guarded(name: str, call: Callable[[], object]) -> None:
     """Do something; what it raises is complained of, for the device or connection of this name."""
     try:
         call()
     except Exception as error:  # noqa: BLE001  # one device's fault must not stop the others
-        complain(name, error)
+        log_error_location(name, error)
 
 
-def complain(name: str, error: Exception) -> None:
+def log_error_location(name: str, error: Exception) -> None:
     """Log where an error came from without its text, which may quote a payload."""
     frames = reversed(traceback.extract_tb(error.__traceback__))
     places = " < ".join(f"{frame.filename}:{frame.lineno}" for frame in frames)

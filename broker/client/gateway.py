@@ -15,12 +15,12 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
-from broker.client.connection import Connection, complain, guarded
-from broker.client.messages import Delivery, Listener, Outgoing
-from broker.client.pool import Connections
+from broker.client.connection import Connection, log_error_location, run_guarded
+from broker.client.messages import ConnectionListener, Delivery, OutgoingMessage
+from broker.client.pool import ConnectionPool
 from broker.contract import Topics
 
-__all__ = ["Gateway", "Member"]
+__all__ = ["Gateway", "GatewayMember"]
 
 _WINDOW: Final = 1_000
 """Messages on their way to the broker at once; paho numbers no more than 65,535."""
@@ -39,24 +39,26 @@ class _Counted:
         self.left = left
 
 
-class Gateway:
+class Gateway(ConnectionListener):
     """The shared connection of one process."""
 
-    def __init__(self, pool: Connections, client_id: str, topics: Topics) -> None:
+    def __init__(self, pool: ConnectionPool, client_id: str, topics: Topics) -> None:
         self.client_id = client_id
         self._pool = pool
         self._topics = topics
-        self._members: dict[str, Member] = {}
-        self._groups: dict[str, list[Member]] = {}
-        self._waiting: deque[Outgoing] = deque()
+        self._members: dict[str, GatewayMember] = {}
+        self._groups: dict[str, list[GatewayMember]] = {}
+        self._waiting: deque[OutgoingMessage] = deque()
         self._on_the_way = 0
         self._work: deque[Callable[[], None]] = deque()
         self.connection: Connection
         self._opened = False
 
-    def member(self, device_id: str, group: str, listener: Listener, number: int) -> Member:
+    def member(
+        self, device_id: str, group: str, listener: ConnectionListener, number: int
+    ) -> GatewayMember:
         """Make the connection of a device behind this gateway; `number` is its last session."""
-        member = Member(self, device_id, listener, number)
+        member = GatewayMember(self, device_id, listener, number)
         self._members[device_id] = member
         self._groups.setdefault(group, []).append(member)
         return member
@@ -84,19 +86,15 @@ class Gateway:
         """Whether the gateway is connected."""
         return self._opened and self.connection.up
 
-    # -- broker.client.messages.Listener --------------------------------------------------------
+    # -- ConnectionListener
 
-    def presence(self, number: int) -> None:
-        """Announce nobody: devices announce themselves."""
-        del number
-
-    def connected(self) -> None:
+    def on_connected(self) -> None:
         """Let every member that has a network come up, some at a turn."""
         for member in self._members.values():
             member.up = False
             self.later(member.come_up)
 
-    def arrived(self, topic: str, payload: bytes, retained: bool, delivery: Delivery) -> None:  # noqa: FBT001
+    def on_message(self, topic: str, payload: bytes, retained: bool, delivery: Delivery) -> None:  # noqa: FBT001
         """Hand a message to the device, or the devices, it is for."""
         parts = self._topics.split(topic)
         if parts is None:
@@ -138,14 +136,14 @@ class Gateway:
 
     def _turn(self) -> None:
         for _ in range(min(_TURN, len(self._work))):
-            guarded(self.client_id, self._work[0])
+            run_guarded(self.client_id, self._work[0])
             self._work.popleft()
         if self._work:
             self._pool.loop.call_soon(self._turn)
 
     # -- publishing, a window at a time --------------------------------------------------
 
-    def publish(self, message: Outgoing) -> None:
+    def publish(self, message: OutgoingMessage) -> None:
         """Publish in order, as the broker accepts."""
         self._waiting.append(message)
         self._pump()
@@ -164,7 +162,7 @@ class Gateway:
         self._pump()
 
 
-class Member:
+class GatewayMember:
     """The connection of one device behind a gateway, with the face of a connection of its own."""
 
     __slots__ = (
@@ -178,14 +176,16 @@ class Member:
         "up",
     )
 
-    def __init__(self, gateway: Gateway, device_id: str, listener: Listener, number: int) -> None:
+    def __init__(
+        self, gateway: Gateway, device_id: str, listener: ConnectionListener, number: int
+    ) -> None:
         self.client_id = device_id
         self.number = number
         self.up = False
         self._gateway = gateway
         self._listener = listener
         self._wanted = False
-        self._queued: list[Outgoing] | None = None
+        self._queued: list[OutgoingMessage] | None = None
         self._undone: dict[Delivery, tuple[str, bytes, bool, Delivery]] | None = None
 
     def open(self) -> None:
@@ -201,7 +201,7 @@ class Member:
         self.number += 1
         self.up = True
         self._say(online=True)
-        self._listener.connected()
+        self._listener.on_connected()
         queued, self._queued = self._queued, None
         for message in queued or ():
             self._gateway.publish(message)
@@ -213,7 +213,7 @@ class Member:
         presence = self._listener.presence(self.number)
         if presence is not None:
             topic, up, down = presence
-            self._gateway.publish(Outgoing(topic, up if online else down, retain=True))
+            self._gateway.publish(OutgoingMessage(topic, up if online else down, retain=True))
 
     def take(self, topic: str, payload: bytes, retained: bool, delivery: Delivery) -> None:  # noqa: FBT001
         """A message for this device. It is kept until the device is done with it."""
@@ -228,12 +228,12 @@ class Member:
     def _hand_over(self, topic: str, payload: bytes, retained: bool, delivery: Delivery) -> None:  # noqa: FBT001
         """Let the device have a message, which is done with where the device fails at it."""
         try:
-            self._listener.arrived(topic, payload, retained, delivery)
+            self._listener.on_message(topic, payload, retained, delivery)
         except Exception as error:  # noqa: BLE001  # nothing that arrives may stop a device
-            complain(self.client_id, error)
+            log_error_location(self.client_id, error)
             self.acknowledge(delivery)
 
-    def publish(self, message: Outgoing) -> None:
+    def publish(self, message: OutgoingMessage) -> None:
         """Publish now, or once it comes up."""
         if self.up:
             self._gateway.publish(message)
@@ -258,7 +258,7 @@ class Member:
             self._say(online=False)
         self._gateway.later(self.come_up)
 
-    def bounce(self, *, last: Iterable[Outgoing] = ()) -> None:
+    def bounce(self, *, last: Iterable[OutgoingMessage] = ()) -> None:
         """Go and come again: a restart."""
         if not self.up:
             return
@@ -267,7 +267,7 @@ class Member:
         self.up = False
         self._gateway.later(self.come_up)
 
-    async def close(self, *, last: Iterable[Outgoing] = ()) -> None:
+    async def close(self, *, last: Iterable[OutgoingMessage] = ()) -> None:
         """Publish what is said last, and stay away."""
         self._wanted = False
         for message in last:

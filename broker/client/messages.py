@@ -1,16 +1,15 @@
-"""What goes over a connection, and whom it tells: known to connections, gateways and devices."""
+"""MQTT message types and the listener of a connection."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
-__all__ = ["Delivery", "Listener", "Outgoing"]
+__all__ = ["ConnectionListener", "Delivery", "OutgoingMessage"]
 
 
 @dataclass(frozen=True, slots=True)
-class Outgoing:
+class OutgoingMessage:
     """One message to publish at QoS 1. `accepted` is called once the broker has it."""
 
     topic: str
@@ -32,14 +31,30 @@ class Delivery:
     """What a gateway knows of an arrival that several devices share."""
 
 
-class Listener(Protocol):
-    """What a connection tells the one it belongs to. All calls come from the event loop."""
+class ConnectionListener:
+    """Callbacks of one connection, with defaults that do nothing.
+
+    The connection calls them on the event loop.
+    """
+
+    __slots__ = ()
 
     def presence(self, number: int) -> tuple[str, bytes, bytes] | None:
-        """(topic, online payload, offline payload) of the connection that is `number`-th."""
+        """Return (topic, online payload, offline payload) of connection `number`.
 
-    def connected(self) -> None:
-        """Connected and subscribed; what is published from here on is sent at once."""
+        None, the default, means that nothing is published and no Last Will is set.
+        """
+        del number
+        return None
 
-    def arrived(self, topic: str, payload: bytes, retained: bool, delivery: Delivery) -> None:  # noqa: FBT001
-        """A message came; `acknowledge(delivery)` when it is done with."""
+    def on_connected(self) -> None:
+        """Handle a connection that is up and subscribed; publications are sent at once now."""
+
+    def on_message(
+        self,
+        topic: str,
+        payload: bytes,
+        retained: bool,  # noqa: FBT001  # MQTT's flag
+        delivery: Delivery,
+    ) -> None:
+        """Handle a message; the listener acknowledges `delivery` when it has dealt with it."""

@@ -21,7 +21,7 @@ import paho.mqtt.client as paho
 from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.properties import MalformedPacket  # type: ignore[attr-defined]
 
-__all__ = ["Heard", "QuickClient"]
+__all__ = ["ClientEvents", "PahoClient"]
 
 _READ: Final = 8192
 _KIND: Final = 0xF0
@@ -36,7 +36,7 @@ _LENGTH_BYTES: Final = 4
 _LAST_ID: Final = 65_535
 
 
-class Heard(Protocol):
+class ClientEvents(Protocol):
     """What the client tells whoever owns it."""
 
     def message(self, topic: bytes, payload: bytes, retained: bool, mid: int) -> None:  # noqa: FBT001
@@ -46,14 +46,14 @@ class Heard(Protocol):
         """The broker has a message that was sent."""
 
 
-class QuickClient(paho.Client):
+class PahoClient(paho.Client):
     """A client of MQTT 3.1.1 that sends at QoS 1 and acknowledges by hand.
 
     `heard` is to be set before it connects; `loop_write` sends what `send` and `acknowledge` queue.
     paho's `publish`, `ack`, `on_message` and `on_publish` are not for use.
     """
 
-    heard: Heard
+    heard: ClientEvents
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -22,11 +22,11 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from broker.address import BrokerAddress
 from broker.client.connection import Connection
-from broker.client.messages import Delivery
-from broker.client.paho_client import QuickClient
+from broker.client.messages import ConnectionListener
+from broker.client.paho_client import PahoClient
 from broker.errors import BrokerError
 
-__all__ = ["Connections", "Pace"]
+__all__ = ["ConnectionPace", "ConnectionPool"]
 
 _log = logging.getLogger("passfleet.connections")
 
@@ -37,7 +37,7 @@ _BURST: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pace:
+class ConnectionPace:
     """How fast connections are made.
 
     `rate` is connections a second over all of them; `in_flight` how many may be on their way at
@@ -53,25 +53,12 @@ class Pace:
     backoff: tuple[float, float] = (0.1, 30.0)
 
 
-class _Nobody:
-    """Listens to nothing and has nothing to say."""
-
-    def presence(self, number: int) -> None:
-        """Announce nobody."""
-
-    def connected(self) -> None:
-        """Do nothing."""
-
-    def arrived(self, topic: str, payload: bytes, retained: bool, delivery: Delivery) -> None:  # noqa: FBT001
-        """Take no notice."""
-
-
-class Connections:
+class ConnectionPool:
     """The connections of one process to one broker, and what they share."""
 
-    def __init__(self, address: BrokerAddress, pace: Pace | None = None) -> None:
+    def __init__(self, address: BrokerAddress, pace: ConnectionPace | None = None) -> None:
         self.address = address
-        self.pace = pace or Pace()
+        self.pace = pace or ConnectionPace()
         self.loop = asyncio.get_running_loop()
         self.unaccepted = 0
         """Messages that a connected broker has not accepted yet."""
@@ -149,7 +136,7 @@ class Connections:
 
     async def end_session(self, client_id: str) -> None:
         """Make the broker forget what it kept for a client id: MQTT 3.1.1 has no other way."""
-        eraser = Connection(self, client_id, (), _Nobody(), clean_session=True)
+        eraser = Connection(self, client_id, (), ConnectionListener(), clean_session=True)
         eraser.open()
         await eraser.until_up(self.pace.answer_within)
         await eraser.close()
@@ -165,10 +152,10 @@ class Connections:
 
     # -- what connections ask of it ------------------------------------------------------------
 
-    def new_client(self, client_id: str, *, clean_session: bool) -> QuickClient:
+    def new_client(self, client_id: str, *, clean_session: bool) -> PahoClient:
         """Make a client for the broker, not connected yet."""
         address = self.address
-        client = QuickClient(
+        client = PahoClient(
             CallbackAPIVersion.VERSION2,
             client_id=client_id,
             clean_session=clean_session,

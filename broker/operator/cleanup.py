@@ -13,12 +13,12 @@ from typing import Final
 
 import aiomqtt
 
-from broker.client.client_ids import client_id
+from broker.client.client_ids import device_client_id
 from broker.errors import BrokerError, UsageError
 from broker.operator.link import OperatorLink, open_client
-from broker.operator.readers import Heard, read_presence
+from broker.operator.readers import ReceivedMessage, read_presence
 
-__all__ = ["Cleaned", "clean"]
+__all__ = ["CleanupReport", "clean"]
 
 _AT_ONCE: Final = 32
 """How many sessions are ended at a time."""
@@ -27,7 +27,7 @@ _LIMIT: Final = 120.0
 
 
 @dataclass(frozen=True, slots=True)
-class Cleaned:
+class CleanupReport:
     """How much was removed: retained messages emptied, client ids whose session was ended."""
 
     retained: int
@@ -40,7 +40,7 @@ async def clean(
     *,
     force: bool = False,
     client_ids: Collection[str] = (),
-) -> Cleaned:
+) -> CleanupReport:
     """Empty what is retained below the root and end the devices' sessions.
 
     The sessions are those of `device_ids`, of every device that something retained tells of, and
@@ -50,7 +50,7 @@ async def clean(
     retained: dict[str, bool] = {}  # topic -> whether it says that a device is online
     known: set[str] = set(device_ids)
 
-    def listen(heard: Heard) -> None:
+    def listen(heard: ReceivedMessage) -> None:
         if not heard.retained or not heard.payload:
             return
         presence = read_presence(heard.payload) if heard.leaf == "presence" else None
@@ -67,10 +67,13 @@ async def clean(
             hint="stop it first (Ctrl-C or `passfleet down`), or clean with --force",
         )
     # Sessions first: a device that is thrown out leaves its Last Will, which is retained.
-    ids = [*(client_id(link.topics.root, device_id) for device_id in sorted(known)), *client_ids]
+    ids = [
+        *(device_client_id(link.topics.root, device_id) for device_id in sorted(known)),
+        *client_ids,
+    ]
     await _end_sessions(link, ids)
     await _empty(link, [*retained, *_left_behind(link, known if online else ())])
-    return Cleaned(retained=len(retained), sessions=len(ids))
+    return CleanupReport(retained=len(retained), sessions=len(ids))
 
 
 def _left_behind(link: OperatorLink, device_ids: Iterable[str]) -> list[str]:

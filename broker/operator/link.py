@@ -21,7 +21,7 @@ import aiomqtt
 from broker.address import BrokerAddress
 from broker.contract import Topics
 from broker.errors import BrokerError
-from broker.operator.readers import Heard
+from broker.operator.readers import ReceivedMessage
 from broker.server.open import probe
 
 __all__ = ["CONNECT_LIMIT", "OperatorLink", "open_client"]
@@ -41,7 +41,7 @@ _QUIET: Final = (0.05, 1.0)
 _FENCE_LIMIT: Final = 30.0
 """Seconds for all retained messages of a fleet to arrive."""
 
-Listener = Callable[[Heard], None]
+Listener = Callable[[ReceivedMessage], None]
 
 
 class OperatorLink:
@@ -172,11 +172,13 @@ class OperatorLink:
                 await self.unsubscribe(free)
 
     @contextlib.contextmanager
-    def expecting(self, accept: Callable[[Heard], T | None]) -> Iterator[asyncio.Future[T]]:
+    def expecting(
+        self, accept: Callable[[ReceivedMessage], T | None]
+    ) -> Iterator[asyncio.Future[T]]:
         """A future of the first message that `accept` makes something of."""
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
 
-        def listen(heard: Heard) -> None:
+        def listen(heard: ReceivedMessage) -> None:
             if not future.done() and (value := accept(heard)) is not None:
                 future.set_result(value)
 
@@ -197,7 +199,7 @@ class OperatorLink:
         marker = secrets.token_hex(8).encode()
         started = loop.time()
 
-        def accept(heard: Heard) -> bool | None:
+        def accept(heard: ReceivedMessage) -> bool | None:
             return True if heard.topic == self._fence and heard.payload == marker else None
 
         with self.expecting(accept) as came:
@@ -261,7 +263,7 @@ class OperatorLink:
     def _hear(self, message: aiomqtt.Message) -> None:
         topic = message.topic.value
         device_id, leaf = self.topics.split(topic) or (None, None)
-        heard = Heard(topic, device_id, leaf, message.payload, bool(message.retain))
+        heard = ReceivedMessage(topic, device_id, leaf, message.payload, bool(message.retain))
         if heard.retained:
             self._last_retained = asyncio.get_running_loop().time()
         for listener in tuple(self.listeners):

@@ -19,15 +19,15 @@ from typing import Final, Self
 from broker.address import BrokerAddress
 from broker.contract import ClockNow, ClockTo, Inspection, Policy, Topics
 from broker.errors import PeerError, UsageError
-from broker.operator.cleanup import Cleaned, clean
+from broker.operator.cleanup import CleanupReport, clean
 from broker.operator.link import OperatorLink
-from broker.operator.pending import Desk, Round, Sight
+from broker.operator.pending import PendingRequests, PendingSimulation, RequestBatch
 from broker.operator.readers import (
-    Effect,
-    Heard,
-    Outcome,
-    Roster,
-    Seen,
+    KnownDevice,
+    PresenceTracker,
+    ReceivedMessage,
+    RequestOutcome,
+    SimulationOutcome,
     read_clock_now,
     read_inspection,
 )
@@ -39,7 +39,7 @@ from broker.operator.requests import (
     build_simulation,
     fresh_id,
 )
-from broker.timestamps import LAST_INSTANT, speed_of
+from broker.timestamps import LAST_INSTANT, parse_clock_speed
 
 __all__ = ["ACTIONS", "EVERYONE", "SIMULATIONS", "Group", "Operator"]
 
@@ -76,7 +76,7 @@ class Operator:
         self._link = OperatorLink(address, topics)
         self._clock: ClockNow | None = None
         self._clock_known = False
-        self._desk = Desk()
+        self._desk = PendingRequests()
         self._results_held: set[str] = set()
 
     async def __aenter__(self) -> Self:
@@ -119,7 +119,7 @@ class Operator:
         if clock is None:
             return wall
         passed = wall - clock.real_date_time
-        return clock.now + round(max(0, passed) * speed_of(clock.clock))
+        return clock.now + round(max(0, passed) * parse_clock_speed(clock.clock))
 
     async def advance(self, *, by: int | None = None, to: int | None = None, limit: float) -> int:
         """Move virtual time `by` milliseconds or `to` an instant; returns the fleet's time then.
@@ -141,7 +141,7 @@ class Operator:
         if target > LAST_INSTANT:
             raise UsageError("time ends with the year 9999", hint="move it less far")
 
-        def accept(heard: Heard) -> int | None:
+        def accept(heard: ReceivedMessage) -> int | None:
             if heard.topic != self.topics.clock_now:
                 return None
             told = read_clock_now(heard.payload)
@@ -159,9 +159,9 @@ class Operator:
 
     # -- reading ------------------------------------------------------------------------------
 
-    async def devices(self, only: Collection[str] | None = None) -> dict[str, Seen]:
+    async def devices(self, only: Collection[str] | None = None) -> dict[str, KnownDevice]:
         """Who is there and in what state, by id in order; `only` asks for some of them."""
-        roster = Roster()
+        roster = PresenceTracker()
         async with self._link.subscribed(self._filters(only, "state", "presence"), roster.hear):
             await self._settle()
         wanted = None if only is None else frozenset(only)
@@ -178,7 +178,7 @@ class Operator:
         """
         topic = self.topics.device(device_id, "inspection")
 
-        def accept(heard: Heard) -> Inspection | None:
+        def accept(heard: ReceivedMessage) -> Inspection | None:
             return read_inspection(heard.payload) if heard.topic == topic else None
 
         request = json.dumps({"requestId": fresh_id()}).encode()
@@ -193,16 +193,16 @@ class Operator:
                         hint="is the fleet still running?",
                     ) from None
 
-    async def watch(self, only: Collection[str] | None = None) -> AsyncGenerator[Heard]:
+    async def watch(self, only: Collection[str] | None = None) -> AsyncGenerator[ReceivedMessage]:
         """Everything that devices publish, and the fleet's time where it is told.
 
         What the broker has retained comes first, marked so. Wrap it in `contextlib.aclosing` where
         the loop may be left early.
         """
-        queue: asyncio.Queue[Heard] = asyncio.Queue()
+        queue: asyncio.Queue[ReceivedMessage] = asyncio.Queue()
         wanted = None if only is None else frozenset(only)
 
-        def listen(heard: Heard) -> None:
+        def listen(heard: ReceivedMessage) -> None:
             ours = heard.leaf in _WATCHED and (wanted is None or heard.device_id in wanted)
             if ours or heard.topic == self.topics.clock_now:
                 queue.put_nowait(heard)
@@ -223,8 +223,8 @@ class Operator:
         issued_by: str = "admin",
         timeout: float = 30.0,  # noqa: ASYNC109  # the command's own, which it carries
         now: int | None = None,
-        on_outcome: Callable[[Outcome], None] | None = None,
-    ) -> list[Outcome]:
+        on_outcome: Callable[[RequestOutcome], None] | None = None,
+    ) -> list[RequestOutcome]:
         """Send a command and wait up to `timeout` seconds for every device's final result.
 
         `target` is a device id, several, or a Group, which takes one message. `action` is one of
@@ -259,7 +259,7 @@ class Operator:
         user: str | None = None,
         key: str | None = None,
         limit: float = 10.0,
-    ) -> Outcome:
+    ) -> RequestOutcome:
         """Press a button on a device and wait up to `limit` seconds for its answer.
 
         Raises UsageError where `action` is no input, or comes without what it needs, or with more.
@@ -282,8 +282,8 @@ class Operator:
         action: str,
         *,
         limit: float = 15.0,
-        on_effect: Callable[[Effect], None] | None = None,
-    ) -> list[Effect]:
+        on_effect: Callable[[SimulationOutcome], None] | None = None,
+    ) -> list[SimulationOutcome]:
         """Let the world do `action`, one of SIMULATIONS, and wait until it can be seen.
 
         That is presence (offline, online, or online in a later session), or for `restore` a state.
@@ -291,11 +291,11 @@ class Operator:
         """
         device_ids = _ids(target)
         payload = build_simulation(action)
-        roster = Roster()
+        roster = PresenceTracker()
         filters = self._filters(device_ids, "state", "presence")
         async with self._link.subscribed(filters, roster.hear):
             await self._settle()
-            sight = Sight(action, device_ids, roster, on_effect)
+            sight = PendingSimulation(action, device_ids, roster, on_effect)
             self._link.listeners.append(sight.hear)
             try:
                 messages = sight.messages(self.topics, payload)
@@ -312,7 +312,7 @@ class Operator:
         *,
         force: bool = False,
         client_ids: Collection[str] = (),
-    ) -> Cleaned:
+    ) -> CleanupReport:
         """Remove what a crashed fleet left at the broker: see `broker.operator.cleanup`."""
         return await clean(
             self._link, frozenset(device_ids or ()), force=force, client_ids=client_ids
@@ -362,15 +362,15 @@ class Operator:
             return min(now + round(seconds * 1000), LAST_INSTANT)
         clock = await self.clock()
         # Where time runs faster, it is there that the command must last as long as the waiting.
-        speed = (speed_of(clock.clock) or 1.0) if clock else 1.0
+        speed = (parse_clock_speed(clock.clock) or 1.0) if clock else 1.0
         return min(self.last_now() + round(seconds * speed * 1000), LAST_INSTANT)
 
-    async def _collect(self, round_: Round, deadline: float) -> None:
+    async def _collect(self, round_: RequestBatch, deadline: float) -> None:
         left = deadline - asyncio.get_running_loop().time()
         with contextlib.suppress(TimeoutError):
             await self._link.wait(round_.complete, max(0.0, left))
 
-    def _hear_clock(self, heard: Heard) -> None:
+    def _hear_clock(self, heard: ReceivedMessage) -> None:
         if heard.topic == self.topics.clock_now:
             if not heard.payload:
                 self._clock = None

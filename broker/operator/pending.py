@@ -12,30 +12,30 @@ from typing import Any, Literal
 from broker.contract import ActionResult, InputResult, Topics
 from broker.operator.readers import (
     FINAL_STATES,
-    Effect,
-    Heard,
-    Outcome,
-    Roster,
+    PresenceTracker,
+    ReceivedMessage,
+    RequestOutcome,
+    SimulationOutcome,
     read_input_result,
     read_json,
     read_result,
 )
 
-__all__ = ["Desk", "Round", "Sight"]
+__all__ = ["PendingRequests", "PendingSimulation", "RequestBatch"]
 
 Answer = ActionResult | InputResult
 
 
 @dataclass(slots=True)
-class Round:
+class RequestBatch:
     """One command or input on its way, until everybody has answered."""
 
     request_id: str
     device_ids: Sequence[str]
-    on_outcome: Callable[[Outcome], None] | None
+    on_outcome: Callable[[RequestOutcome], None] | None
     complete: asyncio.Future[None] = field(init=False)
     _pending: set[str] = field(init=False)
-    _outcomes: dict[str, Outcome] = field(default_factory=dict)
+    _outcomes: dict[str, RequestOutcome] = field(default_factory=dict)
     _started: dict[str, float] = field(default_factory=dict)
     _origin: float = field(init=False)
 
@@ -55,18 +55,20 @@ class Round:
         if device_id not in self._pending or result.action_state not in FINAL_STATES:
             return
         self._pending.discard(device_id)
-        outcome = Outcome(device_id, self.request_id, result, document, self._taken(device_id))
+        outcome = RequestOutcome(
+            device_id, self.request_id, result, document, self._taken(device_id)
+        )
         self._outcomes[device_id] = outcome
         if self.on_outcome is not None:
             self.on_outcome(outcome)
         if not self._pending and not self.complete.done():
             self.complete.set_result(None)
 
-    def result(self) -> list[Outcome]:
+    def result(self) -> list[RequestOutcome]:
         """Everybody's outcome; who has not answered has none yet."""
         return [
             self._outcomes.get(device_id)
-            or Outcome(device_id, self.request_id, None, None, self._taken(device_id))
+            or RequestOutcome(device_id, self.request_id, None, None, self._taken(device_id))
             for device_id in self.device_ids
         ]
 
@@ -74,27 +76,27 @@ class Round:
         return time.monotonic() - self._started.get(device_id, self._origin)
 
 
-class Desk:
+class PendingRequests:
     """Where results come in: each is handed to the round that waits for its id."""
 
     def __init__(self) -> None:
-        self._waiting: dict[str, Round] = {}
+        self._waiting: dict[str, RequestBatch] = {}
 
     @contextlib.contextmanager
     def round(
         self,
         request_id: str,
         device_ids: Sequence[str],
-        on_outcome: Callable[[Outcome], None] | None = None,
-    ) -> Iterator[Round]:
+        on_outcome: Callable[[RequestOutcome], None] | None = None,
+    ) -> Iterator[RequestBatch]:
         """A round that takes answers for as long as the context lasts."""
-        round_ = self._waiting[request_id] = Round(request_id, device_ids, on_outcome)
+        round_ = self._waiting[request_id] = RequestBatch(request_id, device_ids, on_outcome)
         try:
             yield round_
         finally:
             del self._waiting[request_id]
 
-    def hear(self, heard: Heard) -> None:
+    def hear(self, heard: ReceivedMessage) -> None:
         """Take a message; what is no answer that somebody waits for is passed over."""
         if heard.leaf != "results" or heard.device_id is None or not self._waiting:
             return
@@ -109,15 +111,15 @@ class Desk:
                 return
 
 
-class Sight:
+class PendingSimulation:
     """One simulation, until it can be seen on everybody."""
 
     def __init__(
         self,
         action: str,
         device_ids: Sequence[str],
-        roster: Roster,
-        on_effect: Callable[[Effect], None] | None,
+        roster: PresenceTracker,
+        on_effect: Callable[[SimulationOutcome], None] | None,
     ) -> None:
         self._action = action
         self._ids = device_ids
@@ -126,7 +128,7 @@ class Sight:
         self._sessions = {i: s.presence.session for i, s in roster.devices.items() if s.presence}
         self._was_online = {i for i, seen in roster.devices.items() if seen.online}
         self._pending = set(device_ids)
-        self._effects: dict[str, Effect] = {}
+        self._effects: dict[str, SimulationOutcome] = {}
         self._origin = time.monotonic()
         self.complete: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -140,7 +142,7 @@ class Sight:
             elif seen is not None and device_id not in self._was_online:
                 self._settle(device_id, "sent")
 
-    def hear(self, heard: Heard) -> None:
+    def hear(self, heard: ReceivedMessage) -> None:
         """Look again at a device that has said something."""
         if heard.device_id is None or heard.retained:
             return
@@ -154,10 +156,10 @@ class Sight:
         """How many of `limit` seconds are left."""
         return limit - (time.monotonic() - self._origin)
 
-    def result(self) -> list[Effect]:
+    def result(self) -> list[SimulationOutcome]:
         """Everybody's effect."""
         taken = time.monotonic() - self._origin
-        return [self._effects.get(i) or Effect(i, "unseen", taken) for i in self._ids]
+        return [self._effects.get(i) or SimulationOutcome(i, "unseen", taken) for i in self._ids]
 
     def _look(self, device_id: str) -> None:
         seen = self._roster.devices.get(device_id)
@@ -176,7 +178,7 @@ class Sight:
         if device_id not in self._pending:
             return
         self._pending.discard(device_id)
-        settled = Effect(device_id, effect, time.monotonic() - self._origin)
+        settled = SimulationOutcome(device_id, effect, time.monotonic() - self._origin)
         self._effects[device_id] = settled
         if self._on_effect is not None:
             self._on_effect(settled)

@@ -26,11 +26,11 @@ from broker.contract import (
 
 __all__ = [
     "FINAL_STATES",
-    "Effect",
-    "Heard",
-    "Outcome",
-    "Roster",
-    "Seen",
+    "KnownDevice",
+    "PresenceTracker",
+    "ReceivedMessage",
+    "RequestOutcome",
+    "SimulationOutcome",
     "read_clock_now",
     "read_input_result",
     "read_inspection",
@@ -71,7 +71,7 @@ class _Inspection(Inspection):
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class ReceivedMessage:
     """One message. `device_id` and `leaf` are set where the topic is a device's.
 
     `retained` means that the broker had kept it: it tells of before the subscription.
@@ -89,7 +89,7 @@ class Heard:
 
 
 @dataclass(slots=True)
-class Seen:
+class KnownDevice:
     """What the broker knows of a device; a part that nobody published is None."""
 
     device_id: str
@@ -113,7 +113,7 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class RequestOutcome:
     """What became of a command or an input on one device.
 
     `result` is None where no final answer came in time. `document` is the answer as it arrived,
@@ -139,7 +139,7 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class Effect:
+class SimulationOutcome:
     """What could be seen of a simulation on one device.
 
     `seen`: what was to happen has happened. `sent`: nothing can be seen of it now, since the device
@@ -151,17 +151,17 @@ class Effect:
     seconds: float
 
 
-class Roster:
+class PresenceTracker:
     """Who is there, kept up to date message by message."""
 
     def __init__(self) -> None:
-        self.devices: dict[str, Seen] = {}
+        self.devices: dict[str, KnownDevice] = {}
 
-    def hear(self, heard: Heard) -> None:
+    def hear(self, heard: ReceivedMessage) -> None:
         """Take a message in; what is neither a state nor a presence changes nothing."""
         if heard.device_id is None or heard.leaf not in ("state", "presence"):
             return
-        seen = self.devices.get(heard.device_id) or Seen(heard.device_id)
+        seen = self.devices.get(heard.device_id) or KnownDevice(heard.device_id)
         if heard.leaf == "state":
             self._hear_state(seen, heard)
         else:
@@ -171,13 +171,13 @@ class Roster:
         else:
             self.devices[seen.device_id] = seen
 
-    def _hear_state(self, seen: Seen, heard: Heard) -> None:
+    def _hear_state(self, seen: KnownDevice, heard: ReceivedMessage) -> None:
         if not heard.payload:
             seen.state = None
         elif (state := read_state(heard.payload)) is not None:
             seen.state = state
 
-    def _hear_presence(self, seen: Seen, heard: Heard) -> None:
+    def _hear_presence(self, seen: KnownDevice, heard: ReceivedMessage) -> None:
         if not heard.payload:
             seen.presence = None
             return

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from broker.address import BrokerAddress
 
-__all__ = ["BrokerHandle", "Child"]
+__all__ = ["BrokerHandle", "ChildProcess"]
 
 # Seconds that a child has to end when told to, before it is killed.
 _STOP_LIMIT = 1.0
@@ -51,7 +51,7 @@ class BrokerHandle:
     died: asyncio.Future[BrokerError]
 
 
-class Child:
+class ChildProcess:
     """A broker's process, from its start to its end. To be made on a running event loop."""
 
     def __init__(self, argv: Sequence[str], *, name: str) -> None:

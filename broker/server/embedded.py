@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from broker.address import BrokerAddress
-from broker.server.child_process import BrokerHandle, Child
+from broker.server.child_process import BrokerHandle, ChildProcess
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -41,7 +41,7 @@ async def embedded_broker(
     of the child's stderr, of which error messages quote the last line.
     Raises BrokerError if the broker does not start.
     """
-    child = Child(_argv(port, log_level), name=_NAME)
+    child = ChildProcess(_argv(port, log_level), name=_NAME)
     try:
         ready = json.loads(await child.first_line(_START_LIMIT))
         address = BrokerAddress(scheme="mqtt", host="127.0.0.1", port=ready["port"])

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from broker.address import BrokerAddress
 from broker.errors import BrokerError
-from broker.server.child_process import BrokerHandle, Child
+from broker.server.child_process import BrokerHandle, ChildProcess
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -70,10 +70,10 @@ async def mosquitto_broker() -> AsyncIterator[BrokerHandle]:
             await child.stop()
 
 
-async def _start(program: Path, folder: Path) -> tuple[Child, BrokerHandle]:
+async def _start(program: Path, folder: Path) -> tuple[ChildProcess, BrokerHandle]:
     for attempt in range(1, _ATTEMPTS + 1):
         port = _free_port()
-        child = Child(_argv(program, port, folder), name=_NAME)
+        child = ChildProcess(_argv(program, port, folder), name=_NAME)
         try:
             pid = int(await child.first_line(_START_LIMIT))
             await _listening(child, port)
@@ -127,7 +127,7 @@ def _free_port() -> int:
         return port
 
 
-async def _listening(child: Child, port: int) -> None:
+async def _listening(child: ChildProcess, port: int) -> None:
     """Wait until it is this Mosquitto that listens; raises BrokerError if it ends or never does."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + _START_LIMIT

@@ -22,7 +22,7 @@ from broker.errors import BrokerError, UsageError
 from broker.server.child_process import BrokerHandle
 from broker.server.embedded import embedded_broker
 from broker.server.mosquitto import mosquitto_broker
-from broker.validation import nearest
+from broker.validation import suggest
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -63,7 +63,7 @@ async def open_broker(
         async with mosquitto_broker() as handle:
             yield handle
     else:
-        if (meant := nearest(url, (EMBEDDED, MOSQUITTO))) is not None:
+        if (meant := suggest(url, (EMBEDDED, MOSQUITTO))) is not None:
             raise UsageError(f"'{url}' is neither a broker's name nor a URL", hint=meant)
         address = BrokerAddress.parse(
             url, username=username, password=password, ca=ca, cert=cert, key=key

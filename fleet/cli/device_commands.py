@@ -3,7 +3,7 @@
 Those are imported when a command runs and not before: `passfleet --help` needs none of them.
 """
 
-# ruff: noqa: FBT002, PLC0415  # options have defaults, and imports their moment
+# options have defaults, and imports their moment# ruff: noqa: FBT002, PLC0415  # options have defaults, and imports their moment
 from __future__ import annotations
 
 from collections.abc import Coroutine

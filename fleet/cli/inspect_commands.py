@@ -13,8 +13,8 @@ from typing import Any, Final
 from broker.contract import Inspection
 from broker.errors import PeerError
 from broker.operator.operator import Operator
-from broker.operator.readers import Heard, Seen, read_state
-from broker.timestamps import format_instant
+from broker.operator.readers import KnownDevice, ReceivedMessage, read_state
+from broker.timestamps import format_timestamp
 from fleet.cli.common import err, print_json, print_json_line, print_warning
 from fleet.cli.output import (
     clean_text,
@@ -86,7 +86,7 @@ async def show(where: Where, device_id: str, *, as_json: bool) -> int:
             unanswered = str(error)
     told = masked(inspection.model_dump(mode="json", by_alias=True)) if inspection else None
     if as_json:
-        document = {**_device_document(seen), "now": format_instant(now), "inspection": told}
+        document = {**_device_document(seen), "now": format_timestamp(now), "inspection": told}
         print_json(document)
     else:
         _print_device(seen, now)
@@ -135,7 +135,7 @@ class _Absent:
         self._since = self._loop.time()
         self._loop.call_later(_QUIET, self._look)
 
-    def hear(self, heard: Heard) -> None:
+    def hear(self, heard: ReceivedMessage) -> None:
         """Note who is there."""
         if heard.retained:
             self._since = self._loop.time()
@@ -172,7 +172,7 @@ def _is_wanted(device_id: str | None, patterns: tuple[str, ...]) -> bool:
     return device_id is not None and any(fnmatch.fnmatchcase(device_id, p) for p in patterns)
 
 
-def _device_document(seen: Seen) -> dict[str, Any]:
+def _device_document(seen: KnownDevice) -> dict[str, Any]:
     parts = {"presence": seen.presence, "state": seen.state}
     return {
         "deviceId": seen.device_id,
@@ -186,7 +186,7 @@ def _device_document(seen: Seen) -> dict[str, Any]:
 # -- one device -------------------------------------------------------------------------------
 
 
-def _print_device(seen: Seen, now: int) -> None:
+def _print_device(seen: KnownDevice, now: int) -> None:
     _line("device", seen.device_id)
     presence = seen.presence
     _line("presence", f"{presence.status}, session {presence.session}" if presence else "unknown")
@@ -204,7 +204,7 @@ def _print_device(seen: Seen, now: int) -> None:
     if state.passcode_deadline is not None:
         left = max(0, state.passcode_deadline - now) // 1000
         minutes, seconds = divmod(left, 60)
-        when = format_instant(state.passcode_deadline)
+        when = format_timestamp(state.passcode_deadline)
         _line("deadline", f"{when}, in {minutes} min {seconds} s of the fleet's time")
     if state.failed_attempts:
         _line("attempts", f"{state.failed_attempts} failed")
@@ -238,7 +238,7 @@ def _line(name: str, text: str, before: str = "") -> None:
 # -- the stream -------------------------------------------------------------------------------
 
 
-def _print_heard(operator: Operator, heard: Heard, *, show: bool, as_json: bool) -> None:
+def _print_heard(operator: Operator, heard: ReceivedMessage, *, show: bool, as_json: bool) -> None:
     document = heard.document()
     if not show:
         document = masked(document)
@@ -249,12 +249,12 @@ def _print_heard(operator: Operator, heard: Heard, *, show: bool, as_json: bool)
     if heard.retained or heard.leaf is None:
         # What was before is for `devices`; the clock is told by each line.
         return
-    when = format_instant(operator.last_now() // 1000 * 1000)
+    when = format_timestamp(operator.last_now() // 1000 * 1000)
     what = _describe(heard, document)
     print_hanging(clean_text(f"{when}  {heard.device_id:<16}  "), clean_text(what))
 
 
-def _describe(heard: Heard, document: object) -> str:
+def _describe(heard: ReceivedMessage, document: object) -> str:
     """What a message says in words."""
     if not heard.payload:
         return f"{heard.leaf} removed"
@@ -295,7 +295,7 @@ def _describe_state(payload: bytes) -> str:
         state.compliance,
     ]
     if state.passcode_deadline is not None:
-        words.append(f"until {format_instant(state.passcode_deadline)}")
+        words.append(f"until {format_timestamp(state.passcode_deadline)}")
     return f"state {state.version}: {', '.join(words)}"
 
 

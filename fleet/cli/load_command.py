@@ -1,6 +1,6 @@
 """`passfleet load`: its arguments and help. What it does stands in `fleet.load`."""
 
-# ruff: noqa: FBT002, PLC0415  # options have defaults, and imports their moment
+# options have defaults, and imports their moment# ruff: noqa: FBT002, PLC0415  # options have defaults, and imports their moment
 from __future__ import annotations
 
 import asyncio

@@ -17,8 +17,8 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
-from broker.operator.readers import Effect, Outcome, Seen
-from broker.timestamps import format_instant
+from broker.operator.readers import KnownDevice, RequestOutcome, SimulationOutcome
+from broker.timestamps import format_timestamp
 from fleet.cli.common import out
 from fleet.service.wording import counted
 
@@ -166,7 +166,7 @@ def _fitted(columns: Sequence[_Column], give_way: Sequence[str]) -> Table:
     return table
 
 
-def outcome_table(outcomes: Iterable[Outcome], devices: Mapping[str, Seen]) -> Table:
+def outcome_table(outcomes: Iterable[RequestOutcome], devices: Mapping[str, KnownDevice]) -> Table:
     """What became of a command on each device, as the portal would say it."""
     rows = list(outcomes)
     platforms = (s.platform if (s := devices.get(o.device_id)) else "?" for o in rows)
@@ -174,7 +174,7 @@ def outcome_table(outcomes: Iterable[Outcome], devices: Mapping[str, Seen]) -> T
     columns = [
         _Column("Device", [clean_text(o.device_id) for o in rows]),
         _Column("Platform", [clean_text(platform) for platform in platforms]),
-        _Column("Outcome", [_word(o.word) for o in rows]),
+        _Column("RequestOutcome", [_word(o.word) for o in rows]),
         _Column("Message", [_portal_text(o) for o in rows], room=_MESSAGE_ROOM),
         _Column("Time", [Text(f"{o.seconds:.2f} s") for o in rows]),
     ]
@@ -183,7 +183,7 @@ def outcome_table(outcomes: Iterable[Outcome], devices: Mapping[str, Seen]) -> T
     return _fitted(columns, _OUTCOMES_GIVE_WAY)
 
 
-def summary_table(outcomes: Iterable[Outcome], devices: Mapping[str, Seen]) -> Table:
+def summary_table(outcomes: Iterable[RequestOutcome], devices: Mapping[str, KnownDevice]) -> Table:
     """How many of each platform came to what: for fleets too large to list."""
     counts: dict[str, Counter[str]] = {}
     for outcome in outcomes:
@@ -199,7 +199,7 @@ def summary_table(outcomes: Iterable[Outcome], devices: Mapping[str, Seen]) -> T
     return table
 
 
-def summary_line(outcomes: Sequence[Outcome]) -> str:
+def summary_line(outcomes: Sequence[RequestOutcome]) -> str:
     """`25 devices: 24 done, 1 no answer; slowest 0.31 s`."""
     count = Counter(outcome.word for outcome in outcomes)
     parts = ", ".join(f"{count[word]} {word}" for word in _ORDER if count[word])
@@ -208,12 +208,12 @@ def summary_line(outcomes: Sequence[Outcome]) -> str:
     return text if slowest is None else f"{text}; slowest {slowest:.2f} s"
 
 
-def device_table(devices: Iterable[Seen]) -> Table:
+def device_table(devices: Iterable[KnownDevice]) -> Table:
     """Who is there, in what state."""
     return _fitted(_device_columns(devices), _DEVICES_GIVE_WAY)
 
 
-def _device_columns(devices: Iterable[Seen]) -> list[_Column]:
+def _device_columns(devices: Iterable[KnownDevice]) -> list[_Column]:
     """All columns; the deadline only where some device has one."""
     rows = list(devices)
     limited = any(seen.state and seen.state.passcode_deadline is not None for seen in rows)
@@ -225,7 +225,7 @@ def _device_columns(devices: Iterable[Seen]) -> list[_Column]:
     return columns if limited else columns[:-1]
 
 
-def device_row(seen: Seen) -> tuple[str, ...]:
+def device_row(seen: KnownDevice) -> tuple[str, ...]:
     """One device's cells, the passcode's deadline last."""
     state, presence = seen.state, seen.presence
     status = presence.status if presence else "?"
@@ -240,11 +240,11 @@ def device_row(seen: Seen) -> tuple[str, ...]:
         "locked" if state.locked else "open",
         "wiped" if state.wiped else state.passcode,
         state.compliance,
-        "" if deadline is None else format_instant(deadline),
+        "" if deadline is None else format_timestamp(deadline),
     )
 
 
-def device_lines(devices: Sequence[Seen]) -> Iterator[str]:
+def device_lines(devices: Sequence[KnownDevice]) -> Iterator[str]:
     """The same without a table's looks: rich takes seconds for thousands of rows."""
     columns = _fitting(_device_columns(devices), _DEVICES_GIVE_WAY)
     widths = [column.least for column in columns]
@@ -254,14 +254,14 @@ def device_lines(devices: Sequence[Seen]) -> Iterator[str]:
         yield " ".join(cells).rstrip()
 
 
-def effect_table(effects: Iterable[Effect], action: str) -> Table:
+def effect_table(effects: Iterable[SimulationOutcome], action: str) -> Table:
     """What could be seen of a simulation on each device."""
     words = {
         "seen": action,
         "sent": f"{action} sent; the device is offline and shows nothing of it now",
         "unseen": f"no sign of {action} in time",
     }
-    table = _table("Device", "Outcome", "What")
+    table = _table("Device", "RequestOutcome", "What")
     table.add_column("Time", no_wrap=True)
     for effect in effects:
         table.add_row(
@@ -284,7 +284,7 @@ def _word(word: str) -> Text:
     return clean_text(word, _STYLES.get(word, ""))
 
 
-def _portal_text(outcome: Outcome) -> Text:
+def _portal_text(outcome: RequestOutcome) -> Text:
     """What the portal shows: the message, and the new passcode on a line of its own."""
     if outcome.result is None:
         return Text("no answer in time")

@@ -219,10 +219,10 @@ def _fold(name: str) -> str:
 
 def _unknown(what: str, name: str, known: Iterable[str]) -> UsageError:
     """An error that names the nearest name where one is near, and all of them."""
-    from broker.validation import nearest  # noqa: PLC0415
+    from broker.validation import suggest  # noqa: PLC0415
 
     names = [str(n) for n in known]
-    guess = nearest(_fold(name), names)
+    guess = suggest(_fold(name), names)
     everything = f"known are: {', '.join(names)}"
     hint = f"{guess} {everything}" if guess else everything
     return UsageError(f"there is no {what} {name!r}", hint=hint)

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from broker.contract import Policy
 from broker.errors import BrokerError, UsageError
-from broker.operator.readers import Outcome
+from broker.operator.readers import RequestOutcome
 from fleet.cli.common import err, out, print_json
 from fleet.cli.output import outcome_table, print_table, summary_line, summary_table
 from fleet.cli.selection import Selection, Where
@@ -41,10 +41,10 @@ async def send(
     seconds = read_duration(limit, "--timeout")
     async with operator_at(where) as operator:
         chosen = await choose(operator, selection)
-        answered: list[Outcome] = []
+        answered: list[RequestOutcome] = []
         with progress_bar(action, len(chosen.devices)) as step:
 
-            def hear(outcome: Outcome) -> None:
+            def hear(outcome: RequestOutcome) -> None:
                 answered.append(outcome)
                 step()
 
@@ -96,7 +96,7 @@ def progress_bar(what: str, total: int) -> Iterator[Callable[[], None]]:
         yield lambda: progress.advance(task)
 
 
-def _print_outcomes(outcomes: list[Outcome], chosen: Chosen) -> None:
+def _print_outcomes(outcomes: list[RequestOutcome], chosen: Chosen) -> None:
     listed = outcomes
     if len(outcomes) > _LISTED:
         print_table(summary_table(outcomes, chosen.devices))
@@ -108,7 +108,7 @@ def _print_outcomes(outcomes: list[Outcome], chosen: Chosen) -> None:
     out.print(summary_line(outcomes))
 
 
-def _document(action: str, outcomes: list[Outcome]) -> dict[str, Any]:
+def _document(action: str, outcomes: list[RequestOutcome]) -> dict[str, Any]:
     """What `--json` prints: the results as they arrived, who did not answer, and the counts."""
     count = Counter(outcome.word for outcome in outcomes)
     return {

@@ -11,9 +11,9 @@ from agent.clock import parse_duration
 from agent.events import InputAction
 from broker.errors import BrokerError, UsageError
 from broker.operator.operator import SIMULATIONS, Operator
-from broker.operator.readers import Effect
-from broker.timestamps import format_instant, parse_instant
-from broker.validation import nearest
+from broker.operator.readers import SimulationOutcome
+from broker.timestamps import format_timestamp, parse_timestamp
+from broker.validation import suggest
 from fleet.cli.common import err, out, print_json
 from fleet.cli.output import clean_text, effect_table, outcome_table, print_table
 from fleet.cli.selection import Selection, Where
@@ -81,7 +81,7 @@ async def simulate(
         shown = 0
         with progress_bar(action, len(chosen.devices)) as step:
 
-            def hear(effect: Effect) -> None:
+            def hear(effect: SimulationOutcome) -> None:
                 del effect
                 nonlocal shown
                 shown += 1
@@ -152,7 +152,7 @@ def _named(name: str, known: tuple[str, ...], what: str) -> str:
             return candidate
     raise UsageError(
         f"there is no {what} {name!r}",
-        hint=nearest(name, known) or f"there is: {', '.join(known)}",
+        hint=suggest(name, known) or f"there is: {', '.join(known)}",
     )
 
 
@@ -166,7 +166,7 @@ def _goal(duration: str | None, to: str | None) -> tuple[int | None, int | None]
     try:
         if duration is not None:
             return round(parse_duration(duration).total_seconds() * 1000), None
-        return None, parse_instant(to or "")
+        return None, parse_timestamp(to or "")
     except ValueError as error:
         raise UsageError(str(error) if to is None else f"--to {to!r}: {error}") from None
 
@@ -178,12 +178,12 @@ async def _clock_kind(operator: Operator) -> str:
 
 def _print_clock(now: int, kind: str, *, as_json: bool) -> None:
     if as_json:
-        print_json({"now": format_instant(now), "clock": kind})
+        print_json({"now": format_timestamp(now), "clock": kind})
     else:
-        out.print(clean_text(f"{format_instant(now)} ({kind})"))
+        out.print(clean_text(f"{format_timestamp(now)} ({kind})"))
 
 
-def _simulation_document(action: str, effects: list[Effect]) -> dict[str, Any]:
+def _simulation_document(action: str, effects: list[SimulationOutcome]) -> dict[str, Any]:
     count = Counter(effect.effect for effect in effects)
     return {
         "action": action,
@@ -194,7 +194,7 @@ def _simulation_document(action: str, effects: list[Effect]) -> dict[str, Any]:
     }
 
 
-def _print_effects(effects: list[Effect], action: str) -> None:
+def _print_effects(effects: list[SimulationOutcome], action: str) -> None:
     listed = effects if len(effects) <= _LISTED else [e for e in effects if e.effect != "seen"]
     if listed:
         print_table(effect_table(listed, action))

@@ -11,8 +11,8 @@ from agent.clock import parse_duration
 from broker.contract import DEVICE_ID, Topics
 from broker.errors import UsageError
 from broker.operator.operator import EVERYONE, Group, Operator
-from broker.operator.readers import Seen
-from broker.validation import nearest
+from broker.operator.readers import KnownDevice
+from broker.validation import suggest
 from fleet.cli.common import check_root
 from fleet.cli.selection import Selection, Where
 from fleet.service.run_file import locate
@@ -39,7 +39,7 @@ _LOOK = "`passfleet devices` lists who is there"
 class Chosen:
     """The devices meant, in order, and what to send to: one group's topic, or each device's."""
 
-    devices: Mapping[str, Seen]
+    devices: Mapping[str, KnownDevice]
     group: str | None
 
     @property
@@ -98,7 +98,7 @@ async def choose(operator: Operator, selection: Selection) -> Chosen:
     return _narrowed(known, selection)
 
 
-async def find_device(operator: Operator, device_id: str) -> Seen:
+async def find_device(operator: Operator, device_id: str) -> KnownDevice:
     """The one device of this id. Raises UsageError, with the nearest name, where there is none."""
     if _WILDCARDS & set(device_id):
         raise UsageError(f"{device_id!r} is not one device's id", hint=_LOOK)
@@ -109,7 +109,7 @@ async def find_device(operator: Operator, device_id: str) -> Seen:
     return found
 
 
-def matching(known: Mapping[str, Seen], selection: Selection) -> dict[str, Seen]:
+def matching(known: Mapping[str, KnownDevice], selection: Selection) -> dict[str, KnownDevice]:
     """The devices that fit a selection; none is no error."""
     patterns = selection.targets
     return {
@@ -121,7 +121,7 @@ def matching(known: Mapping[str, Seen], selection: Selection) -> dict[str, Seen]
     }
 
 
-def _narrowed(known: Mapping[str, Seen], selection: Selection) -> Chosen:
+def _narrowed(known: Mapping[str, KnownDevice], selection: Selection) -> Chosen:
     for target in selection.targets:
         if (error := missing(target, known)) is not None:
             raise error
@@ -133,7 +133,9 @@ def _narrowed(known: Mapping[str, Seen], selection: Selection) -> Chosen:
     return Chosen(devices, _group_topic(selection))
 
 
-def why_none(operator: Operator, known: Mapping[str, Seen], selection: Selection) -> UsageError:
+def why_none(
+    operator: Operator, known: Mapping[str, KnownDevice], selection: Selection
+) -> UsageError:
     """What to say where no device fits a selection without targets."""
     return (_strangers(known, selection) or _none_fits()) if known else nobody(operator)
 
@@ -166,7 +168,7 @@ def _group_topic(selection: Selection) -> str | None:
     return None if selection.targets or selection.platform else selection.group
 
 
-def _strangers(known: Mapping[str, Seen], selection: Selection) -> UsageError | None:
+def _strangers(known: Mapping[str, KnownDevice], selection: Selection) -> UsageError | None:
     """What to say of a group or platform that no known device is of."""
     groups = {seen.group for seen in known.values()} | {EVERYONE}
     platforms = {seen.platform for seen in known.values()}
@@ -174,7 +176,7 @@ def _strangers(known: Mapping[str, Seen], selection: Selection) -> UsageError | 
     for what, name, there in asked:
         if name is not None and name not in there:
             names = sorted(filter(None, there))
-            hint = nearest(name, names) or f"there is: {', '.join(names)}"
+            hint = suggest(name, names) or f"there is: {', '.join(names)}"
             return UsageError(f"no device of {what} {name!r} is there", hint=hint)
     return None
 
@@ -184,4 +186,4 @@ def _is_id(text: str) -> bool:
 
 
 def _unknown(device_id: str, known: Iterable[str]) -> UsageError:
-    return UsageError(f"no device {device_id!r} is there", hint=nearest(device_id, known) or _LOOK)
+    return UsageError(f"no device {device_id!r} is there", hint=suggest(device_id, known) or _LOOK)

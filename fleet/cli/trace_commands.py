@@ -1,6 +1,6 @@
 """`passfleet record` and `passfleet replay`: a broker's traffic in a file, and played again."""
 
-# ruff: noqa: FBT002, PLC0415  # options have defaults, and imports their moment
+# options have defaults, and imports their moment# ruff: noqa: FBT002, PLC0415  # options have defaults, and imports their moment
 from __future__ import annotations
 
 import json
@@ -111,7 +111,7 @@ def replay(
     from fleet.cli.send_commands import progress_bar
     from fleet.service.wording import counted
     from fleet.traces import replay as replaying
-    from fleet.traces.schedule import cues
+    from fleet.traces.schedule import schedule_of
     from scenarios.traces.reader import read_trace
 
     if broker not in _OWN:
@@ -120,7 +120,7 @@ def replay(
             hint="fresh devices under the names of the recorded ones would disturb a real fleet",
         )
     recorded = read_trace(trace, partial=partial)
-    with progress_bar("replaying", len(cues(recorded))) as step:
+    with progress_bar("replaying", len(schedule_of(recorded))) as step:
         replayed = run_async(replaying.replay(recorded, broker, step))
     if as_json:
         print_json(_document(trace, replayed))

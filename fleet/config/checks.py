@@ -17,7 +17,7 @@ from broker.address import BrokerAddress
 from broker.contract import DEVICE_ID
 from broker.errors import UsageError
 from broker.server.open import EMBEDDED, MOSQUITTO
-from broker.validation import KeyPath, Problem, nearest, shown
+from broker.validation import KeyPath, Problem, shorten_value, suggest
 from fleet.config.tables import MAX_DEVICES, BrokerSection, FleetSection, GroupSection
 from platforms.profile import PlatformProfile
 
@@ -67,10 +67,12 @@ def broker_problems(broker: BrokerSection, folder: Path) -> Iterator[Problem]:
         yield from _refused(broker, tuple(files), **files)
     for name, file in files.items():
         if file is not None and not (folder / file).is_file():
-            yield Problem(("broker", name), f"there is no file {shown(file)}", "a PEM file")
+            yield Problem(("broker", name), f"there is no file {shorten_value(file)}", "a PEM file")
     if broker.cert is not None and broker.key is None and _lacks_key(folder / broker.cert):
         expected = 'key = "fleet.key" beside it, or a file that holds both'
-        yield Problem(("broker", "cert"), f"{shown(broker.cert)} holds no private key", expected)
+        yield Problem(
+            ("broker", "cert"), f"{shorten_value(broker.cert)} holds no private key", expected
+        )
 
 
 def _lacks_key(cert: Path) -> bool:
@@ -101,9 +103,9 @@ def group_problems(
     if profile is None:
         yield Problem(
             (*path, "platform"),
-            f"got {shown(group.platform)}",
+            f"got {shorten_value(group.platform)}",
             f"one of {', '.join(platforms)}",
-            nearest(group.platform, platforms),
+            suggest(group.platform, platforms),
         )
         return
     yield from device_problems(group, path, profile)
@@ -117,14 +119,14 @@ def id_problem(group: GroupSection, path: KeyPath) -> Problem | None:
     if group.count > 1 and first == last:
         return Problem(
             where,
-            f"{group.count} devices cannot share the id {shown(first)}",
-            "a template with {n}, such as " + shown(f"{group.name}-{{n:03}}"),
+            f"{group.count} devices cannot share the id {shorten_value(first)}",
+            "a template with {n}, such as " + shorten_value(f"{group.name}-{{n:03}}"),
         )
     for device_id in (first, last):
         if not _DEVICE_ID.fullmatch(device_id):
             return Problem(
                 where,
-                f"{shown(device_id)} cannot be a device id",
+                f"{shorten_value(device_id)} cannot be a device id",
                 "1 to 64 letters, digits, dots, dashes or underscores",
             )
     return None
@@ -143,7 +145,7 @@ def fleet_wide_problems(groups: Sequence[tuple[KeyPath, GroupSection]]) -> Itera
     taken_by: dict[str, GroupSection] = {}
     for path, group in groups:
         if group.name in names:
-            message = f"another group is named {shown(group.name)}"
+            message = f"another group is named {shorten_value(group.name)}"
             yield Problem((*path, "name"), message, "a name of its own for each group")
             if group.id is None:
                 continue  # its ids are the other group's for the same reason
@@ -151,7 +153,10 @@ def fleet_wide_problems(groups: Sequence[tuple[KeyPath, GroupSection]]) -> Itera
         for device_id in ids_of(group):
             other = taken_by.setdefault(device_id, group)
             if other is not group:
-                message = f"group {shown(other.name)} has a device {shown(device_id)} as well"
+                message = (
+                    f"group {shorten_value(other.name)} has a device"
+                    f" {shorten_value(device_id)} as well"
+                )
                 yield Problem(_id_path(group, path), message, "an id of its own for each device")
                 break
 

@@ -16,10 +16,10 @@ from typing import Any, Final, Literal
 
 from agent.definition.device_rules import setup_of, starting_passcode
 from agent.definition.platforms import Platforms, read_platforms
-from agent.random_stream import DeviceDraws
+from agent.random_stream import DeviceRandomStream
 from agent.state import GroupSetup
 from broker.errors import FileError, UsageError
-from broker.validation import KeyPath, Problem, Problems, line_of, nearest, shown, validated
+from broker.validation import KeyPath, Problem, Problems, line_of, shorten_value, suggest, validated
 from fleet.config.checks import (
     MANAGED,
     broker_problems,
@@ -219,7 +219,7 @@ class FleetConfig:
         if platform not in self.platforms:
             raise UsageError(
                 f"there is no platform {platform!r}",
-                hint=nearest(platform, self.platforms) or f"one of {', '.join(self.platforms)}",
+                hint=suggest(platform, self.platforms) or f"one of {', '.join(self.platforms)}",
             )
         kept = tuple(group for group in self.groups if group.platform == platform)
         return kept or (GroupSection(name=platform, platform=platform, count=_DEVICES_UNSAID),)
@@ -229,7 +229,7 @@ class FleetConfig:
         rules, owner = setup.profile.passcode, group.owner.format
         shared = group.connection == "shared"
         for n, device_id in enumerate(ids_of(group), 1):
-            draws = DeviceDraws(self.seed, device_id)
+            draws = DeviceRandomStream(self.seed, device_id)
             passcode = starting_passcode(group, setup.policy, rules, draws)
             yield DeviceSpec(device_id, owner(n=n), setup, passcode, group.offline, shared)
 
@@ -324,7 +324,7 @@ class _Reader:
     def groups(self, platforms: Mapping[str, PlatformProfile]) -> tuple[GroupSection, ...]:
         tables = self._document.get("group")
         if not isinstance(tables, list) or not tables:
-            message = f"got {shown(tables)}" if tables else "there is no group"
+            message = f"got {shorten_value(tables)}" if tables else "there is no group"
             self.problems.append(Problem(("group",), message, "[[group]], at least once"))
             return ()
         found: list[tuple[KeyPath, GroupSection]] = []
@@ -349,7 +349,9 @@ class _Reader:
     def _table(self, name: str) -> object:
         table = self._document.get(name, {})
         if not isinstance(table, dict):
-            self.problems.append(Problem((name,), f"got {shown(table)}", f"a table: [{name}]"))
+            self.problems.append(
+                Problem((name,), f"got {shorten_value(table)}", f"a table: [{name}]")
+            )
             return {}
         return table
 
@@ -361,7 +363,7 @@ def _home_of(key: str) -> str | None:
             return f"'{key}' belongs under {name}"
     if key in GroupSection.model_fields:
         return f"'{key}' belongs under [[group]]"
-    return nearest(key, _TABLES)
+    return suggest(key, _TABLES)
 
 
 def _read(path: Path) -> str:

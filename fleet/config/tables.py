@@ -18,7 +18,7 @@ from broker.contract import DEFAULT_ROOT, DEVICE_ID, ROOT_WORDS, is_root
 from broker.errors import UsageError
 from broker.server.open import EMBEDDED, MOSQUITTO
 from broker.timestamps import FASTEST
-from broker.validation import nearest, shown, trouble
+from broker.validation import shorten_value, suggest, value_error
 from platforms.conformance import DEFAULT_CONFORMANCE
 
 __all__ = [
@@ -64,7 +64,7 @@ def _clock(clock: str) -> str:
     try:
         parse_speed(clock)
     except ValueError:
-        raise trouble(f"got {shown(clock)}", hint=nearest(clock, _CLOCKS)) from None
+        raise value_error(f"got {shorten_value(clock)}", hint=suggest(clock, _CLOCKS)) from None
     return clock
 
 
@@ -86,13 +86,15 @@ def _broker_url(url: str) -> str:
     if url in (EMBEDDED, MOSQUITTO):
         return url
     if "://" not in url:
-        raise trouble("this is neither a broker's name nor a URL", choices=(EMBEDDED, MOSQUITTO))
+        raise value_error(
+            "this is neither a broker's name nor a URL", choices=(EMBEDDED, MOSQUITTO)
+        )
     try:
         address = BrokerAddress.parse(url)
     except UsageError as error:
-        raise trouble(error.message, hint=error.hint) from None
+        raise value_error(error.message, hint=error.hint) from None
     if address.password:
-        raise trouble(
+        raise value_error(
             "a password never stands in the fleet file, which is copied and committed",
             hint='write username = "..." and password = { env = "PF_PW" } instead',
         )
@@ -101,7 +103,7 @@ def _broker_url(url: str) -> str:
 
 def _password(password: object) -> object:
     if isinstance(password, str):
-        raise trouble(
+        raise value_error(
             "a password never stands in the fleet file, which is copied and committed",
             hint="put it into an environment variable or a file of its own",
         )
@@ -110,7 +112,7 @@ def _password(password: object) -> object:
 
 def _group_name(name: str) -> str:
     if name == ALL_DEVICES:
-        raise trouble(f'the name "{ALL_DEVICES}" means every device and cannot be a group\'s')
+        raise value_error(f'the name "{ALL_DEVICES}" means every device and cannot be a group\'s')
     if not _NAME.fullmatch(name):
         raise ValueError
     return name
@@ -224,4 +226,4 @@ def read_workers(text: str) -> int | Literal["auto"]:
         return FleetSection.model_validate({"workers": int(text) if whole else text}).workers
     except ValidationError:
         expected = FleetSection.model_fields["workers"].description
-        raise UsageError(f"--workers: got {shown(text)}; expected {expected}") from None
+        raise UsageError(f"--workers: got {shorten_value(text)}; expected {expected}") from None

@@ -18,10 +18,10 @@ from agent.state_file import StateFile
 from broker.address import BrokerAddress
 from broker.contract import Topics
 from fleet.config.loader import FleetConfig
-from fleet.hosting.counters import Figures
+from fleet.hosting.counters import FleetCounters
 from fleet.hosting.host import Host
 
-__all__ = ["Crew", "LocalCrew", "LoopLag", "by_platform", "clock_of"]
+__all__ = ["HostingBackend", "LocalBackend", "LoopLag", "by_platform", "clock_of"]
 
 _LAG_EVERY: Final = 0.05
 """Seconds between two looks; a loop that stands still for less may do so unseen."""
@@ -31,10 +31,10 @@ _NOBODY: Final = dict.fromkeys(
 )
 
 
-class Crew(Protocol):
+class HostingBackend(Protocol):
     """Hosts a fleet's devices on a broker that answers."""
 
-    figures: Figures
+    figures: FleetCounters
     size: int
     """How many devices there are."""
     failed: asyncio.Future[BaseException]
@@ -121,12 +121,12 @@ class LoopLag:
         self._task.cancel()
 
 
-class LocalCrew:
+class LocalBackend:
     """This process hosts all devices."""
 
     def __init__(self, config: FleetConfig) -> None:
         specs = config.devices()
-        self.figures = Figures()
+        self.figures = FleetCounters()
         self.size = len(specs)
         self.failed: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
         store = StateFile(config.state, config.seed) if config.state else None
@@ -136,7 +136,7 @@ class LocalCrew:
             seed=config.seed,
             clock=clock_of(config, time.time(), store.reached if store else None),
             store=store,
-            heard=self.figures.heard,
+            on_effect=self.figures.on_effect,
             known=config.known,
         )
         self._lag = LoopLag()

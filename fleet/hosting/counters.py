@@ -13,7 +13,7 @@ from agent.effects import Effect, PublishNotification, PublishResult
 from agent.runner import Device
 from agent.state import ActionState
 
-__all__ = ["DURATION_BUCKETS", "Figures"]
+__all__ = ["DURATION_BUCKETS", "FleetCounters"]
 
 DURATION_BUCKETS: Final = (
     0.001,
@@ -37,7 +37,7 @@ _RATE_OVER = 10.0
 
 
 @dataclass
-class Figures:
+class FleetCounters:
     """Counts since the start. `outcomes` is by (platform, action, outcome); duplicates apart."""
 
     outcomes: Counter[tuple[str, str, str]] = field(default_factory=Counter)
@@ -49,7 +49,7 @@ class Figures:
     """The last notifications: (device, title, body)."""
     _marks: deque[tuple[float, int]] = field(default_factory=deque)
 
-    def heard(self, device: Device, effect: Effect) -> None:
+    def on_effect(self, device: Device, effect: Effect) -> None:
         """Count an effect."""
         if isinstance(effect, PublishResult):
             result = effect.result
@@ -93,7 +93,7 @@ class Figures:
     @staticmethod
     def added(earlier: dict[str, Any], later: dict[str, Any]) -> dict[str, Any]:
         """Two snapshots in one: of a worker before it died, and of the one after it."""
-        both = Figures()
+        both = FleetCounters()
         both.merge([earlier, later])
         return both.snapshot()
 

@@ -21,7 +21,7 @@ from agent.definition.platforms import Platforms
 from agent.runner import Device
 from broker.contract import Topics
 from broker.operator.link import OperatorLink
-from broker.operator.readers import Heard
+from broker.operator.readers import ReceivedMessage
 from scenarios.traces.device_facts import Facts, Line, facts_of
 
 __all__ = ["Described", "Question", "answers", "ask", "question_topic", "read_question"]
@@ -101,7 +101,7 @@ async def ask(
     topic, told = question.topic(link.topics), asyncio.Event()
     found: set[str] = set()
 
-    def hear(heard: Heard) -> None:
+    def hear(heard: ReceivedMessage) -> None:
         if heard.topic != topic:
             return
         with contextlib.suppress(ValidationError):

@@ -21,20 +21,20 @@ from agent.clock import Clock, RealClock, Timers, VirtualClock
 from agent.definition.platforms import Platforms
 from agent.effects import Effect
 from agent.machine import enroll, first_state
-from agent.random_stream import DeviceDraws
-from agent.runner import Device, Shared
+from agent.random_stream import DeviceRandomStream
+from agent.runner import Device, DeviceContext
 from agent.state_file import StateFile
 from broker import contract
 from broker.address import BrokerAddress
-from broker.client.client_ids import client_id, gateway_client_id, host_client_id
+from broker.client.client_ids import device_client_id, gateway_client_id, host_client_id
 from broker.client.connection import Connection
 from broker.client.gateway import Gateway
-from broker.client.messages import Delivery, Outgoing
-from broker.client.pool import Connections, Pace
+from broker.client.messages import ConnectionListener, Delivery, OutgoingMessage
+from broker.client.pool import ConnectionPace, ConnectionPool
 from broker.contract import Refusal, Topics
 from fleet.config.loader import DeviceSpec
 from fleet.hosting.device_facts import answers, question_topic, read_question
-from fleet.hosting.ownership import survey
+from fleet.hosting.ownership import find_sessions
 
 __all__ = ["Host"]
 
@@ -52,7 +52,7 @@ _YOUNG: Final = 10_000
 """Objects made before a large fleet looks for garbage among them; Python's own is 700."""
 
 
-class Host:
+class Host(ConnectionListener):
     """Hosts devices on a broker that answers."""
 
     def __init__(
@@ -63,15 +63,15 @@ class Host:
         seed: int,
         clock: Clock,
         store: StateFile | None = None,
-        heard: Callable[[Device, Effect], None] | None = None,
-        pace: Pace | None = None,
+        on_effect: Callable[[Device, Effect], None] | None = None,
+        pace: ConnectionPace | None = None,
         moved: Callable[[int], None] | None = None,
         index: int = 0,
         known: Platforms | None = None,
     ) -> None:
         """Make the devices, in their first state or the one that `store` has of them.
 
-        `heard` is told of every effect. `moved` is told when virtual time has reached an instant,
+        `on_effect` is called with every effect. `moved` is told when virtual time moved,
         where somebody else than this host publishes it (`publish_now`): there are several hosts,
         of which this is number `index`. `known` are the platforms that the devices are of, None
         for the built-in ones.
@@ -80,7 +80,7 @@ class Host:
         self._moved = moved
         self.timers = Timers(clock)
         self.devices: dict[str, Device] = {}
-        self.pool: Connections
+        self.pool: ConnectionPool
         self._pace = pace
         self._specs = specs
         self._store = store
@@ -98,10 +98,12 @@ class Host:
         self._mover: asyncio.Task[None] | None = None
         self._joined: dict[str, Device] = {}
         self._threshold = gc.get_threshold()
-        shared = Shared(topics=topics, clock=clock, timers=self.timers, store=store, heard=heard)
+        shared = DeviceContext(
+            topics=topics, clock=clock, timers=self.timers, store=store, on_effect=on_effect
+        )
         now = clock.now()
         for spec in specs:
-            draws = DeviceDraws(seed, spec.device_id)
+            draws = DeviceRandomStream(seed, spec.device_id)
             enrollment = enroll(
                 spec.device_id, spec.owner, spec.setup, spec.passcode or None, draws
             )
@@ -126,14 +128,16 @@ class Host:
         Raises BrokerError where the broker does not take the connections, UsageError where another
         process hosts one of the devices.
         """
-        self.pool = Connections(address, self._pace)
+        self.pool = ConnectionPool(address, self._pace)
         await self._open_control()
         sessions: dict[str, int] = {}
         if not fresh:
             own = [spec.device_id for spec in self._specs if not spec.shared]
             # Behind our own shared connection nobody answers while we start again.
             shared = [s.device_id for s in self._specs if s.shared and not again]
-            sessions = await survey(self.pool, self._topics, self._name, own, shared, ours=again)
+            sessions = await find_sessions(
+                self.pool, self._topics, self._name, own, shared, ours=again
+            )
         gateway = Gateway(self.pool, self._gateway_id, self._topics)
         connections = []
         for spec in self._specs:
@@ -167,7 +171,7 @@ class Host:
         """Make a device's own connection."""
         device.connection = Connection(
             self.pool,
-            client_id(self._topics.root, device.id),
+            device_client_id(self._topics.root, device.id),
             device.filters(),
             device,
             lasting=device.group_filters(),
@@ -240,7 +244,9 @@ class Host:
         with_own = [d for d in self._joined.values() if isinstance(d.connection, Connection)]
         await asyncio.gather(*(leave(device) for device in with_own))
         await self._close_gateway(forget=forget)
-        last = [Outgoing(self._topics.clock_now, b"", retain=True)] if self._tells_time else []
+        last = (
+            [OutgoingMessage(self._topics.clock_now, b"", retain=True)] if self._tells_time else []
+        )
         await self._control.close(last=last if forget else [])
         await self._let_go()
 
@@ -270,16 +276,9 @@ class Host:
         gc.unfreeze()
         gc.set_threshold(*self._threshold)
 
-    # -- the host's own connection (broker.client.messages.Listener) ----------------------------
+    # -- the host's own connection (ConnectionListener)
 
-    def presence(self, number: int) -> None:
-        """Announce nobody: a host is not a device."""
-        del number
-
-    def connected(self) -> None:
-        """Have nothing to say."""
-
-    def arrived(self, topic: str, payload: bytes, retained: bool, delivery: Delivery) -> None:  # noqa: FBT001
+    def on_message(self, topic: str, payload: bytes, retained: bool, delivery: Delivery) -> None:  # noqa: FBT001
         """Take what is done to devices, to the clock, and the host's own fences."""
         self._control.acknowledge(delivery)
         if topic == self._fence:
@@ -301,7 +300,7 @@ class Host:
     def _take_for(self, device: Device, leaf: str, payload: bytes, *, retained: bool) -> None:
         if leaf == "inspect":
             answer = self._topics.device(device.id, "inspection")
-            self._control.publish(Outgoing(answer, device.inspection().to_bytes()))
+            self._control.publish(OutgoingMessage(answer, device.inspection().to_bytes()))
             return
         parsed = contract.parse_simulate(payload, retained=retained)
         if isinstance(parsed, Refusal):
@@ -314,7 +313,7 @@ class Host:
         """Say one thing after the other, and let the devices do theirs in between."""
         payload = next(said, None)
         if payload is not None:
-            self._control.publish(Outgoing(topic, payload))
+            self._control.publish(OutgoingMessage(topic, payload))
             asyncio.get_running_loop().call_soon(self._answer, topic, said)
 
     # -- time ----------------------------------------------------------------------------
@@ -352,7 +351,7 @@ class Host:
         for _ in range(2):
             name = secrets.token_bytes(8)
             self._fences[name] = asyncio.Event()
-            self._control.publish(Outgoing(self._fence, name))
+            self._control.publish(OutgoingMessage(self._fence, name))
             try:
                 async with asyncio.timeout(_SETTLE_WITHIN):
                     await self._fences[name].wait()
@@ -370,7 +369,7 @@ class Host:
         now = contract.ClockNow(
             now=self.clock.now(), clock=speed, real_date_time=int(time.time() * 1000)
         )
-        self._control.publish(Outgoing(self._topics.clock_now, now.to_bytes(), retain=True))
+        self._control.publish(OutgoingMessage(self._topics.clock_now, now.to_bytes(), retain=True))
 
     def _speed(self) -> float:
         return self.clock.speed if isinstance(self.clock, RealClock) else 1.0

@@ -14,13 +14,13 @@ from typing import Final
 from pydantic import ValidationError
 
 from broker.client.connection import Connection
-from broker.client.messages import Delivery, Outgoing
-from broker.client.pool import Connections
+from broker.client.messages import ConnectionListener, Delivery, OutgoingMessage
+from broker.client.pool import ConnectionPool
 from broker.contract import Presence, Topics
 from broker.errors import BrokerError, UsageError
 from broker.reference.catalog import InspectionRequest
 
-__all__ = ["survey"]
+__all__ = ["find_sessions"]
 
 _WILLS_WITHIN: Final = 3.0
 """Seconds a broker is given to publish the Wills of a fleet that was just killed."""
@@ -31,7 +31,7 @@ _LAST_SESSION: Final = 2**53
 """A retained session beyond this, or below 0, is nobody's: JSON's readers and SQLite lose count."""
 
 
-class _Survey:
+class _Survey(ConnectionListener):
     """Listens to every retained presence, and to a fence of its own."""
 
     def __init__(self, topics: Topics, name: str) -> None:
@@ -43,15 +43,11 @@ class _Survey:
         self._asked: set[str] = set()
         self.connection: Connection
 
-    def presence(self, number: int) -> None:
-        """Announce nobody."""
-        del number
-
-    def connected(self) -> None:
+    def on_connected(self) -> None:
         """Ask for what is retained to be followed by the fence."""
-        self.connection.publish(Outgoing(self.fence, b"{}"))
+        self.connection.publish(OutgoingMessage(self.fence, b"{}"))
 
-    def arrived(self, topic: str, payload: bytes, retained: bool, delivery: Delivery) -> None:  # noqa: FBT001
+    def on_message(self, topic: str, payload: bytes, retained: bool, delivery: Delivery) -> None:  # noqa: FBT001
         """Take a presence, or the fence behind them."""
         del retained
         self.connection.acknowledge(delivery)
@@ -78,12 +74,12 @@ class _Survey:
     def ask_for(self, device_id: str) -> None:
         """Ask whoever hosts a device for it; `hosted` is set by the first who answers."""
         self._asked.add(device_id)
-        question = InspectionRequest(request_id="survey").to_bytes()
-        self.connection.publish(Outgoing(self.topics.device(device_id, "inspect"), question))
+        question = InspectionRequest(request_id="find_sessions").to_bytes()
+        self.connection.publish(OutgoingMessage(self.topics.device(device_id, "inspect"), question))
 
 
-async def survey(
-    pool: Connections,
+async def find_sessions(
+    pool: ConnectionPool,
     topics: Topics,
     name: str,
     own: Collection[str],
@@ -121,7 +117,7 @@ async def survey(
     return {device_id: presence.session for device_id, presence in listener.found.items()}
 
 
-async def _all_heard(pool: Connections, listener: _Survey) -> None:
+async def _all_heard(pool: ConnectionPool, listener: _Survey) -> None:
     """Wait until everything that is retained has been heard."""
     try:
         async with asyncio.timeout(pool.pace.answer_within):
@@ -134,7 +130,7 @@ async def _all_heard(pool: Connections, listener: _Survey) -> None:
 
 
 async def _taken(
-    pool: Connections, listener: _Survey, own: Collection[str], shared: Collection[str]
+    pool: ConnectionPool, listener: _Survey, own: Collection[str], shared: Collection[str]
 ) -> list[str]:
     """Those that another process hosts."""
     until = pool.loop.time() + _WILLS_WITHIN

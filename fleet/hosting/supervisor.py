@@ -19,13 +19,13 @@ from dataclasses import replace
 from typing import Any, Final
 
 from broker.address import BrokerAddress
-from broker.client.pool import Pace
+from broker.client.pool import ConnectionPace
 from broker.errors import BrokerError, PassfleetError, UsageError
 from fleet.config.loader import FleetConfig
-from fleet.hosting.counters import Figures
+from fleet.hosting.counters import FleetCounters
 from fleet.hosting.worker import Job
 
-__all__ = ["WorkerCrew"]
+__all__ = ["WorkerBackend"]
 
 _log = logging.getLogger("passfleet.supervisor")
 
@@ -36,12 +36,12 @@ _STOP_WITHIN: Final = 30.0
 _LINE_LIMIT: Final = 1 << 20
 
 
-class WorkerCrew:
+class WorkerBackend:
     """As many workers as the fleet file says host the devices."""
 
     def __init__(self, config: FleetConfig, workers: int, log_level: str) -> None:
         self.size = config.device_count
-        self.figures = Figures()
+        self.figures = FleetCounters()
         self.failed: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
         self._config = config
         self._log_level = log_level
@@ -83,7 +83,7 @@ class WorkerCrew:
     def job(self, index: int, *, again: bool) -> Job:
         """What worker `index` is to do; `again` where one before it had its devices connected."""
         workers = len(self._workers)
-        whole = Pace()
+        whole = ConnectionPace()
         return Job(
             config=self._config,
             address=self.address,
@@ -155,7 +155,7 @@ class WorkerCrew:
 class _Worker:
     """One worker process, and what it told last."""
 
-    def __init__(self, crew: WorkerCrew, index: int) -> None:
+    def __init__(self, crew: WorkerBackend, index: int) -> None:
         self.index = index
         self.progress = 0
         self.figures: dict[str, Any] = {}
@@ -246,7 +246,7 @@ class _Worker:
         elif "error" in message:
             crew.give_up(_error(message, crew.told_of(self.index)))
         else:
-            self.figures = Figures.added(self._earlier, message["figures"])
+            self.figures = FleetCounters.added(self._earlier, message["figures"])
             self.counts, self._lag = message["counts"], max(self._lag, message["lag"])
             self.reconnects = self._reconnects_before + message["reconnects"]
             crew.told_figures()

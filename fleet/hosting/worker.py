@@ -19,12 +19,12 @@ from typing import Any, Final
 
 from agent.state_file import StateFile
 from broker.address import BrokerAddress
-from broker.client.pool import Pace
+from broker.client.pool import ConnectionPace
 from broker.contract import Topics
 from broker.errors import PassfleetError
 from fleet.config.loader import FleetConfig
 from fleet.hosting.backend import LoopLag, by_platform, clock_of
-from fleet.hosting.counters import Figures
+from fleet.hosting.counters import FleetCounters
 from fleet.hosting.host import Host
 from fleet.hosting.logging_setup import set_up_logging
 
@@ -51,7 +51,7 @@ class Job:
     since: float
     reached: int | None
     log_level: str
-    pace: Pace
+    pace: ConnectionPace
 
     def packed(self) -> bytes:
         """The job as it goes to the worker's stdin."""
@@ -98,7 +98,7 @@ class _Worker:
         specs = config.devices()[job.index :: job.workers]
         part = (job.index, job.workers)
         self.job = job
-        self.figures = Figures()
+        self.figures = FleetCounters()
         store = StateFile(config.state, config.seed, part=part) if config.state else None
         kept = store.reached if store else None
         self.host = Host(
@@ -107,7 +107,7 @@ class _Worker:
             seed=config.seed,
             clock=clock_of(config, job.since, job.reached or kept),
             store=store,
-            heard=self.figures.heard,
+            on_effect=self.figures.on_effect,
             pace=job.pace,
             moved=lambda to: _say(moved=to),
             index=job.index,

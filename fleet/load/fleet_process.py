@@ -19,7 +19,7 @@ from rich.console import Console
 
 from broker.errors import PassfleetError
 from fleet.config.loader import FleetConfig
-from fleet.hosting.backend import Crew
+from fleet.hosting.backend import HostingBackend
 from fleet.hosting.logging_setup import set_up_logging
 from fleet.service import run
 
@@ -58,7 +58,7 @@ def main() -> None:
         sys.exit(1)
 
 
-async def _tell(console: Console, crew: Crew) -> None:
+async def _tell(console: Console, crew: HostingBackend) -> None:
     """Say how the processes of the crew are, until nobody hears it."""
     del console
     while True:

@@ -16,13 +16,13 @@ from functools import partial
 from typing import Any, Final, cast
 
 from broker.client.connection import Connection
-from broker.client.messages import Delivery, Outgoing
-from broker.client.pool import Connections
+from broker.client.messages import ConnectionListener, Delivery, OutgoingMessage
+from broker.client.pool import ConnectionPool
 from broker.contract import DeviceCommand, Topics
 from broker.operator.readers import read_json
 from fleet.load.ledger import Ledger, Sent
 from fleet.load.measures import Measures
-from fleet.load.presence import RollCall
+from fleet.load.presence import LoadedDevices
 from fleet.load.schedule import ACTIONS, Arrival, Schedule
 
 __all__ = ["Generator", "Plan"]
@@ -52,24 +52,23 @@ class Plan:
     expiry: Callable[[float], int]
 
 
-class _Sender:
+class _Sender(ConnectionListener):
     """A connection that only sends."""
 
-    def presence(self, number: int) -> None:
-        """Announce nobody."""
-
-    def connected(self) -> None:
-        """Have nothing to say."""
-
-    def arrived(self, topic: str, payload: bytes, retained: bool, delivery: Delivery) -> None:  # noqa: FBT001
+    def on_message(self, topic: str, payload: bytes, retained: bool, delivery: Delivery) -> None:  # noqa: FBT001
         """Nothing arrives: it subscribes to nothing."""
 
 
-class Generator:
+class Generator(ConnectionListener):
     """One run of a plan."""
 
     def __init__(
-        self, pool: Connections, topics: Topics, plan: Plan, measures: Measures, roll: RollCall
+        self,
+        pool: ConnectionPool,
+        topics: Topics,
+        plan: Plan,
+        measures: Measures,
+        roll: LoadedDevices,
     ) -> None:
         self.pool = pool
         self.topics = topics
@@ -135,7 +134,7 @@ class Generator:
         due = math.ceil(self._plan.schedule.due_by(self.sending_took) - 1e-9)
         return max(0, due - self.ledger.sent)
 
-    def publish(self, number: int, message: Outgoing) -> None:
+    def publish(self, number: int, message: OutgoingMessage) -> None:
         """Send something on one of the connections; `number` says on which."""
         self._senders[number % _SENDERS].publish(message)
 
@@ -188,7 +187,7 @@ class Generator:
         self.measures.sent(arrival.at, now)
         topic = self.topics.device(device_id, "commands")
         accepted = partial(self.ledger.accept, number)
-        self.publish(number, Outgoing(topic, command.to_bytes(), accepted=accepted))
+        self.publish(number, OutgoingMessage(topic, command.to_bytes(), accepted=accepted))
 
     async def _drain(self) -> None:
         """Wait for the last answers; each command has its timeout, or a moment after a halt."""
@@ -203,17 +202,13 @@ class Generator:
             # A second answer to the last command would come about now.
             await asyncio.sleep(_LAST_WORDS)
 
-    # -- hearing (broker.client.messages.Listener) ----------------------------------------------
+    # -- incoming messages
 
-    def presence(self, number: int) -> None:
-        """Announce nobody."""
-        del number
-
-    def connected(self) -> None:
+    def on_connected(self) -> None:
         """Remember since when answers have been heard without a gap."""
         self._listening_since = self.pool.loop.time()
 
-    def arrived(self, topic: str, payload: bytes, retained: bool, delivery: Delivery) -> None:  # noqa: FBT001
+    def on_message(self, topic: str, payload: bytes, retained: bool, delivery: Delivery) -> None:  # noqa: FBT001
         """Take an answer or a presence."""
         del retained
         self._ear.acknowledge(delivery)

@@ -15,19 +15,19 @@ from hashlib import blake2b
 from typing import Final
 
 from broker.client.connection import Connection
-from broker.client.messages import Delivery, Outgoing
-from broker.client.pool import Connections
+from broker.client.messages import ConnectionListener, Delivery, OutgoingMessage
+from broker.client.pool import ConnectionPool
 from broker.contract import Topics
 from fleet.load.measures import Measures
-from fleet.load.presence import RollCall
+from fleet.load.presence import LoadedDevices
 
-__all__ = ["Probes"]
+__all__ = ["LatencyProbes"]
 
 _EVERY: Final = 0.1
 _LIMIT: Final = 5.0
 
 
-class Probes:
+class LatencyProbes(ConnectionListener):
     """Two connections of its own, so that probes do not wait behind commands in this process.
 
     One asks and one hears: a broker that collects small packets (Nagle's algorithm, which Mosquitto
@@ -36,7 +36,12 @@ class Probes:
     """
 
     def __init__(
-        self, pool: Connections, topics: Topics, token: str, measures: Measures, roll: RollCall
+        self,
+        pool: ConnectionPool,
+        topics: Topics,
+        token: str,
+        measures: Measures,
+        roll: LoadedDevices,
     ) -> None:
         self.asked = 0
         self.unanswered = 0
@@ -78,8 +83,8 @@ class Probes:
         self._number = str(self.asked).encode()
         request = json.dumps({"requestId": f"load-{self._token}-{self.asked}"}).encode()
         asked_at = loop.time()
-        self._mouth.publish(Outgoing(self._echo, self._number))
-        self._mouth.publish(Outgoing(self._topics.device(device_id, "inspect"), request))
+        self._mouth.publish(OutgoingMessage(self._echo, self._number))
+        self._mouth.publish(OutgoingMessage(self._topics.device(device_id, "inspect"), request))
         await asyncio.wait([self._echoed, self._inspected], timeout=_LIMIT)
         one_pass = self._taken(self._echoed, asked_at)
         self._measures.broker_pass.record(one_pass)
@@ -94,16 +99,9 @@ class Probes:
     def _taken(answered: asyncio.Future[float], asked_at: float) -> float:
         return answered.result() - asked_at if answered.done() else _LIMIT
 
-    # -- broker.client.messages.Listener --------------------------------------------------------
+    # -- ConnectionListener
 
-    def presence(self, number: int) -> None:
-        """Announce nobody."""
-        del number
-
-    def connected(self) -> None:
-        """Have nothing to say."""
-
-    def arrived(self, topic: str, payload: bytes, retained: bool, delivery: Delivery) -> None:  # noqa: FBT001
+    def on_message(self, topic: str, payload: bytes, retained: bool, delivery: Delivery) -> None:  # noqa: FBT001
         """Take an echo or an inspection; what answers no probe of ours is passed over."""
         del retained
         self._ear.acknowledge(delivery)

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 
 from fleet.load.measures import Times
 
-__all__ = ["Loops"]
+__all__ = ["LoopLagLog"]
 
 
 @dataclass
-class Loops:
+class LoopLagLog:
     """The processes that host the devices, all of them together.
 
     `lag` holds, for each half second of the load and each process, the longest its loop was late.

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Final, Literal
 
 from broker.errors import UsageError
-from broker.operator.readers import Seen
-from broker.validation import nearest
+from broker.operator.readers import KnownDevice
+from broker.validation import suggest
 from fleet.load.schedule import Mix, Schedule
 from fleet.load.thresholds import (
     Threshold,
@@ -83,7 +83,7 @@ class LoadOptions:
         )
         return with_implied([parse_threshold(text, names) for text in self.thresholds])
 
-    def choose(self, known: Mapping[str, Seen]) -> dict[str, Seen]:
+    def choose(self, known: Mapping[str, KnownDevice]) -> dict[str, KnownDevice]:
         """The devices to load, of those that are there: drawn by the seed where not all."""
         platforms = {seen.platform for seen in known.values() if seen.state}
         if self.platform is not None and self.platform not in platforms:
@@ -126,5 +126,5 @@ class LoadOptions:
 def _no_platform(name: str, platforms: Mapping[str, object] | list[str]) -> UsageError:
     return UsageError(
         f"there is no device of platform {name!r}",
-        hint=nearest(name, platforms) or f"there is: {', '.join(platforms)}",
+        hint=suggest(name, platforms) or f"there is: {', '.join(platforms)}",
     )

@@ -25,7 +25,7 @@ from fleet.config.loader import FleetConfig, load_fleet
 from fleet.config.sample import default_config
 from fleet.config.tables import BrokerSection
 from fleet.load.fleet_process import Job
-from fleet.load.loop_lag import Loops
+from fleet.load.loop_lag import LoopLagLog
 from fleet.load.options import LoadOptions
 from fleet.service import run_file
 
@@ -57,7 +57,7 @@ class OwnFleet:
     address: BrokerAddress
     root: str
     died: asyncio.Future[str | None]
-    loops: Loops
+    loops: LoopLagLog
 
 
 def fleet_file(options: LoadOptions) -> Path | None:
@@ -96,7 +96,7 @@ async def own_fleet(
     """
     workers = min(config.workers, config.device_count)
     with tempfile.TemporaryDirectory(prefix="passfleet-load-") as name:
-        child = _Child(Path(name), Loops(workers, say))
+        child = _Child(Path(name), LoopLagLog(workers, say))
         await child.start(Job(config=config, broker=broker))
         try:
             ready = await child.ready(_READY_WITHIN + config.device_count * _READY_PER_DEVICE)
@@ -110,7 +110,7 @@ class _Child:
     """The process, and what it says."""
 
     folder: Path
-    loops: Loops
+    loops: LoopLagLog
     ended: asyncio.Future[str | None] = field(init=False)
     _process: asyncio.subprocess.Process = field(init=False)
     _ready: asyncio.Future[dict[str, Any]] = field(init=False)

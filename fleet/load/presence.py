@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 
-from broker.operator.readers import Seen, read_presence
+from broker.operator.readers import KnownDevice, read_presence
 
-__all__ = ["RollCall"]
+__all__ = ["LoadedDevices"]
 
 
-class RollCall:
+class LoadedDevices:
     """The devices that are loaded, each with its session: kept up to date message by message."""
 
-    def __init__(self, devices: Mapping[str, Seen]) -> None:
+    def __init__(self, devices: Mapping[str, KnownDevice]) -> None:
         self._online: dict[str, bool] = {}
         self._sessions: dict[str, int] = {}
         self.watcher: Callable[[str, int], None] | None = None

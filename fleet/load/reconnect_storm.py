@@ -9,19 +9,19 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-from broker.client.messages import Outgoing
+from broker.client.messages import OutgoingMessage
 from broker.contract import Simulate
 from fleet.load.generator import Generator
 from fleet.load.measures import Times
 
-__all__ = ["Storm"]
+__all__ = ["ReconnectStorm"]
 
 _AT: Final = 1 / 3
 """Of the time at full rate: so much passes before, to compare with."""
 _BURST: Final = 200
 
 
-class Storm:
+class ReconnectStorm:
     """One storm, in the course of one run."""
 
     def __init__(self, generator: Generator, ramp: float, duration: float) -> None:
@@ -56,7 +56,7 @@ class Storm:
         payload = Simulate(action="dropConnection").to_bytes()
         for number, device_id in enumerate(present):
             topic = generator.topics.device(device_id, "simulate")
-            generator.publish(number, Outgoing(topic, payload))
+            generator.publish(number, OutgoingMessage(topic, payload))
             if number % _BURST == _BURST - 1:
                 await asyncio.sleep(0)
         if not self._missing:

@@ -10,10 +10,10 @@ from enum import StrEnum
 from typing import Any, Final
 
 from fleet.load.ledger import COLUMNS, Column, Ledger
-from fleet.load.loop_lag import Loops
+from fleet.load.loop_lag import LoopLagLog
 from fleet.load.measures import Latencies, Measures, Times
 from fleet.load.options import LoadOptions
-from fleet.load.reconnect_storm import Storm
+from fleet.load.reconnect_storm import ReconnectStorm
 from fleet.load.schedule import Schedule
 from fleet.load.thresholds import Threshold, Verdict
 
@@ -59,7 +59,7 @@ class Result:
     schedule: Schedule
     ledger: Ledger
     measures: Measures
-    storm: Storm | None
+    storm: ReconnectStorm | None
     ending: Ending
     broker: str
     platforms: Counter[str]
@@ -73,7 +73,7 @@ class Result:
     cut_off: bool
     """Whether one of them was not back at the end."""
     dropped: Dropped
-    loops: Loops | None
+    loops: LoopLagLog | None
     """What a fleet of the load's own told of its processes; None for a running one."""
     reason: str | None
     """Why the fleet ended, where it said so."""
@@ -227,7 +227,7 @@ class Result:
             **columns,
         }
 
-    def _storm(self, storm: Storm) -> dict[str, Any]:
+    def _storm(self, storm: ReconnectStorm) -> dict[str, Any]:
         meanwhile: Mapping[Column, int] = self.ledger.storm
         return {
             "thrownOut": storm.thrown_out,

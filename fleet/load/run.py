@@ -14,22 +14,22 @@ from pathlib import Path
 from typing import Any, Final
 
 from broker.address import BrokerAddress
-from broker.client.pool import Connections
+from broker.client.pool import ConnectionPool
 from broker.contract import ClockNow, Topics
 from broker.errors import UsageError
 from broker.operator.operator import Operator
-from broker.operator.readers import Seen
+from broker.operator.readers import KnownDevice
 from broker.server.open import EMBEDDED, MOSQUITTO
-from broker.timestamps import speed_of
+from broker.timestamps import parse_clock_speed
 from fleet.config.loader import FleetConfig
 from fleet.load.generator import Generator, Plan
-from fleet.load.latency_probes import Probes
-from fleet.load.loop_lag import Loops
+from fleet.load.latency_probes import LatencyProbes
+from fleet.load.loop_lag import LoopLagLog
 from fleet.load.measures import Measures
 from fleet.load.options import LoadOptions
 from fleet.load.own_fleet import fleet_file, fleet_for, own_fleet
-from fleet.load.presence import RollCall
-from fleet.load.reconnect_storm import Storm
+from fleet.load.presence import LoadedDevices
+from fleet.load.reconnect_storm import ReconnectStorm
 from fleet.load.result import Dropped, Ending, Result
 from fleet.load.schedule import Schedule
 from fleet.service import run_file
@@ -55,7 +55,7 @@ class _Target:
     address: BrokerAddress
     root: str
     died: asyncio.Future[str | None]
-    loops: Loops | None
+    loops: LoopLagLog | None
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class _Load:
 
     options: LoadOptions
     target: _Target
-    devices: Mapping[str, Seen]
+    devices: Mapping[str, KnownDevice]
     schedule: Schedule
     plan: Plan
 
@@ -152,7 +152,10 @@ async def _until_dead(address: BrokerAddress) -> str | None:
 
 
 def _settled(
-    options: LoadOptions, target: _Target, devices: Mapping[str, Seen], clock: ClockNow | None
+    options: LoadOptions,
+    target: _Target,
+    devices: Mapping[str, KnownDevice],
+    clock: ClockNow | None,
 ) -> _Load:
     schedule = Schedule(
         rate=options.rate,
@@ -178,7 +181,7 @@ def _expiry(clock: ClockNow | None, timeout: float) -> Callable[[float], int]:
     now = wall
     if clock is not None:
         # Virtual time stands still while a load runs.
-        speed = speed_of(clock.clock)
+        speed = parse_clock_speed(clock.clock)
         now = clock.now + round((wall - clock.real_date_time) * speed)
     # Virtual commands must last, too.
     lasting = round(timeout * 1000 * max(speed, 1.0))
@@ -191,14 +194,18 @@ class _Runner:
     def __init__(self, load: _Load, topics: Topics) -> None:
         options = load.options
         self._load = load
-        self._pool = Connections(load.target.address)
-        self._roll = RollCall(load.devices)
+        self._pool = ConnectionPool(load.target.address)
+        self._roll = LoadedDevices(load.devices)
         self._measures = Measures(options.duration, options.timeout)
         self._offline = len(load.devices) - len(self._roll.present())
         self._generator = Generator(self._pool, topics, load.plan, self._measures, self._roll)
-        self._probes = Probes(self._pool, topics, self._generator.token, self._measures, self._roll)
+        self._probes = LatencyProbes(
+            self._pool, topics, self._generator.token, self._measures, self._roll
+        )
         self._storm = (
-            Storm(self._generator, options.ramp, options.duration) if options.storm else None
+            ReconnectStorm(self._generator, options.ramp, options.duration)
+            if options.storm
+            else None
         )
         self._ending = Ending.COMPLETE
         self._reason: str | None = None
@@ -259,7 +266,7 @@ class _Runner:
             storming.cancel()
             await asyncio.gather(storming, return_exceptions=True)
 
-    async def _storming(self, storm: Storm) -> None:
+    async def _storming(self, storm: ReconnectStorm) -> None:
         # The generator starts in the same turn: its zero is the storm's.
         await asyncio.sleep(0)
         await storm.run()

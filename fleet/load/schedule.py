@@ -18,7 +18,7 @@ from types import MappingProxyType
 from typing import Final
 
 from broker.errors import UsageError
-from broker.validation import nearest
+from broker.validation import suggest
 
 __all__ = ["ACTIONS", "Arrival", "Mix", "Schedule"]
 
@@ -52,7 +52,7 @@ class Mix:
             if action not in ACTIONS:
                 raise UsageError(
                     f"--mix: there is no action {action!r}",
-                    hint=nearest(action, ACTIONS) or f"one of {', '.join(ACTIONS)}",
+                    hint=suggest(action, ACTIONS) or f"one of {', '.join(ACTIONS)}",
                 )
             if action in weights:
                 raise UsageError(f"--mix: {action} stands there twice")

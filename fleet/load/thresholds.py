@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from agent.clock import parse_duration
 from broker.errors import UsageError
-from broker.validation import nearest
+from broker.validation import suggest
 from fleet.load.ledger import COLUMNS
 from fleet.load.measures import STATS
 
@@ -150,7 +150,7 @@ def parse_threshold(text: str, names: Mapping[str, Kind]) -> Threshold:
     if kind is None:
         raise UsageError(
             f"--threshold: there is no metric {metric!r} in this load",
-            hint=nearest(metric, names) or f"such as {_examples(names)}",
+            hint=suggest(metric, names) or f"such as {_examples(names)}",
         )
     return Threshold(metric, comparison, _limit(text, kind, value), value, kind)
 

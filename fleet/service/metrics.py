@@ -21,7 +21,7 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from broker.errors import UsageError
-from fleet.hosting.backend import Crew
+from fleet.hosting.backend import HostingBackend
 from fleet.hosting.counters import DURATION_BUCKETS
 
 __all__ = ["check_port", "serve_metrics"]
@@ -46,7 +46,7 @@ def _unusable(port: int, error: OSError) -> UsageError:
     )
 
 
-def serve_metrics(crew: Crew, port: int) -> str:
+def serve_metrics(crew: HostingBackend, port: int) -> str:
     """Serve the metrics on a loopback port, 0 for a free one, until the process ends.
 
     Returns their address. Raises UsageError where the port is taken.
@@ -63,7 +63,7 @@ def serve_metrics(crew: Crew, port: int) -> str:
 class _FleetCollector(Collector):
     """Turns what the crew knows into metrics, on the server's thread."""
 
-    def __init__(self, crew: Crew) -> None:
+    def __init__(self, crew: HostingBackend) -> None:
         self._crew = crew
 
     def collect(self) -> Iterator[Metric]:

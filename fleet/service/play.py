@@ -16,7 +16,7 @@ from rich.text import Text
 
 from agent.definition.platforms import Platforms
 from broker.errors import UsageError
-from broker.timestamps import format_instant
+from broker.timestamps import format_timestamp
 from fleet.hosting.limits import check_room
 from scenarios.model.outcome import Failure, ScenarioOutcome, Status, StepOutcome
 from scenarios.model.scenario import Scenario
@@ -129,7 +129,7 @@ class Show:
             f"      seen      {failure.seen}",
         ]
         lines += [
-            f"      {format_instant(each.at)}  {each.device or ''} {each.kind}: {each.text}"
+            f"      {format_timestamp(each.at)}  {each.device or ''} {each.kind}: {each.text}"
             for each in failure.messages
         ]
         self._console.print("\n".join(lines), markup=False)

@@ -23,9 +23,9 @@ from broker.errors import UsageError
 from broker.server.child_process import BrokerHandle
 from broker.server.open import EMBEDDED, MOSQUITTO, open_broker, probe
 from fleet.config.loader import FleetConfig
-from fleet.hosting.backend import Crew, LocalCrew
+from fleet.hosting.backend import HostingBackend, LocalBackend
 from fleet.hosting.limits import check_room
-from fleet.hosting.supervisor import WorkerCrew
+from fleet.hosting.supervisor import WorkerBackend
 from fleet.service import run_file
 from fleet.service.status import progress_bar, show_lines, show_table
 from fleet.service.wording import counted
@@ -42,7 +42,7 @@ class Interrupted(Exception):  # noqa: N818  # not an error: the user's Ctrl-C
     """Ctrl-C ended it, in good order."""
 
 
-View = Callable[[Console, Crew], Coroutine[Any, Any, None]]
+View = Callable[[Console, HostingBackend], Coroutine[Any, Any, None]]
 """Shows a crew on a console until it is cancelled; what it raises ends the fleet."""
 
 
@@ -98,14 +98,14 @@ async def run(config: FleetConfig, options: UpOptions, out: Console, err: Consol
             raise Interrupted
 
 
-def _crew(config: FleetConfig, workers: int, log_level: str) -> Crew:
+def _crew(config: FleetConfig, workers: int, log_level: str) -> HostingBackend:
     if workers > 1:
-        return WorkerCrew(config, workers, log_level)
-    return LocalCrew(config)
+        return WorkerBackend(config, workers, log_level)
+    return LocalBackend(config)
 
 
 async def _live(
-    crew: Crew,
+    crew: HostingBackend,
     config: FleetConfig,
     options: UpOptions,
     broker: BrokerHandle,
@@ -137,7 +137,7 @@ async def _live(
         await _take_down(crew, err, forget=not ours and config.state is None, leave=not ours)
 
 
-def _metrics(crew: Crew, options: UpOptions) -> str | None:
+def _metrics(crew: HostingBackend, options: UpOptions) -> str | None:
     if options.metrics is None:
         return None
     from fleet.service.metrics import serve_metrics  # noqa: PLC0415  # paid for by those who ask
@@ -212,7 +212,7 @@ def _announce(
 
 
 async def _until_stopped(
-    crew: Crew, stop: _StopSignals, broker: BrokerHandle, options: UpOptions, err: Console
+    crew: HostingBackend, stop: _StopSignals, broker: BrokerHandle, options: UpOptions, err: Console
 ) -> None:
     headline = f"passfleet: {counted(crew.size, 'device')} on {broker.address.url}"
     view = options.view or (
@@ -244,7 +244,7 @@ async def _came_up(started: asyncio.Future[None]) -> bool:
     return False
 
 
-async def _take_down(crew: Crew, err: Console, *, forget: bool, leave: bool) -> None:
+async def _take_down(crew: HostingBackend, err: Console, *, forget: bool, leave: bool) -> None:
     """Stop; where the broker ends with us there is nobody to say goodbye to."""
     if not leave:
         await crew.abandon()

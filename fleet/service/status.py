@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from fleet.hosting.backend import Crew
+from fleet.hosting.backend import HostingBackend
 
 __all__ = ["progress_bar", "show_lines", "show_table"]
 
@@ -38,7 +38,7 @@ def progress_bar(console: Console, what: str, total: int) -> tuple[Progress, Cal
     return progress, lambda done: progress.update(task, completed=done)
 
 
-async def show_table(console: Console, crew: Crew, headline: str) -> None:
+async def show_table(console: Console, crew: HostingBackend, headline: str) -> None:
     """Draw the table until cancelled."""
     refresh = _REFRESH * (4 if crew.size > _MANY else 1)
     with Live(console=console, auto_refresh=False, transient=False) as live:
@@ -47,7 +47,7 @@ async def show_table(console: Console, crew: Crew, headline: str) -> None:
             await asyncio.sleep(refresh)
 
 
-def _screen(crew: Crew, headline: str) -> Group:
+def _screen(crew: HostingBackend, headline: str) -> Group:
     counts, figures = crew.counts(), crew.figures
     # Without lines, and with two-line headings, it fits a terminal of 80 columns.
     table = Table(title=headline, title_justify="left", title_style="bold", box=None)
@@ -103,7 +103,7 @@ def _number(count: int) -> Text:
     return Text(str(count), style="" if count else "dim")
 
 
-async def show_lines(console: Console, crew: Crew) -> None:
+async def show_lines(console: Console, crew: HostingBackend) -> None:
     """Write a line whenever something has changed, every few seconds at most, until cancelled."""
     figures = crew.figures
     before: tuple[int, ...] = (crew.size, 0, 0, 0)

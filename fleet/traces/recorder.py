@@ -21,8 +21,8 @@ from broker.contract import ClockNow, DeviceState, Topics
 from broker.errors import UsageError
 from broker.operator.link import OperatorLink
 from broker.operator.operator import EVERYONE
-from broker.operator.readers import Heard, Roster, read_clock_now, read_state
-from broker.timestamps import speed_of
+from broker.operator.readers import PresenceTracker, ReceivedMessage, read_clock_now, read_state
+from broker.timestamps import parse_clock_speed
 from fleet.hosting.device_facts import Described, ask
 from platforms.conformance import DEFAULT_CONFORMANCE
 from scenarios.traces.format import (
@@ -122,9 +122,9 @@ class _Recorder:
     def __init__(self, link: OperatorLink) -> None:
         self.devices: dict[str, TraceDevice] = {}
         self._link = link
-        self._roster = Roster()
+        self._roster = PresenceTracker()
         self._clock: ClockNow | None = None
-        self._waiting: list[tuple[int, Heard]] = []
+        self._waiting: list[tuple[int, ReceivedMessage]] = []
         self._writer: TraceWriter | None = None
         self._busy: set[str] = set()
         self._untold: set[str] = set()
@@ -224,7 +224,7 @@ class _Recorder:
 
     # -- what is heard -------------------------------------------------------------------------
 
-    def _hear(self, heard: Heard) -> None:
+    def _hear(self, heard: ReceivedMessage) -> None:
         if heard.topic == self._link.topics.clock_now:
             self._hear_clock(heard.payload)
             return
@@ -245,7 +245,7 @@ class _Recorder:
         # A fleet that leaves clears it: its time stays what it was.
         self._clock = told or self._clock
 
-    def _note_work(self, heard: Heard) -> None:
+    def _note_work(self, heard: ReceivedMessage) -> None:
         """Remember whom something happens to while hosts are asked of what was before."""
         topics = self._link.topics
         if heard.device_id is not None and heard.leaf != "presence":
@@ -253,7 +253,7 @@ class _Recorder:
         elif heard.topic == topics.clock or heard.topic.startswith(f"{topics.root}/groups/"):
             self._busy.add(EVERYONE)
 
-    def _write(self, writer: TraceWriter, instant: int, heard: Heard) -> None:
+    def _write(self, writer: TraceWriter, instant: int, heard: ReceivedMessage) -> None:
         topic = heard.topic.removeprefix(f"{self._link.topics.root}/")
         if not is_known(topic):
             return
@@ -279,7 +279,9 @@ class _Recorder:
         clock = self._clock
         if clock is None:
             return wall
-        return clock.now + round(max(0, wall - clock.real_date_time) * speed_of(clock.clock))
+        return clock.now + round(
+            max(0, wall - clock.real_date_time) * parse_clock_speed(clock.clock)
+        )
 
 
 def _is_of(state: DeviceState, device_id: str) -> bool:

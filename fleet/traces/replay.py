@@ -16,13 +16,13 @@ from agent.clock import VirtualClock
 from broker.contract import ClockTo, Topics
 from broker.errors import PeerError
 from broker.operator.link import OperatorLink
-from broker.operator.readers import Heard, read_clock_now
+from broker.operator.readers import ReceivedMessage, read_clock_now
 from broker.server.open import open_broker
-from broker.timestamps import parse_instant
+from broker.timestamps import parse_timestamp
 from fleet.hosting.host import Host
 from fleet.hosting.limits import check_room
-from fleet.traces.restore import SEED, Restaged, restage
-from fleet.traces.schedule import Cue, cues
+from fleet.traces.restore import SEED, RestoredDevice, restore_devices
+from fleet.traces.schedule import ScheduledMessage, schedule_of
 from scenarios.traces.diff import Bindings, Difference, Published, compare
 from scenarios.traces.format import PUBLISHED_LEAVES, Trace
 from scenarios.traces.placeholders import is_placeholder, made_up, restored
@@ -55,7 +55,7 @@ async def replay(
     broker or the fleet fail.
     """
     bindings = Bindings()
-    cast = restage(trace, _meaning(bindings))
+    cast = restore_devices(trace, _meaning(bindings))
     topics = Topics(trace.header.root)
     host = Host(
         [restaged.spec for restaged in cast],
@@ -73,7 +73,7 @@ async def replay(
         try:
             await host.start(handle.address, fresh=True)
             await stage.open(cast)
-            for cue in cues(trace):
+            for cue in schedule_of(trace):
                 await stage.take(cue)
                 progress()
             await stage.close()
@@ -120,7 +120,7 @@ class _Stage:
             and is_placeholder(message.payload.get("newPasscode"))
         }
 
-    async def open(self, cast: Iterable[Restaged]) -> None:
+    async def open(self, cast: Iterable[RestoredDevice]) -> None:
         """Listen, and take the network from those that had none."""
         topics = self._link.topics
         filters = [(topics.device("+", leaf), 1) for leaf in PUBLISHED_LEAVES]
@@ -135,7 +135,7 @@ class _Stage:
         await self._settle()
         self.published.clear()
 
-    async def take(self, cue: Cue) -> None:
+    async def take(self, cue: ScheduledMessage) -> None:
         """Send what an operator sent, once its instant has come."""
         if cue.leaf == "clock":
             await self._move_as_told(cue)
@@ -153,10 +153,10 @@ class _Stage:
         await self._advance(self._trace.end)
         await self._settle()
 
-    async def _move_as_told(self, cue: Cue) -> None:
+    async def _move_as_told(self, cue: ScheduledMessage) -> None:
         """Virtual time that the operator moved."""
         try:
-            to = parse_instant(cue.document.get("to") or "")
+            to = parse_timestamp(cue.document.get("to") or "")
         except (TypeError, ValueError):
             return
         self.sent += 1
@@ -167,7 +167,7 @@ class _Stage:
             return
         topics = self._link.topics
 
-        def accept(heard: Heard) -> bool | None:
+        def accept(heard: ReceivedMessage) -> bool | None:
             told = read_clock_now(heard.payload) if heard.topic == topics.clock_now else None
             return True if told is not None and told.now >= to else None
 
@@ -182,7 +182,7 @@ class _Stage:
         await self._host.settle()
         marker = secrets.token_bytes(8)
 
-        def accept(heard: Heard) -> bool | None:
+        def accept(heard: ReceivedMessage) -> bool | None:
             return True if (heard.topic, heard.payload) == (self._fence, marker) else None
 
         with self._link.expecting(accept) as back:
@@ -195,7 +195,7 @@ class _Stage:
         except TimeoutError:
             raise PeerError(f"the replayed fleet did not answer within {_LIMIT:g} s") from None
 
-    async def _network_settled(self, cue: Cue, sessions: Mapping[str, int]) -> None:
+    async def _network_settled(self, cue: ScheduledMessage, sessions: Mapping[str, int]) -> None:
         """Wait for a connection that was taken away, or is to come back, to be seen so.
 
         A Last Will and a reconnect take real time, of which virtual time knows nothing.
@@ -230,7 +230,7 @@ class _Stage:
                 f"the connection of {device_id} did not come and go within {_LIMIT:g} s"
             ) from None
 
-    def _disturbance(self, cue: Cue) -> str | None:
+    def _disturbance(self, cue: ScheduledMessage) -> str | None:
         """What a message does to a device's connection, None for nothing."""
         action = str(cue.document.get("action"))
         if cue.leaf == "simulate":
@@ -254,7 +254,7 @@ class _Stage:
             for published in self.published
         )
 
-    def _hear(self, heard: Heard) -> None:
+    def _hear(self, heard: ReceivedMessage) -> None:
         if heard.retained or heard.device_id is None or heard.leaf not in PUBLISHED_LEAVES:
             return
         document = heard.document()

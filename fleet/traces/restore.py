@@ -18,7 +18,7 @@ from agent.definition.platforms import Platforms, read_platforms
 from agent.machine import enroll, first_state
 from agent.passcode import PasscodePolicy, traits_of
 from agent.payloads import policy_of
-from agent.random_stream import DeviceDraws
+from agent.random_stream import DeviceRandomStream
 from agent.state import (
     BiometricState,
     Compliance,
@@ -31,7 +31,7 @@ from agent.state import (
 from broker import contract
 from broker.errors import FileError
 from broker.operator.operator import EVERYONE
-from broker.timestamps import parse_instant
+from broker.timestamps import parse_timestamp
 from broker.validation import Problems
 from fleet.config.loader import DeviceSpec
 from platforms.profile import Biometric, PlatformProfile
@@ -39,7 +39,7 @@ from scenarios.traces.device_facts import Setup
 from scenarios.traces.format import Trace, TraceDevice, TraceMessage
 from scenarios.traces.placeholders import is_placeholder
 
-__all__ = ["SEED", "Restaged", "ScriptedDraws", "restage"]
+__all__ = ["SEED", "RecordedRandomStream", "RestoredDevice", "restore_devices"]
 
 SEED: Final = 7
 """Of the fresh devices: what they draw need not be what was drawn."""
@@ -67,7 +67,7 @@ _REFUSALS: Final = frozenset(
 """What may be answered at once: no reaction is drawn for it then."""
 
 
-class ScriptedDraws(DeviceDraws):
+class RecordedRandomStream(DeviceRandomStream):
     """A device's own draws, but for its reactions, which take as long as they were recorded."""
 
     __slots__ = ("_left",)
@@ -84,16 +84,18 @@ class ScriptedDraws(DeviceDraws):
 
 
 @dataclass(frozen=True, slots=True)
-class Restaged:
+class RestoredDevice:
     """A device to be, and the state and draws that it is to have."""
 
     spec: DeviceSpec
     state: DeviceState
-    draws: ScriptedDraws
+    draws: RecordedRandomStream
     online: bool
 
 
-def restage(trace: Trace, meaning: Callable[[Mapping[str, Any]], str]) -> list[Restaged]:
+def restore_devices(
+    trace: Trace, meaning: Callable[[Mapping[str, Any]], str]
+) -> list[RestoredDevice]:
     """The devices of a trace. `meaning` gives the passcode that a placeholder stands for.
 
     Raises FileError where a device is of a platform that neither the trace nor this passfleet
@@ -186,14 +188,14 @@ class _Device:
         self._messages = messages
         self._documents = [m.payload if isinstance(m.payload, dict) else {} for m in messages]
 
-    def restaged(self, meaning: Callable[[Mapping[str, Any]], str]) -> Restaged:
+    def restaged(self, meaning: Callable[[Mapping[str, Any]], str]) -> RestoredDevice:
         """Make it."""
         passcode, first = self._passcodes(meaning)
         never = self._trace.end - self._trace.header.start + _LONGER
         reactions = list(self._reactions(never))
-        draws = ScriptedDraws(self._device.device_id, reactions)
+        draws = RecordedRandomStream(self._device.device_id, reactions)
         spec = self._spec(first, max(reactions, default=0))
-        return Restaged(spec, self._state(spec, passcode, draws), draws, self._device.online)
+        return RestoredDevice(spec, self._state(spec, passcode, draws), draws, self._device.online)
 
     def _spec(self, passcode: str | None, longest: int) -> DeviceSpec:
         state = self._device.state
@@ -210,7 +212,9 @@ class _Device:
         has = tuple(biometric for biometric, kind in kinds.items() if kind != "none")
         return Setup(policy=self._device.policy, biometrics=has)
 
-    def _state(self, spec: DeviceSpec, passcode: str | None, draws: ScriptedDraws) -> DeviceState:
+    def _state(
+        self, spec: DeviceSpec, passcode: str | None, draws: RecordedRandomStream
+    ) -> DeviceState:
         told, start = self._device.state, self._trace.header.start
         first = first_state(
             enroll(spec.device_id, spec.owner, spec.setup, spec.passcode, draws), start
@@ -275,8 +279,8 @@ class _Device:
             if message.leaf != "results" or state is None or command is None:
                 continue
             try:
-                began = parse_instant(document["startDateTime"])
-                ended = parse_instant(document["lastUpdatedDateTime"])
+                began = parse_timestamp(document["startDateTime"])
+                ended = parse_timestamp(document["lastUpdatedDateTime"])
             except (KeyError, TypeError, ValueError):
                 continue
             at_once = began == ended and str(document.get("errorCode")) in _REFUSALS

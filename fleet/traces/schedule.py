@@ -11,16 +11,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from broker.timestamps import parse_instant
+from broker.timestamps import parse_timestamp
 from scenarios.traces.format import OPERATOR_LEAVES, Trace, TraceMessage
 
-__all__ = ["Cue", "cues"]
+__all__ = ["ScheduledMessage", "schedule_of"]
 
 _VIRTUAL: Final = "virtual"
 
 
 @dataclass(frozen=True, slots=True)
-class Cue:
+class ScheduledMessage:
     """One message to send at `at`. `topic` is below the root; `device_id` is None for a group."""
 
     at: int
@@ -39,7 +39,7 @@ class Cue:
         return self.payload if isinstance(self.payload, dict) else {}
 
 
-def cues(trace: Trace) -> list[Cue]:
+def schedule_of(trace: Trace) -> list[ScheduledMessage]:
     """The operator's messages of a trace, in the order in which to send them.
 
     What was retained is left out: it had reached the devices before the trace began.
@@ -50,9 +50,9 @@ def cues(trace: Trace) -> list[Cue]:
         if message.leaf in (*OPERATOR_LEAVES, "clock") and not message.retained
     ]
     if trace.header.clock == _VIRTUAL:
-        return [Cue(m.at, m.topic, m.payload, m.device_id) for m in sent]
+        return [ScheduledMessage(m.at, m.topic, m.payload, m.device_id) for m in sent]
     taken_up = _taken_up(trace)
-    found: list[Cue] = []
+    found: list[ScheduledMessage] = []
     last: dict[str, int] = {}
     for message in sent:
         for device_id in _addressed(trace, message):
@@ -60,7 +60,7 @@ def cues(trace: Trace) -> list[Cue]:
             began = taken_up.pop((device_id, _id_of(message)), message.at)
             at = last[device_id] = max(began, last.get(device_id, trace.header.start))
             topic = f"devices/{device_id}/{message.leaf}"
-            found.append(Cue(at, topic, message.payload, device_id))
+            found.append(ScheduledMessage(at, topic, message.payload, device_id))
     return sorted(found, key=lambda cue: cue.at)
 
 
@@ -83,7 +83,7 @@ def _taken_up(trace: Trace) -> dict[tuple[str, str], int]:
         if message.leaf != "results" or message.device_id is None:
             continue
         try:
-            began = parse_instant(message.payload["startDateTime"])
+            began = parse_timestamp(message.payload["startDateTime"])
         except (KeyError, TypeError, ValueError):
             continue
         found.setdefault((message.device_id, _id_of(message)), began)

@@ -6,7 +6,7 @@ from scenarios.actors.account import AccountActor
 from scenarios.actors.console import ConsoleActor
 from scenarios.actors.device import DeviceActor, NetworkActor
 from scenarios.actors.portal import PortalActor
-from scenarios.actors.result_observer import ResultActor
+from scenarios.actors.result_observer import ResultObserver
 from scenarios.actors.user import UserActor
 from scenarios.model.actor import Actor
 
@@ -19,5 +19,5 @@ ACTORS: tuple[type[Actor], ...] = (
     UserActor,
     DeviceActor,
     NetworkActor,
-    ResultActor,
+    ResultObserver,
 )

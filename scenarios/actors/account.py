@@ -46,8 +46,8 @@ from scenarios.actors.account_steps import (
 from scenarios.model.actor import (
     Actor,
     DeliverMessage,
-    Heard,
     Press,
+    ReceivedMessage,
     Request,
     StepRefusedError,
     Subject,
@@ -115,7 +115,7 @@ class AccountActor(Actor):
         """Take a step; see the models in `account_steps`."""
         return self._do[step](arguments, now)
 
-    def hear(self, heard: Heard, now: int) -> Sequence[Request]:
+    def hear(self, heard: ReceivedMessage, now: int) -> Sequence[Request]:
         """Read the texts that devices show, and hear of keys pressed on a call."""
         payload = heard.payload
         if heard.leaf == "notifications" and payload.get("title") == SENDER:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
-from broker.validation import trouble
+from broker.validation import value_error
 
 __all__ = [
     "METHODS",
@@ -91,9 +91,9 @@ class Phone(_Arguments):
     @model_validator(mode="after")
     def _complete(self) -> Phone:
         if not _PHONE.fullmatch(self.number.strip()) or len(self.digits) < _SHORTEST:
-            raise trouble("this is no phone number", hint=_PHONE_HINT)
+            raise value_error("this is no phone number", hint=_PHONE_HINT)
         if self.country_code is None and not self.number.strip().startswith("+"):
-            raise trouble("the country code is missing", hint=_PHONE_HINT)
+            raise value_error("the country code is missing", hint=_PHONE_HINT)
         return self
 
     @property
@@ -125,7 +125,7 @@ class Register(_Arguments):
     def _something(self) -> Register:
         given = self.model_fields_set - {"user", "password"}
         if not any(getattr(self, name) is not None for name in given):
-            raise trouble(
+            raise value_error(
                 "this registers nothing",
                 hint="give authenticationPhone, alternateEmail, officePhone or securityQuestions",
             )
@@ -175,7 +175,7 @@ class EnterCode(_Arguments):
     @model_validator(mode="after")
     def _one_of_them(self) -> EnterCode:
         if (self.code is None) == (self.source is None):
-            raise trouble("this needs either code or from", hint="as in {from: phone}")
+            raise value_error("this needs either code or from", hint="as in {from: phone}")
         return self
 
 

@@ -17,7 +17,7 @@ from pydantic import BaseModel, BeforeValidator, Field
 from platforms.profile import Action, Management
 from scenarios.model.actor import (
     Actor,
-    Heard,
+    ReceivedMessage,
     Request,
     SendCommand,
     StepRefusedError,
@@ -160,7 +160,7 @@ class ConsoleActor(Actor):
             raise StepRefusedError("a device that is selected", "none")
         return self._selected
 
-    def hear(self, heard: Heard, now: int) -> Sequence[Request]:
+    def hear(self, heard: ReceivedMessage, now: int) -> Sequence[Request]:
         """Learn what became of a task, and keep what is in escrow."""
         del now
         row, payload = self._rows[heard.device.name], heard.payload

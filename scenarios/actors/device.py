@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Final, Literal
 
 from pydantic import BaseModel, Field
 
-from scenarios.model.actor import Actor, Heard, Request, SimulateDevice, World
+from scenarios.model.actor import Actor, ReceivedMessage, Request, SimulateDevice, World
 from scenarios.model.file import DeviceStep
 from scenarios.model.matchers import Seen
 
@@ -89,7 +89,7 @@ class DeviceActor(Actor):
         del now
         return [SimulateDevice(_device(self.world, arguments), step)]
 
-    def hear(self, heard: Heard, now: int) -> Sequence[Request]:
+    def hear(self, heard: ReceivedMessage, now: int) -> Sequence[Request]:
         """Keep what the device says of itself, and what its screen shows."""
         del now
         seen, payload = self._seen[heard.device.name], heard.payload

@@ -22,7 +22,7 @@ from pydantic import BaseModel, Field
 from platforms.profile import Action, Management, ResetOutcome
 from scenarios.model.actor import (
     Actor,
-    Heard,
+    ReceivedMessage,
     Request,
     SendCommand,
     StepRefusedError,
@@ -313,7 +313,7 @@ class PortalActor(Actor):
         self._progress[device.name] = progress
         return SendCommand(device, action.value, "user", progress.mark)
 
-    def hear(self, heard: Heard, now: int) -> Sequence[Request]:
+    def hear(self, heard: ReceivedMessage, now: int) -> Sequence[Request]:
         """Learn from a result what became of the last action on a device."""
         del now
         progress = self._progress.get(heard.device.name)

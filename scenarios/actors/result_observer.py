@@ -7,15 +7,15 @@ from typing import Any, ClassVar, Final
 
 from pydantic import BaseModel
 
-from scenarios.model.actor import Actor, Heard, Request, World
+from scenarios.model.actor import Actor, ReceivedMessage, Request, World
 from scenarios.model.file import ResultExpectation
 
-__all__ = ["ResultActor"]
+__all__ = ["ResultObserver"]
 
 _BY_VALUE: Final = ("commandId", "inputId", "actionName")
 
 
-class ResultActor(Actor):
+class ResultObserver(Actor):
     """Remembers every result, and shows the last one that is meant."""
 
     name: ClassVar[str] = "result"
@@ -32,7 +32,7 @@ class ResultActor(Actor):
         del arguments, now
         raise NotImplementedError(step)
 
-    def hear(self, heard: Heard, now: int) -> Sequence[Request]:
+    def hear(self, heard: ReceivedMessage, now: int) -> Sequence[Request]:
         """Keep a result."""
         del now
         if heard.leaf == "results":

@@ -7,7 +7,7 @@ from typing import ClassVar, Final, Literal
 
 from pydantic import BaseModel, Field, field_validator
 
-from broker.validation import shown, trouble
+from broker.validation import shorten_value, value_error
 from scenarios.model.actor import Actor, Press, Request, StepRefusedError
 from scenarios.model.file import Arguments, DeviceStep
 
@@ -52,9 +52,11 @@ class PasscodeStep(PressStep):
     @classmethod
     def _in_quotes(cls, value: object) -> object:
         if isinstance(value, int | float):
-            raise trouble("got a number", hint="write it in quotes: a passcode may begin with 0")
+            raise value_error(
+                "got a number", hint="write it in quotes: a passcode may begin with 0"
+            )
         if not isinstance(value, str | dict) or not value:
-            raise trouble(f"got {shown(value)}")
+            raise value_error(f"got {shorten_value(value)}")
         return value
 
 

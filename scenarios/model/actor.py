@@ -23,9 +23,9 @@ __all__ = [
     "Account",
     "Actor",
     "DeliverMessage",
-    "Heard",
     "Organization",
     "Press",
+    "ReceivedMessage",
     "Request",
     "SelfServiceReset",
     "SendCommand",
@@ -100,7 +100,7 @@ class World:
 
 @dataclass(frozen=True, slots=True)
 class SendCommand:
-    """Send a command to a device. `mark` comes back in `Heard.mark` with its results."""
+    """Send a command to a device. `mark` comes back in `ReceivedMessage.mark` with its results."""
 
     device: Subject
     action: str
@@ -145,7 +145,7 @@ Request = SendCommand | Press | DeliverMessage | SimulateDevice
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class ReceivedMessage:
     """Something a device published: `leaf` is the topic's last level, `payload` the JSON object.
 
     A text message or call that was sent to it is heard, too, as `messages`. `mark` is set on a
@@ -191,7 +191,7 @@ class Actor(ABC):
         Raises StepRefusedError where the step is not possible now: no button, wrong screen.
         """
 
-    def hear(self, heard: Heard, now: int) -> Sequence[Request]:
+    def hear(self, heard: ReceivedMessage, now: int) -> Sequence[Request]:
         """Hear what a device published; may ask for more to be done."""
         del heard, now
         return ()

@@ -18,7 +18,7 @@ from agent.clock import parse_duration
 from agent.definition.device import CONFORMANCE_WORDS, Conformance, DeviceSection, Section
 from broker.contract import DEVICE_ID
 from broker.operator.requests import ActionName
-from broker.validation import shown, trouble
+from broker.validation import shorten_value, value_error
 from scenarios.model.actor import SelfServiceReset
 
 __all__ = [
@@ -41,13 +41,13 @@ _MAX_WAIT: Final = 100 * 365 * 24 * 60 * 60 * 1000
 
 def _duration(value: object) -> object:
     if not isinstance(value, str):
-        raise trouble(f"got {shown(value)}")
+        raise value_error(f"got {shorten_value(value)}")
     try:
         length = parse_duration(value) // timedelta(milliseconds=1)
     except (ValueError, OverflowError):
-        raise trouble(f"got {shown(value)}") from None
+        raise value_error(f"got {shorten_value(value)}") from None
     if length > _MAX_WAIT:
-        raise trouble(f"{shown(value)} is too long")
+        raise value_error(f"{shorten_value(value)} is too long")
     return length
 
 
@@ -108,10 +108,10 @@ class UserEntry(Arguments):
 def _methods(value: object) -> object:
     known = SelfServiceReset().methods
     if not isinstance(value, list):
-        raise trouble(f"got {shown(value)}")
+        raise value_error(f"got {shorten_value(value)}")
     for method in value:
         if method not in known:
-            raise trouble(f"got {shown(method)}", choices=known)
+            raise value_error(f"got {shorten_value(method)}", choices=known)
     return tuple(value)
 
 

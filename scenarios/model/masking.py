@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 
-__all__ = ["HIDDEN", "hide", "payload_without_secrets"]
+__all__ = ["HIDDEN", "mask", "payload_without_secrets"]
 
 HIDDEN: Final = "•••"
 """What stands for a passcode or password."""
@@ -15,15 +15,15 @@ _SPOKEN_OF: Final = frozenset({"state"})
 """Payloads in which `passcode` is the kind of passcode."""
 
 
-def hide(value: Any, keys: Collection[str]) -> Any:
+def mask(value: Any, keys: Collection[str]) -> Any:
     """`value` with what stands under any of `keys` hidden, but for the words of expectations."""
     if isinstance(value, Mapping):
         return {
-            key: HIDDEN if key in keys and _is_secret(each) else hide(each, keys)
+            key: HIDDEN if key in keys and _is_secret(each) else mask(each, keys)
             for key, each in value.items()
         }
     if isinstance(value, list | tuple):
-        return [hide(each, keys) for each in value]
+        return [mask(each, keys) for each in value]
     return value
 
 
@@ -34,4 +34,4 @@ def _is_secret(value: object) -> bool:
 def payload_without_secrets(leaf: str, payload: Any) -> Any:
     """What was published on a device's topic, as it may be shown."""
     keys = {"newPasscode"} if leaf in _SPOKEN_OF else _SECRET_KEYS
-    return hide(payload, keys)
+    return mask(payload, keys)

@@ -11,9 +11,18 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from broker.validation import KeyPath, Problem, shown
+from broker.validation import KeyPath, Problem, shorten_value
 
-__all__ = ["ABSENT", "PRESENT", "Matcher", "Seen", "is_so", "read_matcher", "says", "texts_of"]
+__all__ = [
+    "ABSENT",
+    "PRESENT",
+    "Matcher",
+    "Seen",
+    "describe",
+    "matches",
+    "read_matcher",
+    "texts_of",
+]
 
 ABSENT: Final = "absent"
 PRESENT: Final = "present"
@@ -51,7 +60,7 @@ def read_matcher(value: object, path: KeyPath, problems: list[Problem]) -> Match
         problems.append(Problem(path, "matches and contains exclude each other", "one of them"))
     way, text = next(iter(value.items()))
     if not isinstance(text, str) or not text:
-        problems.append(Problem((*path, way), f"got {shown(text)}", "a string"))
+        problems.append(Problem((*path, way), f"got {shorten_value(text)}", "a string"))
         return Matcher(way)
     if way == "contains":
         return Matcher(way, text)
@@ -64,14 +73,14 @@ def read_matcher(value: object, path: KeyPath, problems: list[Problem]) -> Match
         return Matcher(way)
 
 
-def is_so(expected: object, seen: object) -> bool:
+def matches(expected: object, seen: object) -> bool:
     """Whether `seen` is as `expected`; None stands for what is not there."""
     if isinstance(expected, Matcher):
         return _matches(expected, seen)
     if isinstance(expected, Mapping):
         document = seen.document if isinstance(seen, Seen) else seen
         return isinstance(document, Mapping) and all(
-            is_so(value, document.get(key)) for key, value in expected.items()
+            matches(value, document.get(key)) for key, value in expected.items()
         )
     if isinstance(seen, Seen):
         return expected in seen.texts
@@ -109,7 +118,7 @@ def texts_of(seen: object) -> Iterator[str]:
         yield str(seen)
 
 
-def says(value: object) -> str:
+def describe(value: object) -> str:
     """A value, expected or seen, as a report shows it."""
     if isinstance(value, Matcher):
         return value.way if value.way in _WORDS else f"{{{value.way}: {_plain(value.text)}}}"
@@ -124,7 +133,7 @@ def _plain(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{key}: {says(each)}" for key, each in value.items()) + "}"
+        return "{" + ", ".join(f"{key}: {describe(each)}" for key, each in value.items()) + "}"
     if isinstance(value, list | tuple):
-        return "[" + ", ".join(says(each) for each in value) + "]"
+        return "[" + ", ".join(describe(each) for each in value) + "]"
     return str(value)

@@ -18,12 +18,12 @@ from agent.state import DeviceState
 
 __all__ = [
     "Failure",
-    "Happening",
     "Lane",
     "ScenarioOutcome",
     "Start",
     "Status",
     "StepOutcome",
+    "TimelineEvent",
     "WireMessage",
 ]
 
@@ -40,7 +40,7 @@ class Lane(StrEnum):
     """Where something happened: a lane of the report's timeline."""
 
     PORTAL = "portal"
-    """What an actor did or showed: portal, console, account; `Happening.actor` tells which."""
+    """What an actor did or showed: portal, console, account; `TimelineEvent.actor` tells which."""
     DEVICE = "device"
     """What a device did: its state, and what appeared on its screen."""
     WIRE = "wire"
@@ -48,7 +48,7 @@ class Lane(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Happening:
+class TimelineEvent:
     """Something that happened, redacted.
 
     `actor` is set in the portal lane, `device` (its name in the scenario) where one is concerned.
@@ -79,7 +79,7 @@ class Failure:
     column: int
     expected: str
     seen: str
-    messages: tuple[Happening, ...] = ()
+    messages: tuple[TimelineEvent, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,7 +143,7 @@ class ScenarioOutcome:
     seconds: float = 0.0
     problem: str | None = None
     devices: tuple[tuple[str, str, str], ...] = ()
-    happenings: tuple[Happening, ...] = ()
+    happenings: tuple[TimelineEvent, ...] = ()
     wire: tuple[WireMessage, ...] = field(default=(), repr=False)
     starts: tuple[Start, ...] = field(default=(), repr=False)
     clock: str = "virtual"

@@ -13,10 +13,10 @@ from typing import Any, Final
 
 from agent.definition.device_rules import device_problems, setup_of, starting_passcode
 from agent.definition.platforms import Platforms, read_platforms
-from agent.random_stream import DeviceDraws
+from agent.random_stream import DeviceRandomStream
 from broker.contract import DEVICE_ID
 from broker.errors import FileError, UsageError
-from broker.validation import KeyPath, Problem, Problems, nearest, shown, validated
+from broker.validation import KeyPath, Problem, Problems, shorten_value, suggest, validated
 from platforms.conformance import CONFORMANCE
 from scenarios.model.actor import Account, Organization, SelfServiceReset
 from scenarios.model.file import DeviceEntry, OrganizationEntry, ScenarioFile, UserEntry
@@ -121,7 +121,9 @@ class _Reader:
     def scenario(self) -> Scenario:
         document = self._located.value
         if not isinstance(document, dict):
-            self._refuse_now(Problem((), f"got {shown(document)}", "keys: name, devices, steps"))
+            self._refuse_now(
+                Problem((), f"got {shorten_value(document)}", "keys: name, devices, steps")
+            )
         file = validated(ScenarioFile, document, (), self._found)
         self._read_platforms(document)
         devices = self._devices(document.get("devices"))
@@ -189,11 +191,11 @@ class _Reader:
             own = self._located.value.get("platforms", {})
             if not isinstance(own, Mapping) or entry.platform in own:
                 return None  # what is wrong with that platform is told where it stands
-            guess = nearest(entry.platform, profiles)
+            guess = suggest(entry.platform, profiles)
             self._found.append(
                 Problem(
                     (*path, "platform"),
-                    f"got {shown(entry.platform)}",
+                    f"got {shorten_value(entry.platform)}",
                     f"one of {', '.join(profiles)}",
                     f"{guess} {_OWN_PLATFORM}" if guess else _OWN_PLATFORM,
                 )
@@ -205,7 +207,9 @@ class _Reader:
             return None
         owner = entry.owner or _owner(number)
         setup = setup_of(entry, entry.group, profile)
-        passcode = starting_passcode(entry, setup.policy, profile.passcode, DeviceDraws(0, name))
+        passcode = starting_passcode(
+            entry, setup.policy, profile.passcode, DeviceRandomStream(0, name)
+        )
         return Cast(name=name, owner=owner, setup=setup, passcode=passcode)
 
     def _users(self, tables: Any) -> dict[str, UserEntry]:

@@ -14,11 +14,11 @@ from typing import Any, Final
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from broker.contract import parse_command
-from broker.validation import KeyPath, Problem, keys_of, nearest, shown, validated
+from broker.validation import KeyPath, Problem, keys_of, shorten_value, suggest, validated
 from scenarios.actors import ACTORS
 from scenarios.model.actor import Actor
 from scenarios.model.file import DURATION_WORDS, DeviceStep, Duration, RawCommand
-from scenarios.model.masking import hide
+from scenarios.model.masking import mask
 from scenarios.model.matchers import Matcher, read_matcher
 from scenarios.model.scenario import Act, Expect, Step, Wait
 from scenarios.parsing.yaml_positions import Located
@@ -101,7 +101,7 @@ def _split(item: object, path: KeyPath, problems: list[Problem]) -> tuple[str | 
             Problem((*path, second), "a step has one key", "each step behind a dash of its own")
         )
     else:
-        problems.append(Problem(path, f"got {shown(item)}", "a step such as wait: 2m"))
+        problems.append(Problem(path, f"got {shorten_value(item)}", "a step such as wait: 2m"))
     return None, None
 
 
@@ -128,7 +128,7 @@ class _Reader:
             return None if length is None else Wait(length)
         value = {} if value is None else value
         if not isinstance(value, Mapping):
-            self._add(path, f"got {shown(value)}", "a table such as {device: phone}")
+            self._add(path, f"got {shorten_value(value)}", "a table such as {device: phone}")
             return None
         if actor is None:
             return self._command(value, path)
@@ -144,14 +144,14 @@ class _Reader:
     def _unknown(self, name: str, path: KeyPath) -> None:
         known = step_names()
         same = [each for each in known if each.startswith(name.partition(".")[0] + ".")]
-        self._add(path, "unknown step", f"one of {', '.join(same or known)}", nearest(name, known))
+        self._add(path, "unknown step", f"one of {', '.join(same or known)}", suggest(name, known))
 
     def _length(self, value: object, path: KeyPath) -> int | None:
         try:
             return _DURATION.validate_python(value)
         except ValidationError as error:
             context = error.errors()[0].get("ctx", {})
-            self._add(path, str(context.get("text", f"got {shown(value)}")), DURATION_WORDS)
+            self._add(path, str(context.get("text", f"got {shorten_value(value)}")), DURATION_WORDS)
             return None
 
     # -- kinds of steps ------------------------------------------------------------------------
@@ -230,7 +230,7 @@ class _Reader:
             return None
         groups = [*self._names.groups, _EVERYONE]
         if command.group is not None and command.group not in groups:
-            hint = nearest(command.group, groups)
+            hint = suggest(command.group, groups)
             self._add(
                 (*path, "group"), "there is no such group", f"one of {', '.join(groups)}", hint
             )
@@ -281,7 +281,7 @@ class _Reader:
         if name is None or not isinstance(name, str) or name in known:
             return True
         listed = f"one of {', '.join(known)}" if known else None
-        self._add(path, f"there is no {what} {shown(name)}", listed, nearest(name, known))
+        self._add(path, f"there is no {what} {shorten_value(name)}", listed, suggest(name, known))
         return False
 
     def _only_device(self, path: KeyPath) -> bool:
@@ -307,7 +307,7 @@ def _text(name: str, value: object, does: object) -> str:
     keys = set(_ALWAYS_SECRET)
     if isinstance(does, Act):
         keys |= set(_secret_keys(type(does.arguments)))
-    return f"{name}: {_flow(hide(value, keys))}"
+    return f"{name}: {_flow(mask(value, keys))}"
 
 
 def _secret_keys(model: type[BaseModel]) -> Iterator[str]:

@@ -15,7 +15,7 @@ from typing import Any, Final
 import yaml  # type: ignore[import-untyped]
 
 from broker.errors import FileError
-from broker.validation import KeyPath, shown
+from broker.validation import KeyPath, shorten_value
 
 __all__ = ["Located", "read_yaml"]
 
@@ -96,7 +96,7 @@ class _Reader:
         if len(path) > _MAX_DEPTH or self._nodes > _MAX_NODES:
             raise self._refuse(node, "too deeply nested, or too much in one file")
         if not _OWN_TAGS.fullmatch(node.tag):
-            raise self._refuse(node, f"the tag {shown(node.tag)} means nothing here")
+            raise self._refuse(node, f"the tag {shorten_value(node.tag)} means nothing here")
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, path)
         if isinstance(node, yaml.SequenceNode):
@@ -113,7 +113,8 @@ class _Reader:
             if key in values:
                 first = self._found.lines[where]
                 raise self._refuse(
-                    key_node, f"the key {shown(key)} stands here twice, first in line {first}"
+                    key_node,
+                    f"the key {shorten_value(key)} stands here twice, first in line {first}",
                 )
             self._note(where, key_node)
             values[key] = self._value(value_node, where)

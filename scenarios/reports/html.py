@@ -15,8 +15,8 @@ from typing import Any, Final
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from broker.timestamps import format_instant
-from scenarios.model.outcome import Happening, Lane, ScenarioOutcome, Status, StepOutcome
+from broker.timestamps import format_timestamp
+from scenarios.model.outcome import Lane, ScenarioOutcome, Status, StepOutcome, TimelineEvent
 
 __all__ = ["write"]
 
@@ -35,7 +35,7 @@ class _Row:
     gap: str = ""
     clock: str = ""
     instant: str = ""
-    happening: Happening | None = None
+    happening: TimelineEvent | None = None
     document: str = ""
 
 
@@ -107,7 +107,7 @@ def _message_rows(outcome: ScenarioOutcome) -> list[_Row]:
 
 
 def _bands(outcome: ScenarioOutcome) -> Iterator[_Band]:
-    by_step: dict[int, list[Happening]] = {}
+    by_step: dict[int, list[TimelineEvent]] = {}
     for happening in outcome.happenings:
         by_step.setdefault(happening.step, []).append(happening)
     last = outcome.began
@@ -124,7 +124,7 @@ def _bands(outcome: ScenarioOutcome) -> Iterator[_Band]:
         last = max([last, step.began, *(happening.at for happening in happened)])
 
 
-def _rows(happenings: Sequence[Happening], began: int, last: int) -> Iterator[_Row]:
+def _rows(happenings: Sequence[TimelineEvent], began: int, last: int) -> Iterator[_Row]:
     for happening in happenings:
         if gap := _gap(last, happening.at):
             yield _Row(gap=gap)
@@ -132,10 +132,10 @@ def _rows(happenings: Sequence[Happening], began: int, last: int) -> Iterator[_R
         yield _row(happening, began)
 
 
-def _row(happening: Happening, began: int) -> _Row:
+def _row(happening: TimelineEvent, began: int) -> _Row:
     return _Row(
         clock=_clock(happening.at - began),
-        instant=format_instant(happening.at),
+        instant=format_timestamp(happening.at),
         happening=happening,
         document=_pretty(happening.document),
     )

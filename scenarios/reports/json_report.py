@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from broker.timestamps import format_instant
-from scenarios.model.outcome import Failure, Happening, ScenarioOutcome, StepOutcome
+from broker.timestamps import format_timestamp
+from scenarios.model.outcome import Failure, ScenarioOutcome, StepOutcome, TimelineEvent
 
 __all__ = ["as_document"]
 
@@ -30,8 +30,8 @@ def _scenario(outcome: ScenarioOutcome) -> dict[str, Any]:
         "path": outcome.path,
         "source": outcome.source,
         "status": outcome.status.value,
-        "began": format_instant(outcome.began),
-        "ended": format_instant(outcome.ended),
+        "began": format_timestamp(outcome.began),
+        "ended": format_timestamp(outcome.ended),
         "devices": [
             {"name": name, "platform": platform, "management": management}
             for name, platform, management in outcome.devices
@@ -48,8 +48,8 @@ def _step(step: StepOutcome) -> dict[str, Any]:
         "text": step.text,
         "line": step.line,
         "status": step.status.value,
-        "began": format_instant(step.began),
-        "ended": format_instant(step.ended),
+        "began": format_timestamp(step.began),
+        "ended": format_timestamp(step.ended),
         "failure": _failure(step.failure) if step.failure else None,
     }
 
@@ -65,9 +65,9 @@ def _failure(failure: Failure) -> dict[str, Any]:
     }
 
 
-def _happening(each: Happening) -> dict[str, Any]:
+def _happening(each: TimelineEvent) -> dict[str, Any]:
     return {
-        "at": format_instant(each.at),
+        "at": format_timestamp(each.at),
         "step": each.step,
         "lane": each.lane.value,
         "kind": each.kind,

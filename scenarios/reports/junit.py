@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from junitparser import Error, Failure, JUnitXml, Skipped, SystemErr, SystemOut, TestCase, TestSuite
 
-from broker.timestamps import format_instant
+from broker.timestamps import format_timestamp
 from scenarios.model.outcome import Failure as StepFailure
 from scenarios.model.outcome import ScenarioOutcome, Status, StepOutcome
 
@@ -109,7 +109,7 @@ def _why(failure: StepFailure) -> list[str]:
         lines.append("last messages:")
     for message in failure.messages:
         who = f"{message.device} " if message.device else ""
-        lines.append(f"  {format_instant(message.at)} {who}{message.kind}: {message.text}")
+        lines.append(f"  {format_timestamp(message.at)} {who}{message.kind}: {message.text}")
     return lines
 
 

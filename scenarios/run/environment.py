@@ -24,18 +24,18 @@ from typing import Any, Final
 from agent.clock import Clock, Timers
 from agent.effects import Effect, Reboot
 from agent.machine import enroll, first_state
-from agent.random_stream import DeviceDraws
-from agent.runner import Device, Shared
-from broker.client.client_ids import client_id, host_client_id
+from agent.random_stream import DeviceRandomStream
+from agent.runner import Device, DeviceContext
+from broker.client.client_ids import device_client_id, host_client_id
 from broker.client.connection import Connection
-from broker.client.messages import Delivery, Outgoing
-from broker.client.pool import Connections
+from broker.client.messages import ConnectionListener, Delivery, OutgoingMessage
+from broker.client.pool import ConnectionPool
 from broker.contract import Topics
 from broker.errors import BrokerError
 from broker.operator.readers import read_json
 from scenarios.model.scenario import Cast
 
-__all__ = ["Message", "Stage"]
+__all__ = ["Message", "ScenarioEnvironment"]
 
 _ANSWER_WITHIN: Final = 20.0
 """Real seconds for a broker to pass a fence on, or to let a device in again."""
@@ -62,10 +62,10 @@ class Message:
     retained: bool
 
 
-class _Player:
+class _Player(ConnectionListener):
     """What a device's connection belongs to: the device, and the fences that reach it."""
 
-    def __init__(self, device: Device, stage: Stage) -> None:
+    def __init__(self, device: Device, stage: ScenarioEnvironment) -> None:
         self._device = device
         self._stage = stage
         self._fence = stage.fence_of(device.id)
@@ -75,29 +75,29 @@ class _Player:
         """The device's own."""
         return self._device.presence(number)
 
-    def connected(self) -> None:
+    def on_connected(self) -> None:
         """Let the device say who it is."""
-        self._device.connected()
+        self._device.on_connected()
         self._stage.changed.set()
 
-    def arrived(self, topic: str, payload: bytes, retained: bool, delivery: Delivery) -> None:  # noqa: FBT001
+    def on_message(self, topic: str, payload: bytes, retained: bool, delivery: Delivery) -> None:  # noqa: FBT001
         """Send a fence back, and hand the device what is its own."""
         if topic != self._fence:
-            self._device.arrived(topic, payload, retained, delivery)
+            self._device.on_message(topic, payload, retained, delivery)
             return
         self._device.connection.acknowledge(delivery)
         echo = f"{self._device.id}/{payload.decode()}"
         accepted = partial(self._stage.passed, f"accepted/{echo}")
         self._device.connection.publish(
-            Outgoing(self._stage.echo, echo.encode(), accepted=accepted)
+            OutgoingMessage(self._stage.echo, echo.encode(), accepted=accepted)
         )
 
 
-class Stage:
+class ScenarioEnvironment(ConnectionListener):
     """One scenario's devices. `clock` is the scenario's time, `timers` what happens in it."""
 
     def __init__(
-        self, pool: Connections, topics: Topics, cast: Sequence[Cast], seed: int, clock: Clock
+        self, pool: ConnectionPool, topics: Topics, cast: Sequence[Cast], seed: int, clock: Clock
     ) -> None:
         self.topics = topics
         self.clock = clock
@@ -118,9 +118,11 @@ class Stage:
         self._control = Connection(
             pool, host_client_id(topics.root, 0), [f"{topics.root}/#"], self, clean_session=True
         )
-        shared = Shared(topics=topics, clock=clock, timers=self.timers, heard=self._on_effect)
+        shared = DeviceContext(
+            topics=topics, clock=clock, timers=self.timers, on_effect=self._on_effect
+        )
         for each in cast:
-            draws = DeviceDraws(seed, each.name)
+            draws = DeviceRandomStream(seed, each.name)
             enrollment = enroll(each.name, each.owner, each.setup, each.passcode, draws)
             self.devices[each.name] = Device(first_state(enrollment, clock.now()), draws, shared)
         self._order = {name: number for number, name in enumerate(self.devices)}
@@ -134,7 +136,7 @@ class Stage:
             raise self._silent("let a scenario in")
         for device in self.devices.values():
             player = _Player(device, self)
-            name = client_id(self.topics.root, device.id)
+            name = device_client_id(self.topics.root, device.id)
             device.connection = Connection(self._pool, name, player.filters, player)
             self._pool.add(device.connection)
             self._connections.append(device.connection)
@@ -157,7 +159,7 @@ class Stage:
             # The Will of a device that is offline is retained, and it cannot take it back itself.
             leaves = ("state", "presence")
             own = {self.topics.device(name, leaf) for name in self.devices for leaf in leaves}
-            blank = [Outgoing(topic, b"", retain=True) for topic in own | self._retained]
+            blank = [OutgoingMessage(topic, b"", retain=True) for topic in own | self._retained]
             await self._control.close(last=blank)
         for connection in self._connections:
             connection.drop(stay_away=True)
@@ -170,22 +172,15 @@ class Stage:
         payload = document if isinstance(document, bytes) else json.dumps(document).encode()
         if retained:
             self._retained.add(topic)
-        self._control.publish(Outgoing(topic, payload, retained))
+        self._control.publish(OutgoingMessage(topic, payload, retained))
 
     def fence_of(self, device_id: str) -> str:
         """Where a device is sent its fences."""
         return f"{self.topics.root}/fences/{device_id}"
 
-    # -- what is heard (broker.client.messages.Listener) ----------------------------------------
+    # -- incoming messages
 
-    def presence(self, number: int) -> None:
-        """Announce nobody: a stage is not a device."""
-        del number
-
-    def connected(self) -> None:
-        """Have nothing to say."""
-
-    def arrived(self, topic: str, payload: bytes, retained: bool, delivery: Delivery) -> None:  # noqa: FBT001
+    def on_message(self, topic: str, payload: bytes, retained: bool, delivery: Delivery) -> None:  # noqa: FBT001
         """Keep what is said, take fences that are back, and do what the world does."""
         self._control.acknowledge(delivery)
         if topic == self.echo:
@@ -295,9 +290,9 @@ class Stage:
         for device in up:
             echo = f"{device.id}/{number}"
             self._awaited |= {echo, f"accepted/{echo}"}
-            self._control.publish(Outgoing(self.fence_of(device.id), number.encode()))
+            self._control.publish(OutgoingMessage(self.fence_of(device.id), number.encode()))
         accepted = partial(self.passed, f"accepted/{own}")
-        self._control.publish(Outgoing(self.echo, own.encode(), accepted=accepted))
+        self._control.publish(OutgoingMessage(self.echo, own.encode(), accepted=accepted))
         await self._until(self._all_passed, "pass on what is published")
 
     def passed(self, fence: str) -> None:

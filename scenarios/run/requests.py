@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from agent.random_stream import DeviceDraws
+from agent.random_stream import DeviceRandomStream
 from scenarios.model.actor import (
     DeliverMessage,
     Press,
@@ -18,9 +18,9 @@ from scenarios.model.actor import (
 )
 from scenarios.model.file import RawCommand
 from scenarios.parsing.steps import payload_of
-from scenarios.run.environment import Stage
+from scenarios.run.environment import ScenarioEnvironment
 
-__all__ = ["Hands", "StepFailedError"]
+__all__ = ["ActorRequests", "StepFailedError"]
 
 
 class StepFailedError(Exception):
@@ -40,13 +40,13 @@ class _Pressed:
     answer: Mapping[str, Any] | None = None
 
 
-class Hands:
+class ActorRequests:
     """Publishes for the actors of one scenario, under ids that its seed gives."""
 
-    def __init__(self, stage: Stage, world: World, seed: int) -> None:
+    def __init__(self, stage: ScenarioEnvironment, world: World, seed: int) -> None:
         self._stage = stage
         self._world = world
-        self._draws = DeviceDraws(seed, "+play")
+        self._draws = DeviceRandomStream(seed, "+play")
         self._drawn = 0
         self._marks: dict[str, tuple[str, str]] = {}
         self._pressed: dict[str, _Pressed] = {}

@@ -10,19 +10,19 @@ from typing import Any, Final, Protocol
 
 from agent.clock import Clock, RealClock, VirtualClock
 from broker.address import BrokerAddress
-from broker.client.pool import Connections, Pace
+from broker.client.pool import ConnectionPace, ConnectionPool
 from broker.contract import DEFAULT_ROOT, Topics
 from broker.server.open import EMBEDDED, MOSQUITTO, open_broker, probe
 from scenarios.model.outcome import ScenarioOutcome, StepOutcome
 from scenarios.model.scenario import Scenario
-from scenarios.run.environment import Stage
-from scenarios.run.scenario_run import Performance
+from scenarios.run.environment import ScenarioEnvironment
+from scenarios.run.scenario_run import ScenarioRun
 
 __all__ = ["DEFAULT_JOBS", "Listener", "PlayOptions", "play_all"]
 
 DEFAULT_JOBS: Final = 16
 _OWN_BROKERS: Final = (EMBEDDED, MOSQUITTO)
-_PACE: Final = Pace(rate=20_000.0, backoff=(0.002, 1.0))
+_PACE: Final = ConnectionPace(rate=20_000.0, backoff=(0.002, 1.0))
 """Nobody else is on these connections: a device that is lost comes back at once."""
 
 
@@ -82,7 +82,7 @@ async def _play_on(
     *,
     tidy: bool,
 ) -> list[ScenarioOutcome]:
-    pool = Connections(address, _PACE)
+    pool = ConnectionPool(address, _PACE)
     root = f"{DEFAULT_ROOT}/plays/{secrets.token_hex(6)}"
     places = asyncio.Semaphore(options.jobs)
 
@@ -105,7 +105,7 @@ async def _play_on(
 
 
 async def _play_one(
-    pool: Connections,
+    pool: ConnectionPool,
     topics: Topics,
     scenario: Scenario,
     options: PlayOptions,
@@ -117,7 +117,7 @@ async def _play_one(
     if listener is not None:
         listener.started(number, scenario)
     seed = scenario.seed if options.seed is None else options.seed
-    stage = Stage(pool, topics, scenario.devices, seed, _clock(options.speed))
+    stage = ScenarioEnvironment(pool, topics, scenario.devices, seed, _clock(options.speed))
     told: Callable[[StepOutcome], None] | None = None
     if listener is not None:
         hears = listener.stepped
@@ -126,7 +126,7 @@ async def _play_one(
             hears(number, step)
 
     try:
-        outcome = await Performance(scenario, stage, seed).play(told)
+        outcome = await ScenarioRun(scenario, stage, seed).play(told)
     finally:
         await stage.close(tidy=tidy)
     if listener is not None:

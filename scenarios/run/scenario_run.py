@@ -15,26 +15,26 @@ from typing import Final
 
 from agent.clock import Clock, RealClock, VirtualClock
 from scenarios.actors import ACTORS
-from scenarios.model.actor import Actor, Heard, StepRefusedError, Subject, World
+from scenarios.model.actor import Actor, ReceivedMessage, StepRefusedError, Subject, World
 from scenarios.model.file import RawCommand
-from scenarios.model.masking import hide
-from scenarios.model.matchers import is_so, says
+from scenarios.model.masking import mask
+from scenarios.model.matchers import describe, matches
 from scenarios.model.outcome import (
     Failure,
-    Happening,
     Lane,
     ScenarioOutcome,
     Start,
     Status,
     StepOutcome,
+    TimelineEvent,
     WireMessage,
 )
 from scenarios.model.scenario import Act, Expect, Scenario, Step, Wait
-from scenarios.run.environment import Message, Stage
-from scenarios.run.requests import Hands, StepFailedError
+from scenarios.run.environment import Message, ScenarioEnvironment
+from scenarios.run.requests import ActorRequests, StepFailedError
 from scenarios.run.timeline import of_message, of_screen
 
-__all__ = ["Performance"]
+__all__ = ["ScenarioRun"]
 
 _LAST_MESSAGES: Final = 5
 _SECRET: Final = frozenset({"newPasscode"})
@@ -45,19 +45,19 @@ _ROUNDS: Final = 1_000
 """Actors that answer one another for ever are a defect, not a scenario."""
 
 
-class Performance:
+class ScenarioRun:
     """One scenario, once."""
 
-    def __init__(self, scenario: Scenario, stage: Stage, seed: int) -> None:
+    def __init__(self, scenario: Scenario, stage: ScenarioEnvironment, seed: int) -> None:
         self._scenario = scenario
         self._stage = stage
         self._world = _world(scenario, seed)
         self._actors: dict[str, Actor] = {kind.name: kind(self._world) for kind in ACTORS}
         self._world.actors.update(self._actors)
-        self._hands = Hands(stage, self._world, seed)
+        self._hands = ActorRequests(stage, self._world, seed)
         self._screens: dict[str, Mapping[str, object]] = {}
         self._step = 0
-        self._happenings: list[Happening] = []
+        self._happenings: list[TimelineEvent] = []
         self._wire: list[WireMessage] = []
 
     @property
@@ -154,7 +154,7 @@ class Performance:
 
     def _note_step(self, step: Step, lane: Lane, actor: str) -> None:
         self._happenings.append(
-            Happening(
+            TimelineEvent(
                 at=self._now,
                 lane=lane,
                 kind=step.name,
@@ -165,7 +165,7 @@ class Performance:
             )
         )
 
-    def _last_messages(self, device: str | None) -> tuple[Happening, ...]:
+    def _last_messages(self, device: str | None) -> tuple[TimelineEvent, ...]:
         said = [
             each
             for each in self._happenings
@@ -183,7 +183,7 @@ class Performance:
 
         def satisfied() -> bool:
             found = seen()
-            return all(is_so(wanted, found.get(key)) for key, wanted in expect.wanted.items())
+            return all(matches(wanted, found.get(key)) for key, wanted in expect.wanted.items())
 
         if expect.within is None:
             await self._settle()
@@ -265,7 +265,7 @@ class Performance:
         asked = 0
         for name, actor in self._actors.items():
             own = mark if name == owner else None
-            requests = actor.hear(Heard(device, message.leaf, document, own), now)
+            requests = actor.hear(ReceivedMessage(device, message.leaf, document, own), now)
             self._hands.carry_out(requests, name)
             asked += len(requests)
         return asked
@@ -315,8 +315,8 @@ def _clock_word(clock: Clock) -> str:
 
 
 def _listed(values: Mapping[str, object]) -> str:
-    hidden: Mapping[str, object] = hide(values, _SECRET)
-    return ", ".join(f"{key}: {says(value)}" for key, value in hidden.items())
+    hidden: Mapping[str, object] = mask(values, _SECRET)
+    return ", ".join(f"{key}: {describe(value)}" for key, value in hidden.items())
 
 
 def _length(milliseconds: int) -> str:

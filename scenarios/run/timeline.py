@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from scenarios.model.masking import hide, payload_without_secrets
-from scenarios.model.matchers import says
-from scenarios.model.outcome import Happening, Lane
+from scenarios.model.masking import mask, payload_without_secrets
+from scenarios.model.matchers import describe
+from scenarios.model.outcome import Lane, TimelineEvent
 from scenarios.run.environment import Message
 
 __all__ = ["of_message", "of_screen"]
@@ -16,11 +16,11 @@ _ON_DEVICE: Final = frozenset({"state", "notifications"})
 _SECRET: Final = frozenset({"newPasscode"})
 
 
-def of_message(message: Message, at: int, step: int) -> Happening:
+def of_message(message: Message, at: int, step: int) -> TimelineEvent:
     """What was said on the wire. Passcodes are taken out."""
     document = message.document if isinstance(message.document, Mapping) else None
     shown = payload_without_secrets(message.leaf, document) if document is not None else None
-    return Happening(
+    return TimelineEvent(
         at=at,
         lane=Lane.DEVICE if message.leaf in _ON_DEVICE else Lane.WIRE,
         kind=message.leaf,
@@ -70,19 +70,19 @@ _TELLERS: Final[Mapping[str, Callable[[Mapping[str, Any]], str]]] = {
 
 def of_screen(
     actor: str, before: Mapping[str, object], after: Mapping[str, object], at: int, step: int
-) -> Happening | None:
+) -> TimelineEvent | None:
     """What changed on an actor's screen; None where nothing did."""
     changed = {key: after.get(key) for key in after if after.get(key) != before.get(key)}
     changed |= {key: None for key in before if key not in after}
     if not changed:
         return None
-    shown: Mapping[str, Any] = hide(changed, _SECRET)
-    text = ", ".join(f"{key}: {says(value)}" for key, value in shown.items())
+    shown: Mapping[str, Any] = mask(changed, _SECRET)
+    text = ", ".join(f"{key}: {describe(value)}" for key, value in shown.items())
     document = {key: _plain(value) for key, value in shown.items()}
-    return Happening(
+    return TimelineEvent(
         at=at, lane=Lane.PORTAL, kind="screen", text=text, step=step, actor=actor, document=document
     )
 
 
 def _plain(value: object) -> object:
-    return value if isinstance(value, str | int | bool | list | None) else says(value)
+    return value if isinstance(value, str | int | bool | list | None) else describe(value)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from typing import Any, Final
 
-from broker.timestamps import parse_instant, speed_of
+from broker.timestamps import parse_clock_speed, parse_timestamp
 from scenarios.traces.format import PUBLISHED_LEAVES, Trace
 from scenarios.traces.placeholders import PASSCODE, is_placeholder, kinds_in, pattern_of
 
@@ -120,7 +120,7 @@ def tolerance_of(clock: str) -> int:
     """By how many milliseconds instants may differ, for a header's `clock`."""
     if clock == "virtual":
         return 0
-    return round(_REAL_TOLERANCE * (speed_of(clock) or 1.0))
+    return round(_REAL_TOLERANCE * (parse_clock_speed(clock) or 1.0))
 
 
 def _story(messages: Sequence[Published], version: int) -> list[Published]:
@@ -228,6 +228,6 @@ def _same_instant(key: str, old: Any, new: Any, tolerance: int) -> bool:
     if key.rpartition(".")[2] not in _INSTANTS or not tolerance:
         return False
     try:
-        return abs(parse_instant(old) - parse_instant(new)) <= tolerance
+        return abs(parse_timestamp(old) - parse_timestamp(new)) <= tolerance
     except (TypeError, ValueError):
         return False

@@ -35,7 +35,7 @@ from pydantic import Field, field_validator
 from agent.definition.device import Conformance
 from broker.contract import DEVICE_ID, DeviceState, Instant, Policy
 from broker.errors import FileError, UsageError
-from broker.timestamps import format_instant
+from broker.timestamps import format_timestamp
 from platforms.conformance import DEFAULT_CONFORMANCE
 from scenarios.traces.device_facts import Line, Memory, Setup
 from scenarios.traces.placeholders import PASSCODE, Redactor, is_placeholder
@@ -230,7 +230,7 @@ class TraceWriter:
         self.messages += 1
         self._write_line(
             {
-                "at": format_instant(instant),
+                "at": format_timestamp(instant),
                 "topic": topic,
                 "payload": self._redactor.payload(leaf, payload),
                 "retained": retained,
@@ -242,7 +242,7 @@ class TraceWriter:
         if self._file.closed:
             return
         end = max(self._last, instant or 0)
-        self._write_line({"end": format_instant(end), "messages": self.messages})
+        self._write_line({"end": format_timestamp(end), "messages": self.messages})
         self._file.close()
 
     def _without_passcode(self, device: TraceDevice) -> TraceDevice:

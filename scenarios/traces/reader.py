@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from broker.contract import DEVICE_ID
 from broker.errors import FileError
-from broker.validation import shown
+from broker.validation import shorten_value
 from scenarios.traces.format import (
     FORMAT,
     VERSION,
@@ -116,7 +116,8 @@ class _Reader:
         if version not in _READ:
             newer = isinstance(version, int) and version > VERSION
             raise self._error(
-                f"the trace is of version {shown(version)}, which this passfleet cannot read",
+                f"the trace is of version {shorten_value(version)},"
+                " which this passfleet cannot read",
                 expected=f"version {' or '.join(map(str, _READ))}",
                 hint="a newer passfleet wrote it: replay it with that one" if newer else None,
             )
@@ -150,7 +151,7 @@ class _Reader:
     def _join(self, device: TraceDevice) -> None:
         if not _NAME.fullmatch(device.device_id):
             raise self._error(
-                f"{shown(device.device_id)} cannot be the id of a device",
+                f"{shorten_value(device.device_id)} cannot be the id of a device",
                 expected="1 to 64 letters, digits, dots, dashes or underscores",
             )
         known = self._devices.get(device.device_id)

@@ -1,4 +1,4 @@
-"""Answers to presses on a device, word for word."""
+"""PastAnswers to presses on a device, word for word."""
 
 from __future__ import annotations
 

@@ -14,12 +14,12 @@ from agent.events import Command, Input, InputAction, MessageArrived, MessageKin
 from agent.machine import first_state, step
 from agent.passcode import PasscodePolicy, PasscodeRef, PasscodeSpec, traits_of
 from agent.state import (
-    Answers,
     BiometricState,
     Compliance,
     PasscodeKind,
+    PastAnswers,
+    PastResults,
     Prompt,
-    Results,
     Secret,
 )
 from platforms.profile import (
@@ -84,7 +84,7 @@ def test_a_refused_passcode_shows_why_on_the_screen() -> None:
     (shown,) = screens(effects)
     why = "The passcode is too short."
     assert shown == PublishNotification(1, "Passcode Requirement", why, (), LATER)
-    assert replace(after, notifications=0, answers=Answers()) == state
+    assert replace(after, notifications=0, answers=PastAnswers()) == state
 
 
 def test_a_biometric_is_set_up_where_the_platform_has_its_sensor() -> None:
@@ -262,7 +262,7 @@ def test_a_wipe_leaves_nothing_but_the_device() -> None:
         face=BiometricState.NONE,
         compliance=Compliance.NONCOMPLIANT,
         passcode_expires_at=None,
-        answers=Answers.of([answer]),
+        answers=PastAnswers.of([answer]),
     )
 
 
@@ -316,7 +316,7 @@ def test_a_policy_leaves_a_whole_state() -> None:
         ("changeNow", "later"),
         LATER,
     )
-    after = replace(after, results=Results())
+    after = replace(after, results=PastResults())
     lifted, _ = do(after, Action.APPLY_PASSCODE_POLICY, policy=PasscodePolicy())
     assert (lifted.policy, lifted.passcode_expires_at, lifted.auto_lock_at) == (None, None, None)
     assert (lifted.compliance, lifted.prompt) == (Compliance.COMPLIANT, Prompt.NONE)

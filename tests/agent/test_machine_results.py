@@ -16,8 +16,8 @@ from agent.state import (
     ActionState,
     DeviceState,
     ErrorCode,
+    PastResults,
     Result,
-    Results,
 )
 from platforms.profile import (
     Action,
@@ -148,9 +148,9 @@ SAID: dict[str, tuple[DeviceState, Action, dict[str, Any], tuple[Any, ...]]] = {
 @pytest.mark.parametrize("case", SAID.values(), ids=SAID)
 def test_a_command_is_answered_word_for_word(case: Any) -> None:
     state, action, more, (said, message, error, native) = case
-    after, result = do(replace(state, results=Results()), action, **more)
+    after, result = do(replace(state, results=PastResults()), action, **more)
     assert result == Result("c", action, said, message, LATER, LATER, error, native, None)
-    assert after.results == Results.of([result])
+    assert after.results == PastResults.of([result])
 
 
 def test_a_refusal_is_a_whole_result_and_is_not_remembered() -> None:

@@ -10,8 +10,8 @@ from agent.effects import PublishAnswer, PublishResult, PublishState, Reboot, Se
 from agent.events import TimerFired
 from agent.machine import timers
 from agent.passcode import PasscodePolicy
-from agent.random_stream import DeviceDraws
-from agent.state import Answers, DeviceState, Results, Timer
+from agent.random_stream import DeviceRandomStream
+from agent.state import DeviceState, PastAnswers, PastResults, Timer
 from platforms import PLATFORMS
 from tests.support.device_harness import (
     DAY,
@@ -47,8 +47,8 @@ def _without_memory(state: DeviceState) -> DeviceState:
         version=0,
         draws=0,
         notifications=0,
-        results=Results(),
-        answers=Answers(),
+        results=PastResults(),
+        answers=PastAnswers(),
         messages=(),
     )
 
@@ -411,7 +411,7 @@ def test_a_policy_out_of_bounds_changes_nothing(platform: str) -> None:
         PasscodePolicy(history=51),
     ):
         assert rig.do("applyPasscodePolicy", policy=policy).error == "policyViolation"
-    assert replace(rig.state, results=Results()) == before
+    assert replace(rig.state, results=PastResults()) == before
 
 
 BOUNDS = [
@@ -833,7 +833,7 @@ def test_a_temporary_passcode_does_not_come_back_after_a_restore() -> None:
 
 
 def test_a_temporary_passcode_that_was_used_before_is_drawn_again() -> None:
-    class Stuck(DeviceDraws):
+    class Stuck(DeviceRandomStream):
         """The first five draws give the same bits."""
 
         def bits(self, purpose: str, number: int) -> int:

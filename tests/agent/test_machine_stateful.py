@@ -49,7 +49,7 @@ from agent.events import (
 )
 from agent.machine import first_state, step
 from agent.passcode import PasscodePolicy, reveal
-from agent.random_stream import DeviceDraws
+from agent.random_stream import DeviceRandomStream
 from agent.state import DeviceState, Result, Timer
 from platforms import PLATFORMS
 from platforms.profile import Action, Management
@@ -537,7 +537,10 @@ class Phone(RuleBasedStateMachine):
         """The same events with the same seed give the same run."""
         if not hasattr(self, "rig"):
             return
-        state, draws = first_state(self.rig.enrollment, START), DeviceDraws(self.rig.seed, "d-1")
+        state, draws = (
+            first_state(self.rig.enrollment, START),
+            DeviceRandomStream(self.rig.seed, "d-1"),
+        )
         for now, event, after, effects in self.rig.journal:
             state, again = step(state, event, now, draws)
             assert (state, again) == (after, effects)

@@ -22,11 +22,11 @@ from agent.passcode import (
     traits_of,
     violations,
 )
-from agent.random_stream import DeviceDraws
+from agent.random_stream import DeviceRandomStream
 from platforms import PLATFORMS, PlatformProfile
 from platforms.profile import Alphabet, ComplexCharacters, ResetOutcome
 
-DRAWS = DeviceDraws(7, "d-1")
+DRAWS = DeviceRandomStream(7, "d-1")
 TEMPORARY = [p for p in PLATFORMS if p.reset.outcome is ResetOutcome.TEMPORARY]
 CLASSES = {
     "d": string.digits,
@@ -95,7 +95,7 @@ def test_what_is_revealed_has_the_length_and_one_of_each_class_and_nothing_else(
 
 def test_a_passcode_is_revealed_again_by_its_number_alone() -> None:
     spec = PasscodeSpec(6, "dl")
-    one, other = DeviceDraws(7, "d-1"), DeviceDraws(7, "d-1")
+    one, other = DeviceRandomStream(7, "d-1"), DeviceRandomStream(7, "d-1")
     forwards = [reveal(PasscodeRef(n, spec), one) for n in range(1, 50)]
     backwards = [reveal(PasscodeRef(n, spec), other) for n in reversed(range(1, 50))]
     assert forwards == backwards[::-1]
@@ -103,7 +103,11 @@ def test_a_passcode_is_revealed_again_by_its_number_alone() -> None:
 
 
 def test_seeds_devices_and_purposes_draw_apart() -> None:
-    streams = [DeviceDraws(7, "d-1"), DeviceDraws(8, "d-1"), DeviceDraws(7, "d-2")]
+    streams = [
+        DeviceRandomStream(7, "d-1"),
+        DeviceRandomStream(8, "d-1"),
+        DeviceRandomStream(7, "d-2"),
+    ]
     drawn = {s.bits(purpose, 1) for s in streams for purpose in ("passcode", "reaction")}
     assert len(drawn) == 6
     assert len({s.digest("2580") for s in streams}) == 3

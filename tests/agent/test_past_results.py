@@ -14,11 +14,11 @@ from agent.passcode import PasscodeRef, PasscodeSpec
 from agent.past_results import (
     RESULTS_KEPT,
     ActionState,
-    Answers,
     ErrorCode,
     InputAnswer,
+    PastAnswers,
+    PastResults,
     Result,
-    Results,
 )
 from agent.state import DeviceState
 from platforms.profile import Action, NativeCase
@@ -60,7 +60,7 @@ DONE = Result("c-1", Action.SYNC_DEVICE, ActionState.DONE, "Device checked in", 
 @given(given_=st.lists(RESULTS, max_size=80, unique_by=lambda r: r.command_id))
 @quickly
 def test_the_last_results_are_remembered_word_for_word(given_: list[Result]) -> None:
-    remembered, kept = Results.of(given_), given_[-RESULTS_KEPT:]
+    remembered, kept = PastResults.of(given_), given_[-RESULTS_KEPT:]
     assert list(remembered) == kept
     assert len(remembered) == len(kept)
     assert remembered[-5:] == tuple(kept[-5:])
@@ -71,29 +71,29 @@ def test_the_last_results_are_remembered_word_for_word(given_: list[Result]) -> 
 @given(given_=st.lists(ANSWERS, max_size=80, unique_by=lambda a: a.input_id))
 @quickly
 def test_the_last_answers_are_remembered_word_for_word(given_: list[InputAnswer]) -> None:
-    remembered, kept = Answers.of(given_), given_[-RESULTS_KEPT:]
+    remembered, kept = PastAnswers.of(given_), given_[-RESULTS_KEPT:]
     assert list(remembered) == kept
     for answer in given_:
         assert remembered.find(answer.input_id) == (answer if answer in kept else None)
 
 
 def test_remembering_changes_nothing_that_was_remembered_before() -> None:
-    before = Results.of([DONE])
+    before = PastResults.of([DONE])
     after = before.plus(Result("c-2", Action.REMOTE_LOCK, ActionState.DONE, "Locked", 3, 3))
     assert (len(before), len(after)) == (1, 2)
-    assert before == Results.of([DONE]) != after
-    assert hash(before) == hash(Results.of([DONE]))
-    assert len(Results()) == 0
+    assert before == PastResults.of([DONE]) != after
+    assert hash(before) == hash(PastResults.of([DONE]))
+    assert len(PastResults()) == 0
 
 
 def test_what_is_said_alike_is_kept_once_whoever_says_it() -> None:
-    one, other = Results.of([DONE]), Results.of([DONE]).plus(DONE)
+    one, other = PastResults.of([DONE]), PastResults.of([DONE]).plus(DONE)
     assert one.words[0] is other.words[0] is other.words[1]
 
 
 def test_an_index_beyond_them_is_told() -> None:
     with pytest.raises(IndexError):
-        Results.of([DONE])[1]
+        PastResults.of([DONE])[1]
 
 
 def test_a_device_that_did_32_resets_weighs_at_most_4_kib_more() -> None:

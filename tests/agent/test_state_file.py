@@ -15,7 +15,7 @@ import pytest
 
 from agent.clock import Timers, VirtualClock
 from agent.passcode import PasscodePolicy
-from agent.runner import Device, Shared
+from agent.runner import Device, DeviceContext
 from agent.state import DeviceState
 from agent.state_file import StateFile
 from broker.contract import Topics
@@ -44,7 +44,7 @@ def busy(rig: Rig) -> DeviceState:
 async def written(path: Path, state: DeviceState) -> None:
     """A state, stored."""
     rig, clock = Rig("android"), VirtualClock(0)
-    shared = Shared(topics=Topics("t"), clock=clock, timers=Timers(clock))
+    shared = DeviceContext(topics=Topics("t"), clock=clock, timers=Timers(clock))
     stored: list[object] = []
     file = StateFile(path, SEED)
 
@@ -131,7 +131,7 @@ async def test_nothing_is_written_once_the_file_is_closed(
 
 async def test_a_device_that_fails_at_what_is_stored_keeps_no_other_waiting(tmp_path: Path) -> None:
     rig, clock = Rig("android"), VirtualClock(0)
-    shared = Shared(topics=Topics("t"), clock=clock, timers=Timers(clock))
+    shared = DeviceContext(topics=Topics("t"), clock=clock, timers=Timers(clock))
     device = Device(rig.state, rig.draws, shared)
     file, stored = StateFile(tmp_path / "fleet.db", SEED), []
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from broker.timestamps import speed_of
+from broker.timestamps import parse_clock_speed
 
 
 @pytest.mark.parametrize(
@@ -23,4 +23,4 @@ from broker.timestamps import speed_of
     ],
 )
 def test_a_clock_is_read_as_its_speed(clock: str, speed: float) -> None:
-    assert speed_of(clock) == speed
+    assert parse_clock_speed(clock) == speed

@@ -17,7 +17,7 @@ from agent.effects import Effect, PublishEscrow, PublishNotification, PublishRes
 from agent.events import Command, Input, InputAction
 from agent.machine import enroll, first_state, step
 from agent.passcode import reveal
-from agent.random_stream import DeviceDraws
+from agent.random_stream import DeviceRandomStream
 from agent.state import DeviceState, Result
 from fleet.config.loader import parse_fleet
 from platforms import PLATFORMS
@@ -36,7 +36,7 @@ ROWS = [
     for name, rows in TABLES.items()
     for row in rows
 ]
-DRAWS = DeviceDraws(7, "d-1")
+DRAWS = DeviceRandomStream(7, "d-1")
 FIRST = "Gn4vQ81x"
 POLICIES = {
     "no policy": ({}, r".*"),

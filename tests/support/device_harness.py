@@ -27,7 +27,7 @@ from agent.events import (
 )
 from agent.machine import enroll, first_state, step, timers
 from agent.passcode import PasscodePolicy, reveal
-from agent.random_stream import DeviceDraws
+from agent.random_stream import DeviceRandomStream
 from agent.state import DeviceState, GroupSetup, InputAnswer, Result, Timer
 from platforms import PLATFORMS_BY_ID
 from platforms.profile import Action, Biometric, Management, PlatformProfile
@@ -60,7 +60,7 @@ class Rig:
     ) -> None:
         self.profile = PLATFORMS_BY_ID[platform] if isinstance(platform, str) else platform
         self.seed = seed
-        self.draws = DeviceDraws(seed, "d-1")
+        self.draws = DeviceRandomStream(seed, "d-1")
         setup = GroupSetup(
             name="phones",
             profile=self.profile,

@@ -13,7 +13,7 @@ from agent.effects import (
 from agent.events import Command, Input, InputAction
 from agent.machine import step
 from agent.passcode import PasscodePolicy
-from agent.random_stream import DeviceDraws
+from agent.random_stream import DeviceRandomStream
 from agent.state import (
     ActionState,
     DeviceState,
@@ -28,7 +28,7 @@ from platforms.profile import (
 from tests.support.device_harness import MINUTE, SECOND, START, Rig
 
 LATER = START + 5 * SECOND
-DRAWS = DeviceDraws(7, "d-1")
+DRAWS = DeviceRandomStream(7, "d-1")
 IOS, ANDROID = PLATFORMS_BY_ID["ios"], PLATFORMS_BY_ID["android"]
 WP81, W10M = PLATFORMS_BY_ID["windows_phone_8_1"], PLATFORMS_BY_ID["windows_10_mobile"]
 

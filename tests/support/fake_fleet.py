@@ -16,11 +16,11 @@ import aiomqtt
 
 from broker.contract import Biometrics, ClockNow, DeviceState, Inspection, Presence, Topics
 from broker.server.child_process import BrokerHandle
-from broker.timestamps import format_instant, parse_instant
+from broker.timestamps import format_timestamp, parse_timestamp
 
 LIMIT = 20.0
 """Seconds that anything may take before a test gives up."""
-NOW = parse_instant("2015-12-10T20:19:07Z")
+NOW = parse_timestamp("2015-12-10T20:19:07Z")
 NEW_PASSCODE = "k3Wq9T"
 
 
@@ -111,7 +111,7 @@ class FakeFleet:
 
     async def _take(self, topic: str, document: dict[str, Any]) -> None:
         if topic == self.topics.clock:
-            await self.set_clock(parse_instant(document["to"]))
+            await self.set_clock(parse_timestamp(document["to"]))
         elif topic.startswith(f"{self.topics.root}/groups/"):
             group = topic.split("/")[-2]
             for device in self.devices.values():
@@ -145,8 +145,8 @@ class FakeFleet:
             "message": "Passcode successfully reset" if state == "done" else "It did not work.",
             "newPasscode": device.new_passcode,
             "errorCode": "policyViolation" if failed else None,
-            "startDateTime": format_instant(NOW),
-            "lastUpdatedDateTime": format_instant(NOW),
+            "startDateTime": format_timestamp(NOW),
+            "lastUpdatedDateTime": format_timestamp(NOW),
             "duplicate": device.manner == "duplicate",
             "native": None,
             **more,

@@ -20,7 +20,7 @@ import pytest
 from agent.clock import Clock, RealClock, VirtualClock
 from agent.state_file import StateFile
 from broker.address import BrokerAddress
-from broker.client.pool import Pace
+from broker.client.pool import ConnectionPace
 from broker.contract import Topics
 from broker.server import embedded
 from broker.server.mosquitto import find_mosquitto
@@ -135,7 +135,7 @@ async def hosted(
     """A fleet in this process, and an operator who has been there since before it."""
     config = parse_fleet(text)
     clock: Clock = VirtualClock() if config.speed is None else RealClock(config.speed)
-    pace = Pace(backoff=(0.05, 0.5))
+    pace = ConnectionPace(backoff=(0.05, 0.5))
     topics = Topics(config.root)
     async with WireOperator.connected(server.port, config.root) as operator:
         host = Host(

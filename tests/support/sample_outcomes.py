@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from scenarios.model.outcome import (
     Failure,
-    Happening,
     Lane,
     ScenarioOutcome,
     Status,
     StepOutcome,
+    TimelineEvent,
     WireMessage,
 )
 
@@ -26,10 +26,12 @@ STATE = {
 }
 
 
-def happening(at: int, lane: Lane, kind: str, text: str, step: int, **more: object) -> Happening:
+def happening(
+    at: int, lane: Lane, kind: str, text: str, step: int, **more: object
+) -> TimelineEvent:
     device = None if lane is Lane.PORTAL else "phone"
     actor = "portal" if lane is Lane.PORTAL else None
-    return Happening(
+    return TimelineEvent(
         at=START + at,
         lane=lane,
         kind=kind,

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fleet.load.ledger import COLUMNS, Column
-from fleet.load.reconnect_storm import Storm
+from fleet.load.reconnect_storm import ReconnectStorm
 from fleet.load.report.percentile_table import latency_table, milliseconds
 from fleet.load.result import Ending, Result
 from fleet.service.wording import counted
@@ -65,7 +65,7 @@ def _speeds(result: Result) -> Iterator[Text]:
     yield Text.assemble("         ", (result.slowest(), "bold"))
 
 
-def _storm(result: Result, storm: Storm) -> Text:
+def _storm(result: Result, storm: ReconnectStorm) -> Text:
     meanwhile = result.ledger.storm
     back = storm.back.milliseconds()
     line = Text.assemble(("storm    ", "bold"), f"{storm.thrown_out} devices thrown out, ")

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from broker.address import BrokerAddress
 from broker.client.connection import Connection
 from broker.client.messages import Delivery
-from broker.client.pool import Connections, Pace
+from broker.client.pool import ConnectionPace, ConnectionPool
 from tests.support.brokers import until
 from tests.support.raw_mqtt_client import RawClient
 
@@ -23,10 +23,10 @@ class Quiet:
     def presence(self, number: int) -> None:
         del number
 
-    def connected(self) -> None:
+    def on_connected(self) -> None:
         pass
 
-    def arrived(self, topic: str, payload: bytes, retained: bool, delivery: Delivery) -> None:  # noqa: FBT001
+    def on_message(self, topic: str, payload: bytes, retained: bool, delivery: Delivery) -> None:  # noqa: FBT001
         raise NotImplementedError
 
 
@@ -68,8 +68,9 @@ def granted(asked: bytes, count: int) -> bytes:
 
 async def test_a_session_that_never_got_to_subscribe_is_subscribed_by_the_next() -> None:
     async with Script.listening() as broker:
-        pool = Connections(
-            BrokerAddress.parse(f"mqtt://127.0.0.1:{broker.port}"), Pace(backoff=(0.01, 0.02))
+        pool = ConnectionPool(
+            BrokerAddress.parse(f"mqtt://127.0.0.1:{broker.port}"),
+            ConnectionPace(backoff=(0.01, 0.02)),
         )
         connection = Connection(pool, "c", ["own"], Quiet(), lasting=["group"])
         pool.add(connection)

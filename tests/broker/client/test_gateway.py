@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from agent.runner import Device
-from broker.client.client_ids import client_id, gateway_client_id
+from broker.client.client_ids import device_client_id, gateway_client_id
 from tests.support.brokers import until
 from tests.support.fleet_processes import Server, both, fleet_text, hosted, phones
 from tests.support.paho_operator import LOCK, RESET, retained, session_present
@@ -31,7 +31,7 @@ async def test_devices_behind_a_gateway_answer_one_by_one_and_as_a_group(server:
             command = operator.send(where, LOCK)
             await until(lambda c=command, n=count: len(operator.results(c)) == n)
             assert {r["deviceId"] for r in operator.results(command)} <= set(host.devices)
-        assert not await session_present(server.port, client_id(operator.root, PHONE))
+        assert not await session_present(server.port, device_client_id(operator.root, PHONE))
 
 
 @both
@@ -94,14 +94,14 @@ async def test_a_gateway_leaves_nothing_behind(server: Server) -> None:
 async def test_a_device_that_fails_stops_no_other_behind_the_gateway(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    arrived = Device.arrived
+    arrived = Device.on_message
 
     def fails(device: Device, topic: str, *rest: Any) -> None:
         if device.id == PHONE:
             raise LookupError
         arrived(device, topic, *rest)
 
-    monkeypatch.setattr(Device, "arrived", fails)
+    monkeypatch.setattr(Device, "on_message", fails)
     async with hosted(server, fleet_text(behind(count=3))) as (operator, host):
         operator.send(PHONE, LOCK)
         for _ in range(2):
@@ -110,7 +110,7 @@ async def test_a_device_that_fails_stops_no_other_behind_the_gateway(
         assert (await operator.do("phones-002"))["actionState"] == "done"
         # It is done with what it failed at, which does not come again for ever.
         failed: list[str] = []
-        monkeypatch.setattr(Device, "arrived", lambda device, *_: failed.append(device.id))
+        monkeypatch.setattr(Device, "on_message", lambda device, *_: failed.append(device.id))
         operator.simulate(PHONE, "dropConnection")
         await operator.present(PHONE, "online", beyond=1)
         await host.settle()

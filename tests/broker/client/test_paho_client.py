@@ -1,4 +1,4 @@
-"""`QuickClient` says and hears on the wire what paho does, however the bytes arrive."""
+"""`PahoClient` says and hears on the wire what paho does, however the bytes arrive."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
-from broker.client.paho_client import QuickClient
+from broker.client.paho_client import PahoClient
 from tests.support.raw_mqtt_client import packet
 
 CONNACK = b"\x20\x02\x00\x00"
@@ -60,7 +60,7 @@ def new_client(kind: type[paho.Client], heard: Heard, **more: Any) -> paho.Clien
     client.on_connect = lambda *_: heard.told.append("connected")
     client.on_disconnect = lambda *args: heard.told.append(f"lost {args[3]}")
     client.on_socket_register_write = lambda *_: None
-    if isinstance(client, QuickClient):
+    if isinstance(client, PahoClient):
         client.heard = heard
     else:
         client.on_message = lambda _c, _u, it: heard.message(
@@ -71,14 +71,14 @@ def new_client(kind: type[paho.Client], heard: Heard, **more: Any) -> paho.Clien
 
 
 def publish(client: paho.Client, topic: str, payload: bytes, *, retain: bool = False) -> None:
-    if isinstance(client, QuickClient):
+    if isinstance(client, PahoClient):
         assert client.send(topic, payload, retain=retain)
     else:
         client.publish(topic, payload, qos=1, retain=retain)
 
 
 def acknowledge(client: paho.Client, mid: int) -> None:
-    if isinstance(client, QuickClient):
+    if isinstance(client, PahoClient):
         client.acknowledge(mid)
     else:
         client.ack(mid, 1)
@@ -136,7 +136,7 @@ def waiting(sock: Any) -> bool:
 def test_packets_are_heard_however_they_are_cut(size: int) -> None:
     pieces = [STREAM[at : at + size] for at in range(0, len(STREAM), size)]
     told = []
-    for kind in (paho.Client, QuickClient):
+    for kind in (paho.Client, PahoClient):
         with connected(kind) as (client, broker, heard):
             read(client, broker, pieces)
             told.append(list(heard.told))
@@ -145,7 +145,7 @@ def test_packets_are_heard_however_they_are_cut(size: int) -> None:
 
 
 def test_a_large_packet_costs_what_it_weighs() -> None:
-    with connected(QuickClient) as (client, broker, heard):
+    with connected(PahoClient) as (client, broker, heard):
         read(client, broker, [CONNACK])
         size = 32_000_000
         message = packet(0x32, TOPIC + b"\x00\x01" + b"x" * size)
@@ -162,14 +162,14 @@ def test_a_large_packet_costs_what_it_weighs() -> None:
 
 
 def test_a_length_of_five_bytes_ends_the_connection() -> None:
-    with connected(QuickClient) as (client, broker, heard):
+    with connected(PahoClient) as (client, broker, heard):
         read(client, broker, [CONNACK, b"\x32\xff\xff\xff\xff\x01"])
         assert client.socket() is None
         assert [line.split()[0] for line in heard.told] == ["connected", "lost"]
 
 
 def test_a_lost_connection_is_told_once() -> None:
-    with connected(QuickClient) as (client, broker, heard):
+    with connected(PahoClient) as (client, broker, heard):
         read(client, broker, [CONNACK])
         broker.close()
         sock = client.socket()
@@ -181,7 +181,7 @@ def test_a_lost_connection_is_told_once() -> None:
 
 
 def test_half_a_packet_is_forgotten_with_its_connection() -> None:
-    with connected(QuickClient) as (client, broker, heard):
+    with connected(PahoClient) as (client, broker, heard):
         read(client, broker, [CONNACK + SHORT_MESSAGE[:5]])
         broker.close()
         while client.socket() is not None:
@@ -192,7 +192,7 @@ def test_half_a_packet_is_forgotten_with_its_connection() -> None:
 
 
 def test_a_callback_that_raises_costs_no_later_packet() -> None:
-    with connected(QuickClient) as (client, broker, heard):
+    with connected(PahoClient) as (client, broker, heard):
         read(client, broker, [CONNACK])
         heard.fails = True
         with pytest.raises(LookupError):
@@ -216,7 +216,7 @@ def stream_of(client: paho.Client, broker: socket.socket) -> bytes:
 
 def test_what_is_queued_goes_in_its_order_and_whole() -> None:
     sent = []
-    for kind in (paho.Client, QuickClient):
+    for kind in (paho.Client, PahoClient):
         with connected(kind) as (client, broker, _):
             read(client, broker, [CONNACK])
             for number in range(5):
@@ -233,12 +233,12 @@ def test_a_websocket_that_takes_a_part_gets_the_rest() -> None:
     """In frames, what a client says is what it says without."""
     payloads = [bytes([number]) * 500_000 for number in range(12)]
     expected = b""
-    with connected(QuickClient) as (client, broker, _):
+    with connected(PahoClient) as (client, broker, _):
         read(client, broker, [CONNACK])
         expected = written(client, broker, payloads)
     with closing(socket.create_server(("127.0.0.1", 0))) as server:
         heard = Heard()
-        client = new_client(QuickClient, heard, transport="websockets")
+        client = new_client(PahoClient, heard, transport="websockets")
         client.connect_async(*server.getsockname())
         dialling = threading.Thread(target=client.reconnect)
         dialling.start()
@@ -301,7 +301,7 @@ def without_frames(stream: bytes) -> bytes:
 
 
 def test_a_subscription_takes_no_id_of_what_waits() -> None:
-    with connected(QuickClient) as (client, broker, _):
+    with connected(PahoClient) as (client, broker, _):
         read(client, broker, [CONNACK])
         for _ in range(65_533):
             client.send("a", b"")
@@ -314,7 +314,7 @@ def test_a_subscription_takes_no_id_of_what_waits() -> None:
 @pytest.mark.parametrize("size", [0, 1, 120, 121, 122, 16_376, 16_377, 2_097_143, 2_097_144])
 def test_lengths_are_written_as_paho_writes_them(size: int) -> None:
     sent = []
-    for kind in (paho.Client, QuickClient):
+    for kind in (paho.Client, PahoClient):
         with connected(kind) as (client, broker, _):
             read(client, broker, [CONNACK])
             publish(client, "\u00e4/b", b"x" * size)
@@ -323,7 +323,7 @@ def test_lengths_are_written_as_paho_writes_them(size: int) -> None:
 
 
 def test_what_was_not_accepted_is_sent_again_as_a_duplicate() -> None:
-    with connected(QuickClient) as (client, broker, _):
+    with connected(PahoClient) as (client, broker, _):
         read(client, broker, [CONNACK])
         publish(client, "a", b"2", retain=True)
         publish(client, "a", b"3")
@@ -342,7 +342,7 @@ def test_what_was_not_accepted_is_sent_again_as_a_duplicate() -> None:
 
 
 def test_the_ids_of_what_waits_are_not_given_again() -> None:
-    with connected(QuickClient) as (client, broker, heard):
+    with connected(PahoClient) as (client, broker, heard):
         read(client, broker, [CONNACK])
         given = {client.send("a", b"") for _ in range(65_534)}
         assert given == set(range(2, 65_536))
@@ -364,7 +364,7 @@ def test_the_ids_of_what_waits_are_not_given_again() -> None:
     ids=["QoS 2", "no packet id", "no topic", "long PUBACK", "short PUBACK"],
 )
 def test_what_no_broker_may_send_ends_the_connection(wrong: bytes) -> None:
-    with connected(QuickClient) as (client, broker, heard):
+    with connected(PahoClient) as (client, broker, heard):
         read(client, broker, [CONNACK, wrong])
         assert client.socket() is None
         assert [line.split()[0] for line in heard.told] == ["connected", "lost"]

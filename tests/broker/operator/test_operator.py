@@ -15,14 +15,14 @@ import pytest
 import pytest_asyncio
 
 from broker.address import BrokerAddress
-from broker.client.client_ids import client_id, host_client_id
+from broker.client.client_ids import device_client_id, host_client_id
 from broker.contract import Policy, Topics
 from broker.errors import BrokerError, PeerError, UsageError
 from broker.operator.operator import Group, Operator
-from broker.operator.readers import Outcome
+from broker.operator.readers import RequestOutcome
 from broker.server.child_process import BrokerHandle
 from broker.server.open import EMBEDDED, MOSQUITTO, open_broker
-from broker.timestamps import format_instant, parse_instant
+from broker.timestamps import format_timestamp, parse_timestamp
 from tests.support.brokers import need
 from tests.support.fake_fleet import LIMIT, NEW_PASSCODE, NOW, Fake, FakeFleet, fake_fleet
 
@@ -116,8 +116,8 @@ async def test_a_command_expires_with_the_waiting(broker: BrokerHandle) -> None:
         before = time.time() * 1000
         await operator.send("a", "syncDevice", timeout=20)
         first, second = fleet.sent_to(TOPICS.device("a", "commands"))
-    assert first["expiresDateTime"] == format_instant(NOW + 20_000)
-    assert 0 <= parse_instant(second["expiresDateTime"]) - before - 20_000 < LIMIT * 1000
+    assert first["expiresDateTime"] == format_timestamp(NOW + 20_000)
+    assert 0 <= parse_timestamp(second["expiresDateTime"]) - before - 20_000 < LIMIT * 1000
 
 
 async def test_a_policy_goes_with_its_command(broker: BrokerHandle) -> None:
@@ -162,7 +162,7 @@ async def test_now_follows_a_speed_and_so_does_expiry(broker: BrokerHandle) -> N
             assert abs(now - NOW - 60 * 3_600_000) < 60 * LIMIT * 1000
             await operator.send("a", "syncDevice", timeout=10)
             (command,) = fleet.sent_to(TOPICS.device("a", "commands"))
-            assert parse_instant(command["expiresDateTime"]) >= now + 600_000
+            assert parse_timestamp(command["expiresDateTime"]) >= now + 600_000
             with pytest.raises(UsageError, match="60x"):
                 await operator.advance(by=1000, limit=LIMIT)
 
@@ -312,7 +312,7 @@ async def _retained(broker: BrokerHandle, root: str) -> list[str]:
 
 
 async def test_clean_removes_what_a_crash_left(broker: BrokerHandle) -> None:
-    lost, listed = client_id(TOPICS.root, "a"), client_id(TOPICS.root, "listed")
+    lost, listed = device_client_id(TOPICS.root, "a"), device_client_id(TOPICS.root, "listed")
     for identifier in (lost, listed):
         async with _client(broker, identifier, clean_session=False) as device:
             await device.subscribe(f"waiting/{identifier}", qos=1)
@@ -347,9 +347,11 @@ async def test_clean_refuses_while_a_fleet_is_running(broker: BrokerHandle) -> N
 
 
 def test_client_ids_are_stable_and_never_meet() -> None:
-    assert client_id("passfleet/v1", "ios-001") == client_id("passfleet/v1", "ios-001")
-    assert client_id("passfleet/v1", "ios-001") != client_id("other", "ios-001")
-    device, host = client_id("r", "host-1"), host_client_id("r", 1)
+    assert device_client_id("passfleet/v1", "ios-001") == device_client_id(
+        "passfleet/v1", "ios-001"
+    )
+    assert device_client_id("passfleet/v1", "ios-001") != device_client_id("other", "ios-001")
+    device, host = device_client_id("r", "host-1"), host_client_id("r", 1)
     assert device != host
     assert host.startswith(device[:11])
 
@@ -373,10 +375,10 @@ async def test_no_broker_is_a_broker_error() -> None:
 
 
 async def test_a_broker_lost_in_mid_command_is_a_broker_error(broker: BrokerHandle) -> None:
-    answered: list[Outcome] = []
+    answered: list[RequestOutcome] = []
     some = asyncio.Event()
 
-    def hear(outcome: Outcome) -> None:
+    def hear(outcome: RequestOutcome) -> None:
         answered.append(outcome)
         some.set()
 

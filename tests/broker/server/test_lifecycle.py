@@ -16,7 +16,7 @@ import pytest
 
 from broker.errors import BrokerError
 from broker.server import amqtt_broker, mosquitto
-from broker.server.child_process import Child
+from broker.server.child_process import ChildProcess
 from broker.server.embedded import _argv, embedded_broker
 from broker.server.open import EMBEDDED, MOSQUITTO, open_broker, probe
 from tests.support.brokers import free_port, listens, need, until
@@ -132,7 +132,7 @@ def test_other_versions_of_amqtt_are_refused(monkeypatch: pytest.MonkeyPatch) ->
 
 
 async def test_no_payload_is_logged_even_at_debug() -> None:
-    child = Child(_argv(0, "DEBUG"), name="broker")
+    child = ChildProcess(_argv(0, "DEBUG"), name="broker")
     try:
         port = int((await child.first_line(10)).partition(":")[2].rstrip("}"))
         will = ("will", b"canary-will")

@@ -20,7 +20,7 @@ import pytest_asyncio
 from broker.address import BrokerAddress
 from broker.errors import BrokerError
 from broker.server import mosquitto
-from broker.server.child_process import Child
+from broker.server.child_process import ChildProcess
 from broker.server.open import EMBEDDED, MOSQUITTO, open_broker, probe
 from tests.support.brokers import free_port, listens, need, until
 from tests.support.certificates import Certificates
@@ -129,7 +129,9 @@ async def guarded(tmp_path: Path) -> AsyncIterator[Guarded]:
         pytest.skip("missing server: mosquitto with a login needs mosquitto_passwd")
     server = Guarded(tmp_path)
     server.prepare()
-    child = Child([str(mosquitto.find_mosquitto()), "-c", str(tmp_path / "conf")], name="Mosquitto")
+    child = ChildProcess(
+        [str(mosquitto.find_mosquitto()), "-c", str(tmp_path / "conf")], name="Mosquitto"
+    )
     await until(lambda: child.ended or listens(server.mutual_port))
     assert not child.ended, child.log()
     yield server

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from broker.client.client_ids import client_id
+from broker.client.client_ids import device_client_id
 from tests.support.brokers import until
 from tests.support.fleet_processes import Server, both, fleet_text, hosted, phones
 from tests.support.paho_operator import LOCK, RESET, WireOperator, retained, session_present
@@ -44,7 +44,7 @@ async def test_a_group_reaches_a_device_that_comes_back_with_and_without_its_ses
             operator.simulate(PHONE, "offline")
             await operator.present(PHONE, "offline")
             if lost:
-                await host.pool.end_session(client_id(operator.root, PHONE))
+                await host.pool.end_session(device_client_id(operator.root, PHONE))
             operator.simulate(PHONE, "online")
             session = await operator.present(PHONE, "online", beyond=session)
             for target in ("groups/phones", "groups/all"):
@@ -205,7 +205,7 @@ async def test_a_clean_stop_leaves_nothing_at_the_broker(server: Server, clock: 
         assert len(await retained(server.port, root)) == 7
     assert await retained(server.port, root) == {}
     for device in devices:
-        assert not await session_present(server.port, client_id(root, device))
+        assert not await session_present(server.port, device_client_id(root, device))
     async with WireOperator.connected(server.port, root) as operator:
         assert operator.results(waiting) == []
 
@@ -214,7 +214,7 @@ async def test_a_clean_stop_leaves_nothing_at_the_broker(server: Server, clock: 
 async def test_sessions_end_but_not_before_the_fleet_does(server: Server) -> None:
     async with hosted(server, fleet_text(phones())) as (operator, host):
         assert (await operator.do(PHONE))["actionState"] == "done"
-        identifier = client_id(operator.root, PHONE)
+        identifier = device_client_id(operator.root, PHONE)
         operator.simulate(PHONE, "offline")
         await operator.present(PHONE, "offline")
         assert await session_present(server.port, identifier)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from agent.state_file import StateFile
-from broker.client.client_ids import client_id
+from broker.client.client_ids import device_client_id
 from broker.server.open import EMBEDDED, MOSQUITTO
 from fleet.config.loader import parse_fleet
 from tests.support.brokers import until
@@ -82,7 +82,7 @@ async def test_a_kill_9_in_a_burst_of_resets_loses_and_repeats_nothing(
             _no_passcode_on_disk(operator, tmp_path)
             left = await retained(mosquitto.port, ROOT)
             assert len(left) == 20  # with `state` a clean stop keeps what devices are
-            assert await session_present(mosquitto.port, client_id(ROOT, PHONE))
+            assert await session_present(mosquitto.port, device_client_id(ROOT, PHONE))
 
 
 def _one_effect_each(operator: WireOperator, device: str, commands: list[str], rounds: int) -> None:
@@ -227,7 +227,9 @@ async def test_what_a_crash_leaves_is_removed_by_clean(mosquitto: Server, tmp_pa
         assert await clean.ended() == 0
         assert clean.out == "removed 40 retained messages, ended the sessions of 20 devices\n"
         assert await retained(mosquitto.port, ROOT) == {}
-        present = [await session_present(mosquitto.port, client_id(ROOT, d)) for d in devices[:5]]
+        present = [
+            await session_present(mosquitto.port, device_client_id(ROOT, d)) for d in devices[:5]
+        ]
         assert present == [False] * 5
 
 
@@ -247,7 +249,7 @@ async def test_a_clean_stop_of_the_process_leaves_nothing(
             assert await up.signalled(number) == code
             assert await retained(mosquitto.port, ROOT) == {}
             for device in (PHONE, "phones-003", "flaky-001"):
-                assert not await session_present(mosquitto.port, client_id(ROOT, device))
+                assert not await session_present(mosquitto.port, device_client_id(ROOT, device))
         assert not (tmp_path / ".passfleet" / "up.json").exists()
         assert not list((tmp_path / ".passfleet").iterdir())
 

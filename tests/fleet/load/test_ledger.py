@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from broker.contract import Presence
-from broker.operator.readers import Seen
+from broker.operator.readers import KnownDevice
 from fleet.load.ledger import Column, Ledger, Sent
-from fleet.load.presence import RollCall
+from fleet.load.presence import LoadedDevices
 
 without_hurry = settings(deadline=None, max_examples=60)
 TIMEOUT = 5.0
@@ -146,9 +146,9 @@ def test_what_was_sent_in_a_storm_is_told_apart() -> None:
 # -- who is there -----------------------------------------------------------------------------
 
 
-def seen(device_id: str, status: str, session: int) -> Seen:
+def seen(device_id: str, status: str, session: int) -> KnownDevice:
     presence = Presence(status=status, session=session)  # type: ignore[arg-type]
-    return Seen(device_id, None, presence)
+    return KnownDevice(device_id, None, presence)
 
 
 def said(status: str, session: int) -> bytes:
@@ -167,7 +167,7 @@ def said(status: str, session: int) -> bytes:
     ],
 )
 def test_presence_is_followed_past_late_wills(heard: list[bytes], *, online: bool) -> None:
-    roll = RollCall({"d": seen("d", "online", 3)})
+    roll = LoadedDevices({"d": seen("d", "online", 3)})
     for payload in heard:
         roll.hear("d", payload, 1.0)
         roll.hear("somebody-else", payload, 1.0)
@@ -189,7 +189,7 @@ def test_presence_is_followed_past_late_wills(heard: list[bytes], *, online: boo
     ],
 )
 def test_it_is_remembered_when_somebody_left(heard: list[bytes], left: float) -> None:
-    roll = RollCall({"d": seen("d", "online", 3), "e": seen("e", "offline", 3)})
+    roll = LoadedDevices({"d": seen("d", "online", 3), "e": seen("e", "offline", 3)})
     for now, payload in enumerate(heard, 1):
         roll.hear("d", payload, float(now))
     roll.hear("e", said("online", 4), 9.0)
@@ -198,7 +198,7 @@ def test_it_is_remembered_when_somebody_left(heard: list[bytes], left: float) ->
 
 
 def test_who_is_told_to_leave_has_not_left_of_itself() -> None:
-    roll = RollCall({"d": seen("d", "online", 3)})
+    roll = LoadedDevices({"d": seen("d", "online", 3)})
     roll.expect(["d"])
     roll.hear("d", said("offline", 3), 1.0)
     roll.hear("d", said("online", 4), 2.0)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from broker.errors import FileError, UsageError
-from broker.operator.readers import Seen, read_state
+from broker.operator.readers import KnownDevice, read_state
 from fleet.config.loader import FleetConfig
 from fleet.config.tables import read_workers
 from fleet.load.options import LoadOptions
@@ -35,8 +35,8 @@ def options(**changed: Any) -> LoadOptions:
     return LoadOptions(**usual | changed)
 
 
-def fleet(*devices: Fake) -> dict[str, Seen]:
-    return {d.device_id: Seen(d.device_id, read_state(d.state())) for d in devices}
+def fleet(*devices: Fake) -> dict[str, KnownDevice]:
+    return {d.device_id: KnownDevice(d.device_id, read_state(d.state())) for d in devices}
 
 
 THREE = fleet(Fake("a"), Fake("b"), Fake("c", platform="android"))

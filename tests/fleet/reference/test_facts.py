@@ -10,7 +10,7 @@ from agent.effects import Effect, PublishEscrow, PublishNotification, PublishRes
 from agent.events import Command
 from agent.machine import enroll, first_state, step
 from agent.passcode import PasscodePolicy
-from agent.random_stream import DeviceDraws
+from agent.random_stream import DeviceRandomStream
 from agent.state import DeviceState, GroupSetup, Result
 from fleet.reference.facts import ACTION_WORDS, Answer, Explanation, explain, facts
 from fleet.reference.sentences import bounds, condition
@@ -18,7 +18,7 @@ from platforms import PLATFORMS, PlatformProfile
 from platforms.profile import Action, Management, ResetOutcome
 
 NOW = 1_449_778_747_000
-DRAWS = DeviceDraws(7, "phone-001")
+DRAWS = DeviceRandomStream(7, "phone-001")
 
 every_platform = pytest.mark.parametrize("profile", PLATFORMS, ids=lambda p: p.id)
 

@@ -17,10 +17,10 @@ from agent.clock import VIRTUAL_START as START
 from agent.clock import RealClock
 from agent.machine import enroll, first_state
 from agent.passcode import traits_of
-from agent.random_stream import DeviceDraws
+from agent.random_stream import DeviceRandomStream
 from agent.state import GroupSetup
 from broker.contract import Topics
-from broker.timestamps import format_instant
+from broker.timestamps import format_timestamp
 from fleet.config.loader import parse_fleet
 from fleet.hosting.host import Host
 from platforms import PLATFORMS_BY_ID
@@ -91,7 +91,7 @@ class Hand:
 
     async def wait(self, seconds: int) -> None:
         self._now += seconds * 1000
-        await self._operator.move_clock(format_instant(self._now))
+        await self._operator.move_clock(format_timestamp(self._now))
 
     async def _answer(self, device: str, key: str, name: str) -> Any:
         def found() -> list[Any]:
@@ -402,7 +402,7 @@ def test_what_is_told_of_a_passcode_makes_one_with_its_traits(passcode: str) -> 
 
 def test_no_passcode_and_no_digest_is_told() -> None:
     setup = GroupSetup(name="g", profile=PLATFORMS_BY_ID["ios"])
-    draws = DeviceDraws(7, "d")
+    draws = DeviceRandomStream(7, "d")
     enrollment = enroll("d", "alex", setup, "Kanari-3", draws)
     told = facts_of(first_state(enrollment, START)).model_dump_json()
     assert "Kanari" not in told

@@ -19,9 +19,9 @@ from scenarios.actors.account_steps import AccountExpectation
 from scenarios.model.actor import (
     Account,
     DeliverMessage,
-    Heard,
     Organization,
     Press,
+    ReceivedMessage,
     Request,
     SelfServiceReset,
     StepRefusedError,
@@ -88,7 +88,7 @@ class Stage:
         self._hear(device, "results", answer)
 
     def _hear(self, device: Subject, leaf: str, payload: Mapping[str, Any]) -> None:
-        assert self.actor.hear(Heard(device, leaf, payload), self.now) == ()
+        assert self.actor.hear(ReceivedMessage(device, leaf, payload), self.now) == ()
 
     @property
     def view(self) -> Mapping[str, object]:

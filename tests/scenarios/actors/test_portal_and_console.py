@@ -19,9 +19,9 @@ from scenarios.model.actor import (
     Account,
     Actor,
     DeliverMessage,
-    Heard,
     Organization,
     Press,
+    ReceivedMessage,
     Request,
     SendCommand,
     SimulateDevice,
@@ -29,7 +29,7 @@ from scenarios.model.actor import (
     Subject,
     World,
 )
-from scenarios.model.matchers import Seen, is_so
+from scenarios.model.matchers import Seen, matches
 
 USERS = ("alex", "kim")
 PASSCODE = "k3Wq9T"
@@ -196,8 +196,8 @@ def test_only_a_device_with_the_button_can_be_reset(name: str, button: bool) -> 
         if verb == "select_device" and portal.view(0)["screen"] != "home":
             shown = button and name in ("ios", "android", "wp", "hybrid")
             assert portal.view(0)["resetButton"] is shown
-            assert is_so("device", portal.view(0)["screen"])
-            assert is_so("contactAdmin", portal.view(0)["screen"]) is not shown
+            assert matches("device", portal.view(0)["screen"])
+            assert matches("contactAdmin", portal.view(0)["screen"]) is not shown
     assert sent == (button and name in ("ios", "android", "wp", "hybrid"))
 
 
@@ -213,9 +213,9 @@ def reset_portal(name: str) -> tuple[PortalActor, SendCommand]:
     return portal, request
 
 
-def result(request: SendCommand, state: str, **more: object) -> Heard:
+def result(request: SendCommand, state: str, **more: object) -> ReceivedMessage:
     payload = {"actionState": state, "message": "", "newPasscode": None, "duplicate": False}
-    return Heard(request.device, "results", {**payload, **more}, request.mark)
+    return ReceivedMessage(request.device, "results", {**payload, **more}, request.mark)
 
 
 @given(
@@ -231,9 +231,11 @@ def test_no_path_shows_a_passcode_to_a_user_who_must_not_see_it(name: str, said:
     for word in said:
         if word == "escrow":
             payload = {"commandId": "c", "newPasscode": PASSCODE, "resetNumber": 3}
-            portal.hear(Heard(device, "escrow", payload), 0)
+            portal.hear(ReceivedMessage(device, "escrow", payload), 0)
         elif word == "foreign":
-            foreign = Heard(device, "results", result(request, "done", newPasscode="x1").payload)
+            foreign = ReceivedMessage(
+                device, "results", result(request, "done", newPasscode="x1").payload
+            )
             portal.hear(foreign, 0)
         else:
             portal.hear(result(request, word, newPasscode=PASSCODE), 0)
@@ -257,7 +259,7 @@ def test_the_console_shows_a_hybrid_passcode_from_the_second_reset_on(
         assert console.view(0)["actionState"] == "pending"
         assert "newPasscode" not in console.view(0)
         escrow = {"commandId": "c", "newPasscode": f"{PASSCODE}{number}", "resetNumber": number}
-        console.hear(Heard(request.device, "escrow", escrow), 0)
+        console.hear(ReceivedMessage(request.device, "escrow", escrow), 0)
         passcode = PASSCODE if told else None
         console.hear(result(request, "done", newPasscode=passcode), 0)
         assert "newPasscode" not in console.view(0), "not before it is asked for"
@@ -368,11 +370,11 @@ def test_a_text_is_received_once_the_screen_shows_it() -> None:
     device, phone = DeviceActor(here), here.devices["ios"]
     text = DeliverMessage(phone, "text", "732873", "Use 123456.")
     sent = {"kind": text.kind, "from": text.sender, "body": text.body}
-    device.hear(Heard(phone, "messages", sent), 0)
+    device.hear(ReceivedMessage(phone, "messages", sent), 0)
     assert "message" not in device.look({"device": "ios"}, 0)
     shown = {"title": text.sender, "body": text.body, "buttons": []}
-    device.hear(Heard(phone, "notifications", shown), 0)
+    device.hear(ReceivedMessage(phone, "notifications", shown), 0)
     seen = device.look({"device": "ios"}, 0)
     assert seen["message"] == "Use 123456."
     assert isinstance(seen["notification"], Seen)
-    assert is_so("732873", seen["notification"])
+    assert matches("732873", seen["notification"])

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broker.errors import FileError, UsageError
-from scenarios.model.matchers import Matcher, Seen, is_so, read_matcher
+from scenarios.model.matchers import Matcher, Seen, matches, read_matcher
 from scenarios.model.scenario import Act, Expect, Wait
 from scenarios.parsing.parser import LIBRARY, find_scenarios, load_scenario, parse_scenario
 from scenarios.parsing.steps import step_names
@@ -228,4 +228,4 @@ MATCHES = [
 
 @pytest.mark.parametrize(("expected", "seen", "good"), MATCHES)
 def test_what_is_seen_is_as_expected_or_not(expected: object, seen: object, good: bool) -> None:  # noqa: FBT001
-    assert is_so(expected, seen) is good
+    assert matches(expected, seen) is good

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from agent.passcode import traits_of
 from broker.contract import Biometrics, DeviceState
 from broker.errors import FileError
-from fleet.traces.restore import restage
-from fleet.traces.schedule import cues
+from fleet.traces.restore import restore_devices
+from fleet.traces.schedule import schedule_of
 from scenarios.traces.diff import Bindings, compare
 from scenarios.traces.format import TraceDevice, TraceHeader, TraceWriter
 from scenarios.traces.placeholders import Redactor, made_up, restored
@@ -186,8 +186,8 @@ def test_a_line_that_somebody_wrote_into_is_no_crash(tmp_path: Path) -> None:
     end = {"end": now["startDateTime"], "messages": len(lines)}
     path.write_text("\n".join([head, device, *map(json.dumps, [*lines, end])]))
     trace, bindings = read_trace(path), Bindings()
-    assert len(restage(trace, lambda _: "2580")) == 1
-    assert len(cues(trace)) == len(names) * len(odd)
+    assert len(restore_devices(trace, lambda _: "2580")) == 1
+    assert len(schedule_of(trace)) == len(names) * len(odd)
     assert compare(trace, [], bindings)
 
 
