@@ -22,7 +22,7 @@ from agent.runner import Device
 from broker.contract import Topics
 from broker.operator.link import OperatorLink
 from broker.operator.readers import ReceivedMessage
-from scenarios.traces.device_facts import Facts, Line, facts_of
+from scenarios.traces.device_facts import DeviceFacts, TraceModel, collect_device_facts
 
 __all__ = ["Described", "Question", "answers", "ask", "question_topic", "read_question"]
 
@@ -38,12 +38,12 @@ _NAMED: Final = 1_000
 class Described:
     """What was told of a device; `platforms` are the own ones that its platform is made of."""
 
-    facts: Facts
+    facts: DeviceFacts
     conformance: str
     platforms: Mapping[str, Any]
 
 
-class Question(Line):
+class Question(TraceModel):
     """What a recorder asks. `devices` None means all."""
 
     request_id: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
@@ -54,10 +54,10 @@ class Question(Line):
         return f"{topics.root}/hosts/described/{self.request_id}"
 
 
-class _Answer(Line):
+class _Answer(TraceModel):
     conformance: Conformance
     platforms: dict[str, dict[str, Any]]
-    devices: tuple[Facts, ...]
+    devices: tuple[DeviceFacts, ...]
 
 
 def question_topic(topics: Topics) -> str:
@@ -82,7 +82,7 @@ def answers(question: Question, devices: Mapping[str, Device], known: Platforms)
         answer = _Answer(
             conformance=known.conformance,
             platforms=known.definitions({state.profile.id for state in states}),
-            devices=tuple(map(facts_of, states)),
+            devices=tuple(map(collect_device_facts, states)),
         )
         yield answer.model_dump_json(by_alias=True).encode()
 

@@ -31,8 +31,8 @@ from scenarios.traces.format import (
     TraceDevice,
     TraceHeader,
     TraceWriter,
-    is_known,
-    refused_to_overwrite,
+    is_trace_topic,
+    trace_exists_error,
 )
 
 __all__ = ["Recorded", "check_place", "record"]
@@ -58,7 +58,7 @@ def check_place(path: Path, *, overwrite: bool) -> None:
     if path.is_dir():
         raise UsageError(f"{path} is a folder", hint="name a file in it")
     if path.exists() and not overwrite:
-        raise refused_to_overwrite(path)
+        raise trace_exists_error(path)
     if not path.absolute().parent.is_dir():
         raise UsageError(f"there is no folder {path.parent} to write {path.name} into")
 
@@ -255,7 +255,7 @@ class _Recorder:
 
     def _write(self, writer: TraceWriter, instant: int, heard: ReceivedMessage) -> None:
         topic = heard.topic.removeprefix(f"{self._link.topics.root}/")
-        if not is_known(topic):
+        if not is_trace_topic(topic):
             return
         device_id = heard.device_id
         if heard.leaf == "state" and device_id is not None and device_id not in self.devices:
@@ -286,7 +286,7 @@ class _Recorder:
 
 def _is_of(state: DeviceState, device_id: str) -> bool:
     """Whether a state is a device's: of one that can be, on the topic that is its own."""
-    return state.device_id == device_id and is_known(f"devices/{device_id}/state")
+    return state.device_id == device_id and is_trace_topic(f"devices/{device_id}/state")
 
 
 class _Definitions:

@@ -23,9 +23,9 @@ from fleet.hosting.host import Host
 from fleet.hosting.limits import check_room
 from fleet.traces.restore import SEED, RestoredDevice, restore_devices
 from fleet.traces.schedule import ScheduledMessage, schedule_of
-from scenarios.traces.diff import Bindings, Difference, Published, compare
+from scenarios.traces.diff import Difference, PlaceholderBindings, PublishedMessage, compare
 from scenarios.traces.format import PUBLISHED_LEAVES, Trace
-from scenarios.traces.placeholders import is_placeholder, made_up, restored
+from scenarios.traces.placeholders import generate_similar_secret, is_placeholder, restore_payload
 
 __all__ = ["Replayed", "replay"]
 
@@ -54,7 +54,7 @@ async def replay(
     cannot be made, UsageError where there is no room for them, BrokerError and PeerError where the
     broker or the fleet fail.
     """
-    bindings = Bindings()
+    bindings = PlaceholderBindings()
     cast = restore_devices(trace, _meaning(bindings))
     topics = Topics(trace.header.root)
     host = Host(
@@ -83,13 +83,13 @@ async def replay(
     return Replayed(len(cast), stage.sent, len(stage.published), differences)
 
 
-def _meaning(bindings: Bindings) -> Callable[[Mapping[str, Any]], str]:
+def _meaning(bindings: PlaceholderBindings) -> Callable[[Mapping[str, Any]], str]:
     """What a placeholder stands for: what the devices made, else something made up that stays."""
 
     def meaning(placeholder: Mapping[str, Any]) -> str:
         value = bindings.value(placeholder)
         if value is None:
-            value = made_up(placeholder, bindings.taken)
+            value = generate_similar_secret(placeholder, bindings.taken)
             bindings.bind(placeholder, value)
         return value
 
@@ -99,8 +99,10 @@ def _meaning(bindings: Bindings) -> Callable[[Mapping[str, Any]], str]:
 class _Stage:
     """One replay under way."""
 
-    def __init__(self, trace: Trace, host: Host, link: OperatorLink, bindings: Bindings) -> None:
-        self.published: list[Published] = []
+    def __init__(
+        self, trace: Trace, host: Host, link: OperatorLink, bindings: PlaceholderBindings
+    ) -> None:
+        self.published: list[PublishedMessage] = []
         self.sent = 0
         self._trace = trace
         self._host = host
@@ -142,7 +144,7 @@ class _Stage:
             return
         await self._advance(cue.at)
         sessions = {name: device.connection.number for name, device in self._host.devices.items()}
-        payload = restored(cue.payload, _meaning(self._bindings))
+        payload = restore_payload(cue.payload, _meaning(self._bindings))
         await self._link.publish(f"{self._link.topics.root}/{cue.topic}", payload)
         self.sent += 1
         await self._settle()
@@ -258,7 +260,7 @@ class _Stage:
         if heard.retained or heard.device_id is None or heard.leaf not in PUBLISHED_LEAVES:
             return
         document = heard.document()
-        self.published.append(Published(heard.device_id, heard.leaf, document))
+        self.published.append(PublishedMessage(heard.device_id, heard.leaf, document))
         if isinstance(document, dict) and isinstance(document.get("newPasscode"), str):
             told = self._told.get((heard.device_id, heard.leaf, str(document.get("commandId"))))
             if told is not None:

@@ -35,7 +35,7 @@ from broker.timestamps import parse_timestamp
 from broker.validation import Problems
 from fleet.config.loader import DeviceSpec
 from platforms.profile import Biometric, PlatformProfile
-from scenarios.traces.device_facts import Setup
+from scenarios.traces.device_facts import DeviceSetup
 from scenarios.traces.format import Trace, TraceDevice, TraceMessage
 from scenarios.traces.placeholders import is_placeholder
 
@@ -205,12 +205,12 @@ class _Device:
         group = replace(group, reaction=reaction)
         return DeviceSpec(state.device_id, state.owner, group, passcode, 0.0)
 
-    def _usual_setup(self) -> Setup:
+    def _usual_setup(self) -> DeviceSetup:
         """How a device is taken to have been set up, of which nobody told."""
         told = self._device.state.biometrics
         kinds = {Biometric.TOUCH_ID: told.touch_id, Biometric.FACE: told.face}
         has = tuple(biometric for biometric, kind in kinds.items() if kind != "none")
-        return Setup(policy=self._device.policy, biometrics=has)
+        return DeviceSetup(policy=self._device.policy, biometrics=has)
 
     def _state(
         self, spec: DeviceSpec, passcode: str | None, draws: RecordedRandomStream

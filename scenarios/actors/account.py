@@ -28,9 +28,9 @@ from scenarios.actors.account_codes import (
     Channel,
     PageStatus,
     Registration,
-    email_with,
-    text_with,
     verification_code,
+    verification_email,
+    verification_text,
 )
 from scenarios.actors.account_steps import (
     METHODS,
@@ -41,17 +41,17 @@ from scenarios.actors.account_steps import (
     Register,
     StartReset,
     Verify,
-    digits_of,
+    phone_digits,
 )
 from scenarios.model.actor import (
     Actor,
+    ActorRequest,
     DeliverMessage,
-    Press,
-    ReceivedMessage,
-    Request,
+    DeviceMessage,
+    ManagedDevice,
+    PressButton,
+    SharedState,
     StepRefusedError,
-    Subject,
-    World,
 )
 
 __all__ = ["AccountActor"]
@@ -92,8 +92,8 @@ class AccountActor(Actor):
     }
     expects: ClassVar[type[BaseModel] | None] = AccountExpectation
 
-    def __init__(self, world: World) -> None:
-        super().__init__(world)
+    def __init__(self, shared: SharedState) -> None:
+        super().__init__(shared)
         self._status: PageStatus | None = None
         self._registered: dict[str, Registration] = {}
         self._session: _Session | None = None
@@ -101,7 +101,7 @@ class AccountActor(Actor):
         self._counts: dict[str, int] = {}
         self._texts: dict[str, str] = {}
         self._mailbox: list[str] = []
-        self._do: Mapping[str, Callable[[Any, int], Sequence[Request]]] = {
+        self._handlers: Mapping[str, Callable[[Any, int], Sequence[ActorRequest]]] = {
             "register": self._register,
             "start_reset": self._start_reset,
             "verify": self._verify,
@@ -111,18 +111,18 @@ class AccountActor(Actor):
 
     # -- what an actor is ----------------------------------------------------------------------
 
-    def do(self, step: str, arguments: BaseModel, now: int) -> Sequence[Request]:
+    def perform(self, step: str, arguments: BaseModel, now: int) -> Sequence[ActorRequest]:
         """Take a step; see the models in `account_steps`."""
-        return self._do[step](arguments, now)
+        return self._handlers[step](arguments, now)
 
-    def hear(self, heard: ReceivedMessage, now: int) -> Sequence[Request]:
+    def on_message(self, message: DeviceMessage, now: int) -> Sequence[ActorRequest]:
         """Read the texts that devices show, and hear of keys pressed on a call."""
-        payload = heard.payload
-        if heard.leaf == "notifications" and payload.get("title") == SENDER:
-            self._texts[heard.device.name] = str(payload.get("body", ""))
+        payload = message.payload
+        if message.leaf == "notifications" and payload.get("title") == SENDER:
+            self._texts[message.device.name] = str(payload.get("body", ""))
         pressed = payload.get("actionName") == "pressKey" and payload.get("actionState") == "done"
-        if heard.leaf == "results" and pressed and not payload.get("duplicate"):
-            self._key_pressed(heard.device, now)
+        if message.leaf == "results" and pressed and not payload.get("duplicate"):
+            self._key_pressed(message.device, now)
         return ()
 
     def view(self, now: int) -> Mapping[str, object]:
@@ -139,9 +139,9 @@ class AccountActor(Actor):
 
     # -- registering ---------------------------------------------------------------------------
 
-    def _register(self, arguments: Register, now: int) -> Sequence[Request]:
+    def _register(self, arguments: Register, now: int) -> Sequence[ActorRequest]:
         user = self._user(arguments.user)
-        if arguments.password not in (None, self.world.accounts[user].password):
+        if arguments.password not in (None, self.shared.accounts[user].password):
             raise StepRefusedError(f"the password of {user}", "another one")
         self._session = self._challenge = None
         if not self._may_register(arguments):
@@ -162,19 +162,19 @@ class AccountActor(Actor):
 
     def _may_register(self, arguments: Register) -> bool:
         """Whether the administrator has switched on a method for everything that is registered."""
-        offer = self.world.organization.self_service_reset
+        offer = self.shared.organization.self_service_reset
         given = [name for name in _ENABLES if getattr(arguments, name) is not None]
         return offer.enabled and all(set(_ENABLES[name]) & set(offer.methods) for name in given)
 
     # -- resetting -----------------------------------------------------------------------------
 
-    def _start_reset(self, arguments: StartReset, now: int) -> Sequence[Request]:
+    def _start_reset(self, arguments: StartReset, now: int) -> Sequence[ActorRequest]:
         del now
         user = self._user(arguments.user)
         self._session = self._challenge = None
         if arguments.captcha != "solved":
             self._status = PageStatus.CAPTCHA_FAILED
-        elif not self.world.organization.self_service_reset.enabled:
+        elif not self.shared.organization.self_service_reset.enabled:
             self._status = PageStatus.NOT_ENABLED
         elif not self._options(session := _Session(user)):
             self._status = PageStatus.NOT_REGISTERED
@@ -184,7 +184,7 @@ class AccountActor(Actor):
 
     def _options(self, session: _Session) -> list[str]:
         """The methods that the administrator allows and the user registered and did not use yet."""
-        allowed = self.world.organization.self_service_reset.methods
+        allowed = self.shared.organization.self_service_reset.methods
         known = self._registered.get(session.user, Registration())
         return [
             method
@@ -192,13 +192,13 @@ class AccountActor(Actor):
             if method in allowed and known.allows(method) and method not in session.verified
         ]
 
-    def _verify(self, arguments: Verify, now: int) -> Sequence[Request]:
+    def _verify(self, arguments: Verify, now: int) -> Sequence[ActorRequest]:
         session = self._open_session("the page that offers the methods")
         if self._is_verified(session):
             raise StepRefusedError("the page that offers the methods", self._seen())
         method, known = arguments.method, self._registered[session.user]
         self._challenge = None
-        if method not in self.world.organization.self_service_reset.methods:
+        if method not in self.shared.organization.self_service_reset.methods:
             self._status = PageStatus.NOT_ENABLED
         elif not known.allows(method):
             self._status = PageStatus.NOT_REGISTERED
@@ -215,9 +215,9 @@ class AccountActor(Actor):
 
     def _reach(
         self, session: _Session, phone: Phone, arguments: Verify, channel: Channel, now: int
-    ) -> Sequence[Request]:
+    ) -> Sequence[ActorRequest]:
         """Check the number that the user typed, and only then send something to it."""
-        if arguments.number is not None and digits_of(arguments.number) != phone.digits:
+        if arguments.number is not None and phone_digits(arguments.number) != phone.digits:
             self._status = PageStatus.NUMBER_NOT_VERIFIED
             return ()
         return self._challenge_by_phone(phone, session.user, arguments.method, channel, now)
@@ -231,7 +231,7 @@ class AccountActor(Actor):
         else:
             self._status = PageStatus.ANSWERS_REJECTED
 
-    def _choose_password(self, arguments: ChoosePassword, now: int) -> Sequence[Request]:
+    def _choose_password(self, arguments: ChoosePassword, now: int) -> Sequence[ActorRequest]:
         del now
         session = self._open_session("the page to choose a new password")
         if not self._is_verified(session):
@@ -239,8 +239,8 @@ class AccountActor(Actor):
         if arguments.password != arguments.confirm:
             self._status = PageStatus.PASSWORD_MISMATCH
             return ()
-        account = self.world.accounts[session.user]
-        self.world.accounts[session.user] = replace(account, password=arguments.password)
+        account = self.shared.accounts[session.user]
+        self.shared.accounts[session.user] = replace(account, password=arguments.password)
         session.finished = True
         self._challenge = None
         self._status = PageStatus.DONE
@@ -250,7 +250,7 @@ class AccountActor(Actor):
 
     def _challenge_by_phone(
         self, phone: Phone, user: str, method: str | None, channel: Channel, now: int
-    ) -> Sequence[Request]:
+    ) -> Sequence[ActorRequest]:
         device = self._device_of(phone, user)
         challenge = self._new_challenge(user, method, channel, now)
         challenge.device = device
@@ -260,22 +260,22 @@ class AccountActor(Actor):
         self._status = PageStatus.CODE_SENT
         # What lies on the screen from before is not what was sent now.
         self._texts.pop(device.name, None)
-        return [DeliverMessage(device, "text", SENDER, text_with(challenge.code))]
+        return [DeliverMessage(device, "text", SENDER, verification_text(challenge.code))]
 
     def _send_email(self, user: str, method: str, address: str, now: int) -> None:
         challenge = self._new_challenge(user, method, Channel.EMAIL, now)
-        self._mailbox.append(email_with(challenge.code, address))
+        self._mailbox.append(verification_email(challenge.code, address))
         self._status = PageStatus.CODE_SENT
 
     def _new_challenge(
         self, user: str, method: str | None, channel: Channel, now: int
     ) -> Challenge:
         count = self._counts[user] = self._counts.get(user, 0) + 1
-        code = verification_code(self.world.seed, user, count)
+        code = verification_code(self.shared.seed, user, count)
         self._challenge = Challenge(user=user, method=method, channel=channel, code=code, sent=now)
         return self._challenge
 
-    def _enter_code(self, arguments: EnterCode, now: int) -> Sequence[Request]:
+    def _enter_code(self, arguments: EnterCode, now: int) -> Sequence[ActorRequest]:
         challenge = self._challenge
         if challenge is None:
             raise StepRefusedError("the page that asks for a code", self._seen())
@@ -288,7 +288,7 @@ class AccountActor(Actor):
             self._status = PageStatus.CODE_REJECTED
         return ()
 
-    def _press(self, challenge: Challenge, arguments: EnterCode) -> Sequence[Request]:
+    def _press(self, challenge: Challenge, arguments: EnterCode) -> Sequence[ActorRequest]:
         """Answer the call: what is entered is a key."""
         assert challenge.device is not None  # noqa: S101  # a call goes to a device
         if arguments.source == _MAILBOX:
@@ -297,9 +297,9 @@ class AccountActor(Actor):
         if not _KEY.fullmatch(key):
             raise StepRefusedError("a key to press on the call: 0 to 9, * or #", "a code")
         challenge.key = key
-        return [Press(challenge.device, "pressKey", {"key": key})]
+        return [PressButton(challenge.device, "pressKey", {"key": key})]
 
-    def _key_pressed(self, device: Subject, now: int) -> None:
+    def _key_pressed(self, device: ManagedDevice, now: int) -> None:
         challenge = self._challenge
         if challenge is None or challenge.channel is not Channel.CALL:
             return
@@ -324,13 +324,13 @@ class AccountActor(Actor):
             raise StepRefusedError(place, "none")
         return found[0]
 
-    def _phone_named(self, source: str, challenge: Challenge) -> Subject | None:
+    def _phone_named(self, source: str, challenge: Challenge) -> ManagedDevice | None:
         """The device meant by `from`: its own name, or `phone` for where the code went."""
-        if source in self.world.devices:
-            return self.world.devices[source]
+        if source in self.shared.devices:
+            return self.shared.devices[source]
         if source == "phone":
             return challenge.device
-        known = ", ".join([_MAILBOX, "phone", *self.world.devices])
+        known = ", ".join([_MAILBOX, "phone", *self.shared.devices])
         raise StepRefusedError(f"from to be one of {known}", source)
 
     def _accept(self, challenge: Challenge) -> None:
@@ -350,7 +350,7 @@ class AccountActor(Actor):
         self._status = PageStatus.CHOOSE_PASSWORD if enough else PageStatus.SECOND_METHOD
 
     def _is_verified(self, session: _Session) -> bool:
-        required = max(1, self.world.organization.self_service_reset.required)
+        required = max(1, self.shared.organization.self_service_reset.required)
         return len(session.verified) >= required
 
     def _open_session(self, expected: str) -> _Session:
@@ -360,7 +360,7 @@ class AccountActor(Actor):
 
     def _user(self, named: str | None) -> str:
         """The user named, else the only one there is."""
-        accounts = self.world.accounts
+        accounts = self.shared.accounts
         if named is None:
             if len(accounts) != 1:
                 raise StepRefusedError("user, where there are several accounts", "none")
@@ -369,9 +369,9 @@ class AccountActor(Actor):
             raise StepRefusedError(f"one of the accounts {', '.join(accounts)}", named)
         return named
 
-    def _device_of(self, phone: Phone, user: str) -> Subject:
+    def _device_of(self, phone: Phone, user: str) -> ManagedDevice:
         """Where a phone rings: the device it names, else the user's first one."""
-        devices = self.world.devices
+        devices = self.shared.devices
         if phone.device is not None:
             if phone.device not in devices:
                 raise StepRefusedError(f"one of the devices {', '.join(devices)}", phone.device)

@@ -9,21 +9,21 @@ from hashlib import blake2b
 from typing import Final
 
 from scenarios.actors.account_steps import Phone
-from scenarios.model.actor import Subject
+from scenarios.model.actor import ManagedDevice
 
 __all__ = [
-    "CODE_VALID",
+    "CODE_LIFETIME",
     "SENDER",
     "Challenge",
     "Channel",
     "PageStatus",
     "Registration",
-    "email_with",
-    "text_with",
     "verification_code",
+    "verification_email",
+    "verification_text",
 ]
 
-CODE_VALID: Final = 10 * 60 * 1000
+CODE_LIFETIME: Final = 10 * 60 * 1000
 """Milliseconds for which a code, or a ringing call, verifies (assumption: the source says that a
 text may take minutes, and nothing of when it is too late)."""
 SENDER: Final = "732873"
@@ -73,13 +73,13 @@ class Challenge:
     channel: Channel
     code: str
     sent: int
-    device: Subject | None = None
+    device: ManagedDevice | None = None
     used: bool = False
     key: str | None = None
 
     def holds(self, now: int) -> bool:
         """Whether a right answer still counts."""
-        return not self.used and now <= self.sent + CODE_VALID
+        return not self.used and now <= self.sent + CODE_LIFETIME
 
 
 @dataclass(slots=True, kw_only=True)
@@ -111,14 +111,14 @@ def verification_code(seed: int, user: str, count: int) -> str:
     return f"{int.from_bytes(drawn) % _CODES:06}"
 
 
-def text_with(code: str) -> str:
+def verification_text(code: str) -> str:
     """The text message that brings a code."""
     return f"Use {code} as your verification code."
 
 
-def email_with(code: str, address: str) -> str:
+def verification_email(code: str, address: str) -> str:
     """The e-mail that brings a code."""
     return (
         f"To: {address}\nSubject: Account verification code\n\n"
-        f"Your verification code is {code}. It expires in {CODE_VALID // 60_000} minutes."
+        f"Your verification code is {code}. It expires in {CODE_LIFETIME // 60_000} minutes."
     )

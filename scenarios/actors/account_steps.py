@@ -20,7 +20,7 @@ __all__ = [
     "Register",
     "StartReset",
     "Verify",
-    "digits_of",
+    "phone_digits",
 ]
 
 Method = Literal["textMobile", "callMobile", "callOffice", "emailAlternate", "securityQuestions"]
@@ -54,7 +54,7 @@ def _email(value: str) -> str:
     return value
 
 
-def digits_of(number: str) -> str:
+def phone_digits(number: str) -> str:
     """A phone number without its spaces and signs; the country code comes first."""
     return re.sub(r"\D", "", number)
 
@@ -99,7 +99,7 @@ class Phone(_Arguments):
     @property
     def digits(self) -> str:
         """The whole number, country code first."""
-        return digits_of((self.country_code or "") + self.number)
+        return phone_digits((self.country_code or "") + self.number)
 
 
 class Register(_Arguments):

@@ -17,18 +17,18 @@ from pydantic import BaseModel, BeforeValidator, Field
 from platforms.profile import Action, Management
 from scenarios.model.actor import (
     Actor,
-    ReceivedMessage,
-    Request,
+    ActorRequest,
+    DeviceMessage,
+    ManagedDevice,
     SendCommand,
+    SharedState,
     StepRefusedError,
-    Subject,
-    World,
 )
 from scenarios.model.file import Arguments
 
-__all__ = ["SHOWN_FROM_RESET", "ConsoleActor"]
+__all__ = ["FIRST_VISIBLE_RESET", "ConsoleActor"]
 
-SHOWN_FROM_RESET: Final = 2
+FIRST_VISIBLE_RESET: Final = 2
 """In hybrid the console shows a new passcode from this reset of the device on."""
 _ONCE_MORE: Final = "No passcode is available yet. Reset the passcode once more to see the new one."
 _GROUPS: Final[Mapping[str, frozenset[Management]]] = {
@@ -85,7 +85,7 @@ class ConsoleExpectation(Arguments):
 class _Row:
     """What the console knows of one device."""
 
-    mark: str = ""
+    correlation_id: str = ""
     state: str | None = None
     message: str | None = None
     told: str | None = None
@@ -106,30 +106,30 @@ class ConsoleActor(Actor):
     expects: ClassVar[type[BaseModel] | None] = ConsoleExpectation
     selectors: ClassVar[frozenset[str]] = frozenset({"device"})
 
-    def __init__(self, world: World) -> None:
-        super().__init__(world)
-        self._selected: tuple[Subject, ...] = ()
-        self._rows = {name: _Row() for name in world.devices}
+    def __init__(self, shared: SharedState) -> None:
+        super().__init__(shared)
+        self._selected: tuple[ManagedDevice, ...] = ()
+        self._rows = {name: _Row() for name in shared.devices}
         self._asked = 0
-        self._do: Mapping[str, Callable[[Any], Sequence[Request]]] = {
+        self._handlers: Mapping[str, Callable[[Any], Sequence[ActorRequest]]] = {
             "select": self._select,
             "reset_passcode": lambda _: self._task(Action.RESET_PASSCODE),
             "remote_lock": lambda _: self._task(Action.REMOTE_LOCK),
             "show_passcode": self._show_passcode,
         }
 
-    def do(self, step: str, arguments: BaseModel, now: int) -> Sequence[Request]:
+    def perform(self, step: str, arguments: BaseModel, now: int) -> Sequence[ActorRequest]:
         """Take a step; raises StepRefusedError where nothing is selected."""
         del now
-        return self._do[step](arguments)
+        return self._handlers[step](arguments)
 
-    def _select(self, arguments: Select) -> Sequence[Request]:
+    def _select(self, arguments: Select) -> Sequence[ActorRequest]:
         ways = [arguments.devices, arguments.user, arguments.group]
         if sum(way is not None for way in ways) != 1:
             raise StepRefusedError("devices, a user, or a group to select", "none or several")
-        everybody = self.world.devices.values()
+        everybody = self.shared.devices.values()
         if arguments.devices is not None:
-            found = [self.world.devices[name] for name in arguments.devices]
+            found = [self.shared.devices[name] for name in arguments.devices]
         elif arguments.user is not None:
             found = [device for device in everybody if device.owner == arguments.user]
         else:
@@ -140,33 +140,37 @@ class ConsoleActor(Actor):
         self._selected = tuple(found)
         return ()
 
-    def _task(self, action: Action) -> Sequence[Request]:
+    def _task(self, action: Action) -> Sequence[ActorRequest]:
         requests = []
         for device in self._chosen():
             self._asked += 1
             row = self._rows[device.name]
-            row.mark = f"{action.value}-{self._asked}"
+            row.correlation_id = f"{action.value}-{self._asked}"
             row.state, row.message, row.told, row.showing = "pending", None, None, False
-            requests.append(SendCommand(device, action.value, "admin", row.mark))
+            requests.append(SendCommand(device, action.value, "admin", row.correlation_id))
         return requests
 
-    def _show_passcode(self, _: ShowPasscode) -> Sequence[Request]:
+    def _show_passcode(self, _: ShowPasscode) -> Sequence[ActorRequest]:
         for device in self._chosen():
             self._rows[device.name].showing = True
         return ()
 
-    def _chosen(self) -> tuple[Subject, ...]:
+    def _chosen(self) -> tuple[ManagedDevice, ...]:
         if not self._selected:
             raise StepRefusedError("a device that is selected", "none")
         return self._selected
 
-    def hear(self, heard: ReceivedMessage, now: int) -> Sequence[Request]:
+    def on_message(self, message: DeviceMessage, now: int) -> Sequence[ActorRequest]:
         """Learn what became of a task, and keep what is in escrow."""
         del now
-        row, payload = self._rows[heard.device.name], heard.payload
-        if heard.leaf == "escrow":
+        row, payload = self._rows[message.device.name], message.payload
+        if message.leaf == "escrow":
             row.escrow = (payload["resetNumber"], payload["newPasscode"])
-        elif heard.leaf == "results" and heard.mark is not None and heard.mark == row.mark:
+        elif (
+            message.leaf == "results"
+            and message.correlation_id is not None
+            and message.correlation_id == row.correlation_id
+        ):
             row.state, row.message = payload["actionState"], payload["message"]
             row.told = payload.get("newPasscode")
         return ()
@@ -176,13 +180,13 @@ class ConsoleActor(Actor):
         del now
         return self._seen_of(self._selected)
 
-    def look(self, asked: Mapping[str, Any], now: int) -> Mapping[str, object]:
+    def observe(self, query: Mapping[str, Any], now: int) -> Mapping[str, object]:
         """The same of one device, where one is asked for."""
         del now
-        name = asked.get("device")
-        return self._seen_of((self.world.devices[name],) if name else self._selected)
+        name = query.get("device")
+        return self._seen_of((self.shared.devices[name],) if name else self._selected)
 
-    def _seen_of(self, devices: Sequence[Subject]) -> Mapping[str, object]:
+    def _seen_of(self, devices: Sequence[ManagedDevice]) -> Mapping[str, object]:
         seen: dict[str, object] = {}
         if self._selected:
             seen["devices"] = tuple(device.name for device in self._selected)
@@ -202,13 +206,13 @@ class ConsoleActor(Actor):
         return seen
 
 
-def _passcode(device: Subject, row: _Row) -> str | None:
+def _passcode(device: ManagedDevice, row: _Row) -> str | None:
     """The new passcode that the console shows of a device.
 
     In hybrid it comes from escrow, is shown when asked for, and not after the first reset.
     """
     if device.management is not Management.HYBRID:
         return row.told
-    if not row.showing or row.escrow is None or row.escrow[0] < SHOWN_FROM_RESET:
+    if not row.showing or row.escrow is None or row.escrow[0] < FIRST_VISIBLE_RESET:
         return None
     return row.escrow[1]

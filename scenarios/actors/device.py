@@ -8,9 +8,9 @@ from typing import Any, ClassVar, Final, Literal
 
 from pydantic import BaseModel, Field
 
-from scenarios.model.actor import Actor, ReceivedMessage, Request, SimulateDevice, World
+from scenarios.model.actor import Actor, ActorRequest, DeviceMessage, SharedState, SimulateDevice
 from scenarios.model.file import DeviceStep
-from scenarios.model.matchers import Seen
+from scenarios.model.matchers import TextVariants
 
 __all__ = ["DeviceActor", "NetworkActor"]
 
@@ -77,36 +77,36 @@ class DeviceActor(Actor):
     expects: ClassVar[type[BaseModel] | None] = DeviceExpectation
     selectors: ClassVar[frozenset[str]] = frozenset({"device"})
 
-    def __init__(self, world: World) -> None:
-        super().__init__(world)
-        self._seen: dict[str, dict[str, object]] = {name: {} for name in world.devices}
+    def __init__(self, shared: SharedState) -> None:
+        super().__init__(shared)
+        self._seen: dict[str, dict[str, object]] = {name: {} for name in shared.devices}
         self._sent: dict[str, deque[tuple[str, str]]] = {
-            name: deque(maxlen=_MESSAGES_UNDER_WAY) for name in world.devices
+            name: deque(maxlen=_MESSAGES_UNDER_WAY) for name in shared.devices
         }
 
-    def do(self, step: str, arguments: BaseModel, now: int) -> Sequence[Request]:
+    def perform(self, step: str, arguments: BaseModel, now: int) -> Sequence[ActorRequest]:
         """Let it happen."""
         del now
-        return [SimulateDevice(_device(self.world, arguments), step)]
+        return [SimulateDevice(_device(self.shared, arguments), step)]
 
-    def hear(self, heard: ReceivedMessage, now: int) -> Sequence[Request]:
+    def on_message(self, message: DeviceMessage, now: int) -> Sequence[ActorRequest]:
         """Keep what the device says of itself, and what its screen shows."""
         del now
-        seen, payload = self._seen[heard.device.name], heard.payload
-        if heard.leaf == "state":
+        seen, payload = self._seen[message.device.name], message.payload
+        if message.leaf == "state":
             seen.update(payload)
-        elif heard.leaf == "presence":
+        elif message.leaf == "presence":
             seen["presence"] = payload["status"]
-        elif heard.leaf == "messages":
-            self._sent[heard.device.name].append((payload["from"], payload["body"]))
-        elif heard.leaf == "notifications":
-            self._take_notification(heard.device.name, payload)
+        elif message.leaf == "messages":
+            self._sent[message.device.name].append((payload["from"], payload["body"]))
+        elif message.leaf == "notifications":
+            self._take_notification(message.device.name, payload)
         return ()
 
     def _take_notification(self, name: str, payload: Mapping[str, Any]) -> None:
         title, body = payload["title"], payload["body"]
         seen, sent = self._seen[name], self._sent[name]
-        seen["notification"] = Seen((title, body, f"{title}: {body}"), payload)
+        seen["notification"] = TextVariants((title, body, f"{title}: {body}"), payload)
         # What was sent is received once the screen shows it: a text by its sender, or a call.
         for sender, said in sent:
             if (title, body) == (sender, said) or (body == sender and payload["buttons"]):
@@ -116,12 +116,12 @@ class DeviceActor(Actor):
 
     def view(self, now: int) -> Mapping[str, object]:
         """What can be seen of the only device."""
-        return self.look({}, now)
+        return self.observe({}, now)
 
-    def look(self, asked: Mapping[str, Any], now: int) -> Mapping[str, object]:
+    def observe(self, query: Mapping[str, Any], now: int) -> Mapping[str, object]:
         """What can be seen of the device asked for."""
         del now
-        return self._seen[self.world.device(asked.get("device")).name]
+        return self._seen[self.shared.device(query.get("device")).name]
 
 
 class NetworkActor(Actor):
@@ -134,13 +134,13 @@ class NetworkActor(Actor):
         "drop_connection": DropStep,
     }
 
-    def do(self, step: str, arguments: BaseModel, now: int) -> Sequence[Request]:
+    def perform(self, step: str, arguments: BaseModel, now: int) -> Sequence[ActorRequest]:
         """Let it happen."""
         del now
         action = "dropConnection" if step == "drop_connection" else step
-        return [SimulateDevice(_device(self.world, arguments), action)]
+        return [SimulateDevice(_device(self.shared, arguments), action)]
 
 
-def _device(world: World, arguments: BaseModel) -> Any:
+def _device(shared: SharedState, arguments: BaseModel) -> Any:
     assert isinstance(arguments, DeviceStep)  # noqa: S101  # `steps` says so
-    return world.device(arguments.device)
+    return shared.device(arguments.device)

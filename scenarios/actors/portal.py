@@ -22,19 +22,19 @@ from pydantic import BaseModel, Field
 from platforms.profile import Action, Management, ResetOutcome
 from scenarios.model.actor import (
     Actor,
-    ReceivedMessage,
-    Request,
+    ActorRequest,
+    DeviceMessage,
+    ManagedDevice,
     SendCommand,
+    SharedState,
     StepRefusedError,
-    Subject,
-    World,
 )
 from scenarios.model.file import Arguments
-from scenarios.model.matchers import Seen
+from scenarios.model.matchers import TextVariants
 
-__all__ = ["BACK_WITHIN", "CONTACT_ADMIN", "PortalActor", "Screen"]
+__all__ = ["CONTACT_ADMIN", "SIGN_BACK_IN_LIMIT", "PortalActor", "Screen"]
 
-BACK_WITHIN: Final = 5 * 60 * 1000
+SIGN_BACK_IN_LIMIT: Final = 5 * 60 * 1000
 """Milliseconds within which the user must be back from signing out."""
 CONTACT_ADMIN: Final = "Contact your IT admin to reset the passcode of this device."
 _SIGN_IN_AGAIN: Final = "Sign out, then sign back in within five minutes to reset your passcode."
@@ -138,7 +138,7 @@ class _Way:
     """The way back to a reset: whose, of which device, and since when he is signed out."""
 
     user: str
-    device: Subject
+    device: ManagedDevice
     left: int
 
 
@@ -147,7 +147,7 @@ class _Progress:
     """What was last asked of a device."""
 
     action: Action
-    mark: str
+    correlation_id: str
     status: str = "pending"
     message: str = ""
     new_passcode: str | None = None
@@ -168,11 +168,11 @@ class PortalActor(Actor):
     }
     expects: ClassVar[type[BaseModel] | None] = PortalExpectation
 
-    def __init__(self, world: World) -> None:
-        super().__init__(world)
+    def __init__(self, shared: SharedState) -> None:
+        super().__init__(shared)
         self._screen = Screen.SIGN_IN
         self._user: str | None = None
-        self._device: Subject | None = None
+        self._device: ManagedDevice | None = None
         self._way: _Way | None = None
         self._said = ""
         self._choosing: SignIn | None = None
@@ -180,7 +180,7 @@ class PortalActor(Actor):
         self._asked = 0
         self._progress: dict[str, _Progress] = {}
         self._notifications: dict[str, list[str]] = {}
-        self._do: Mapping[str, Callable[[Any, int], Sequence[Request]]] = {
+        self._handlers: Mapping[str, Callable[[Any, int], Sequence[ActorRequest]]] = {
             "sign_in": self._sign_in,
             "sign_out": self._sign_out,
             "select_device": self._select_device,
@@ -190,13 +190,13 @@ class PortalActor(Actor):
             "open_notifications": self._open_notifications,
         }
 
-    def do(self, step: str, arguments: BaseModel, now: int) -> Sequence[Request]:
+    def perform(self, step: str, arguments: BaseModel, now: int) -> Sequence[ActorRequest]:
         """Take a step; raises StepRefusedError on a page that does not have it."""
-        return self._do[step](arguments, now)
+        return self._handlers[step](arguments, now)
 
     # -- signing in and out --------------------------------------------------------------------
 
-    def _sign_in(self, arguments: SignIn, now: int) -> Sequence[Request]:
+    def _sign_in(self, arguments: SignIn, now: int) -> Sequence[ActorRequest]:
         if self._screen not in (Screen.SIGN_IN, Screen.ACCOUNT_CHOOSER):
             raise self._refused("the page signIn")
         chosen = self._choosing
@@ -204,8 +204,8 @@ class PortalActor(Actor):
         if user is None:
             raise StepRefusedError("a user to sign in", "none")
         self._choosing = None
-        account = self.world.accounts[user]
-        if account.also_personal and arguments.account is None:
+        account = self.shared.accounts[user]
+        if account.has_personal_account and arguments.account is None:
             self._choosing = arguments
             self._show(Screen.ACCOUNT_CHOOSER, _WHICH_ACCOUNT)
             return ()
@@ -222,14 +222,14 @@ class PortalActor(Actor):
         """Let the user in: to the reset he left for, if he is back in time, or else home."""
         way, self._way = self._way, None
         self._user, self._device, self._flag_open = user, None, False
-        back = way is not None and way.user == user and now - way.left <= BACK_WITHIN
+        back = way is not None and way.user == user and now - way.left <= SIGN_BACK_IN_LIMIT
         if way is None or not back:
             self._show(Screen.HOME)
             return
         self._device = way.device
         self._show(Screen.CONFIRM_RESET, way.device.profile.reset.portal_explains)
 
-    def _sign_out(self, _: SignOut, now: int) -> Sequence[Request]:
+    def _sign_out(self, _: SignOut, now: int) -> Sequence[ActorRequest]:
         if self._user is None:
             raise self._refused("somebody signed in")
         if self._screen is Screen.SIGN_IN_AGAIN and self._device is not None:
@@ -243,11 +243,11 @@ class PortalActor(Actor):
 
     # -- devices -------------------------------------------------------------------------------
 
-    def _select_device(self, arguments: SelectDevice, now: int) -> Sequence[Request]:
+    def _select_device(self, arguments: SelectDevice, now: int) -> Sequence[ActorRequest]:
         del now
         if self._user is None:
             raise self._refused("somebody signed in")
-        device = self.world.devices[arguments.device]
+        device = self.shared.devices[arguments.device]
         if device.owner != self._user:
             own = ", ".join(self._own()) or "none"
             raise StepRefusedError(f"{device.name} among the devices of {self._user}", own)
@@ -256,17 +256,17 @@ class PortalActor(Actor):
         return ()
 
     def _own(self) -> list[str]:
-        return [d.name for d in self.world.devices.values() if d.owner == self._user]
+        return [d.name for d in self.shared.devices.values() if d.owner == self._user]
 
-    def _has_button(self, device: Subject) -> bool:
+    def _has_button(self, device: ManagedDevice) -> bool:
         """Whether Reset Passcode is on the device's page."""
         return (
-            self.world.organization.reset_passcode
+            self.shared.organization.reset_passcode
             and device.management is not Management.EXCHANGE_ACTIVESYNC
             and device.profile.reset.outcome is not ResetOutcome.NOT_SUPPORTED
         )
 
-    def _reset_passcode(self, _: ResetPasscode, now: int) -> Sequence[Request]:
+    def _reset_passcode(self, _: ResetPasscode, now: int) -> Sequence[ActorRequest]:
         del now
         device = self._device
         if device is None or self._screen not in (
@@ -284,21 +284,21 @@ class PortalActor(Actor):
         self._show(Screen.DEVICE)
         return [self._ask(device, Action.RESET_PASSCODE)]
 
-    def _remote_lock(self, _: RemoteLock, now: int) -> Sequence[Request]:
+    def _remote_lock(self, _: RemoteLock, now: int) -> Sequence[ActorRequest]:
         del now
         return [self._ask(self._on_device_page(), Action.REMOTE_LOCK)]
 
-    def _check_status(self, _: CheckStatus, now: int) -> Sequence[Request]:
+    def _check_status(self, _: CheckStatus, now: int) -> Sequence[ActorRequest]:
         del now
         device = self._on_device_page()
         return [SendCommand(device, Action.SYNC_DEVICE.value, "user", "check")]
 
-    def _on_device_page(self) -> Subject:
+    def _on_device_page(self) -> ManagedDevice:
         if self._device is None or self._screen not in (Screen.DEVICE, Screen.CONTACT_ADMIN):
             raise self._refused("the page of a device")
         return self._device
 
-    def _open_notifications(self, _: OpenNotifications, now: int) -> Sequence[Request]:
+    def _open_notifications(self, _: OpenNotifications, now: int) -> Sequence[ActorRequest]:
         del now
         if self._user is None:
             raise self._refused("somebody signed in")
@@ -307,27 +307,27 @@ class PortalActor(Actor):
 
     # -- what becomes of it --------------------------------------------------------------------
 
-    def _ask(self, device: Subject, action: Action) -> SendCommand:
+    def _ask(self, device: ManagedDevice, action: Action) -> SendCommand:
         self._asked += 1
         progress = _Progress(action, f"{action.value}-{self._asked}", message=_PENDING[action])
         self._progress[device.name] = progress
-        return SendCommand(device, action.value, "user", progress.mark)
+        return SendCommand(device, action.value, "user", progress.correlation_id)
 
-    def hear(self, heard: ReceivedMessage, now: int) -> Sequence[Request]:
+    def on_message(self, message: DeviceMessage, now: int) -> Sequence[ActorRequest]:
         """Learn from a result what became of the last action on a device."""
         del now
-        progress = self._progress.get(heard.device.name)
-        ended = heard.payload.get("actionState") in _ENDED
-        if progress is None or heard.mark != progress.mark or not ended:
+        progress = self._progress.get(message.device.name)
+        ended = message.payload.get("actionState") in _ENDED
+        if progress is None or message.correlation_id != progress.correlation_id or not ended:
             return ()
-        told = str(heard.payload.get("message", ""))
-        progress.status = str(heard.payload["actionState"])
+        told = str(message.payload.get("message", ""))
+        progress.status = str(message.payload["actionState"])
         done = progress.status == "done"
         progress.message = told if done else f"{_FAILED[progress.action]} {told}".strip()
-        if done and heard.device.management in heard.device.profile.reset.shown_to_user:
-            progress.new_passcode = heard.payload.get("newPasscode")
-        if not heard.payload.get("duplicate"):
-            self._notifications.setdefault(heard.device.owner, []).append(progress.message)
+        if done and message.device.management in message.device.profile.reset.shown_to_user:
+            progress.new_passcode = message.payload.get("newPasscode")
+        if not message.payload.get("duplicate"):
+            self._notifications.setdefault(message.device.owner, []).append(progress.message)
         return ()
 
     def view(self, now: int) -> Mapping[str, object]:
@@ -346,7 +346,7 @@ class PortalActor(Actor):
         seen["resetButton"] = self._has_button(self._device)
         if not seen["resetButton"]:
             # The page of such a device is both: its own, and the words of whom to turn to.
-            seen["screen"] = Seen((Screen.CONTACT_ADMIN.value, Screen.DEVICE.value))
+            seen["screen"] = TextVariants((Screen.CONTACT_ADMIN.value, Screen.DEVICE.value))
         progress = self._progress.get(self._device.name)
         if progress is not None:
             seen["status"], seen["message"] = progress.status, progress.message

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Final
 
 from pydantic import BaseModel
 
-from scenarios.model.actor import Actor, ReceivedMessage, Request, World
+from scenarios.model.actor import Actor, ActorRequest, DeviceMessage, SharedState
 from scenarios.model.file import ResultExpectation
 
 __all__ = ["ResultObserver"]
@@ -23,28 +23,28 @@ class ResultObserver(Actor):
     expects: ClassVar[type[BaseModel] | None] = ResultExpectation
     selectors: ClassVar[frozenset[str]] = frozenset({"device"})
 
-    def __init__(self, world: World) -> None:
-        super().__init__(world)
+    def __init__(self, shared: SharedState) -> None:
+        super().__init__(shared)
         self._results: list[tuple[str, Mapping[str, object]]] = []
 
-    def do(self, step: str, arguments: BaseModel, now: int) -> Sequence[Request]:
+    def perform(self, step: str, arguments: BaseModel, now: int) -> Sequence[ActorRequest]:
         """Take no step: there is none."""
         del arguments, now
         raise NotImplementedError(step)
 
-    def hear(self, heard: ReceivedMessage, now: int) -> Sequence[Request]:
+    def on_message(self, message: DeviceMessage, now: int) -> Sequence[ActorRequest]:
         """Keep a result."""
         del now
-        if heard.leaf == "results":
-            self._results.append((heard.device.name, heard.payload))
+        if message.leaf == "results":
+            self._results.append((message.device.name, message.payload))
         return ()
 
-    def look(self, asked: Mapping[str, Any], now: int) -> Mapping[str, object]:
+    def observe(self, query: Mapping[str, Any], now: int) -> Mapping[str, object]:
         """The last result that has the ids asked for, of the device asked for."""
         del now
         for device, result in reversed(self._results):
-            if asked.get("device") not in (None, device):
+            if query.get("device") not in (None, device):
                 continue
-            if all(result.get(key) == asked[key] for key in _BY_VALUE if key in asked):
+            if all(result.get(key) == query[key] for key in _BY_VALUE if key in query):
                 return result
         return {}

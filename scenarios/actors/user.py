@@ -8,7 +8,7 @@ from typing import ClassVar, Final, Literal
 from pydantic import BaseModel, Field, field_validator
 
 from broker.validation import shorten_value, value_error
-from scenarios.model.actor import Actor, Press, Request, StepRefusedError
+from scenarios.model.actor import Actor, ActorRequest, PressButton, StepRefusedError
 from scenarios.model.file import Arguments, DeviceStep
 
 __all__ = ["UserActor"]
@@ -35,7 +35,7 @@ class PressStep(DeviceStep):
     answer: str | None = Field(default=None, description="done, notSupported, or an errorCode")
 
 
-class SeenPasscode(Arguments):
+class DisplayedPasscode(Arguments):
     """The new passcode that can be read on the portal's or the console's screen."""
 
     source: Literal["portal", "console"] = Field(alias="from")
@@ -44,7 +44,7 @@ class SeenPasscode(Arguments):
 class PasscodeStep(PressStep):
     """A passcode typed: as it stands, or `{from: portal}`, the one that is shown there."""
 
-    passcode: str | SeenPasscode = Field(
+    passcode: str | DisplayedPasscode = Field(
         repr=False, description='a string such as "2580", or {from: portal} or {from: console}'
     )
 
@@ -81,7 +81,7 @@ class UserActor(Actor):
         "sign_in": SignInStep,
     }
 
-    def do(self, step: str, arguments: BaseModel, now: int) -> Sequence[Request]:
+    def perform(self, step: str, arguments: BaseModel, now: int) -> Sequence[ActorRequest]:
         """Press it."""
         assert isinstance(arguments, PressStep)  # noqa: S101  # `steps` says so
         values: dict[str, str] = {}
@@ -89,13 +89,13 @@ class UserActor(Actor):
             values["passcode"] = self._typed(arguments.passcode, now)
         elif isinstance(arguments, SignInStep):
             values["user"] = arguments.user
-        device = self.world.device(arguments.device)
-        return [Press(device, _ACTIONS[step], values, arguments.answer)]
+        device = self.shared.device(arguments.device)
+        return [PressButton(device, _ACTIONS[step], values, arguments.answer)]
 
-    def _typed(self, passcode: str | SeenPasscode, now: int) -> str:
+    def _typed(self, passcode: str | DisplayedPasscode, now: int) -> str:
         if isinstance(passcode, str):
             return passcode
-        screen = self.world.actors[passcode.source].view(now)
+        screen = self.shared.actors[passcode.source].view(now)
         found = screen.get("newPasscode")
         if not isinstance(found, str):
             raise StepRefusedError(f"a new passcode to read on the {passcode.source}", "none")

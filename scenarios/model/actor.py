@@ -1,9 +1,9 @@
-"""What an actor of the play is: a state machine without I/O, like the device it deals with.
+"""Base class and messages of actors, which are state machines without I/O.
 
-An actor takes steps (`do`), hears what devices publish (`hear`), and can be looked at (`view`).
-What it wants done in the world comes back as requests, which the engine carries out over real MQTT.
-It knows no wire, no clock and no file: the instant is handed in, ids are drawn by the engine. So an
-actor's rules can be tested by properties, and a run is the same every time.
+An actor performs steps (`perform`), handles device messages (`on_message`) and shows its screen
+(`view`). It returns requests, which `scenarios.run` sends over MQTT. It uses no socket, clock or
+file: the caller passes the current instant and generates the ids. This keeps runs reproducible and
+makes the rules of an actor testable with property-based tests.
 
 Instants are milliseconds since the Unix epoch, UTC.
 """
@@ -22,22 +22,22 @@ from platforms.profile import Management, PlatformProfile
 __all__ = [
     "Account",
     "Actor",
+    "ActorRequest",
     "DeliverMessage",
+    "DeviceMessage",
+    "ManagedDevice",
     "Organization",
-    "Press",
-    "ReceivedMessage",
-    "Request",
+    "PressButton",
     "SelfServiceReset",
     "SendCommand",
+    "SharedState",
     "SimulateDevice",
     "StepRefusedError",
-    "Subject",
-    "World",
 ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Subject:
+class ManagedDevice:
     """A device of the scenario. `name` is what steps call it, `device_id` what the wire does."""
 
     name: str
@@ -49,11 +49,11 @@ class Subject:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """A user. `also_personal`: the address belongs to a personal account as well."""
+    """A user. `has_personal_account`: the address belongs to a personal account as well."""
 
     user: str
     password: str
-    also_personal: bool = False
+    has_personal_account: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,44 +80,44 @@ class Organization:
 
 
 @dataclass(slots=True, kw_only=True)
-class World:
+class SharedState:
     """What the actors of one scenario share. `accounts` changes when a password is reset.
 
     `actors` are all of them by name, set by the engine: a user reads a passcode on the portal and
     types it into the device.
     """
 
-    devices: Mapping[str, Subject]
+    devices: Mapping[str, ManagedDevice]
     accounts: dict[str, Account]
     organization: Organization
     seed: int
     actors: dict[str, Actor] = field(default_factory=dict)
 
-    def device(self, name: str | None) -> Subject:
+    def device(self, name: str | None) -> ManagedDevice:
         """The device of that name; unsaid, the only one. The parser has seen to it that it is."""
         return self.devices[name] if name is not None else next(iter(self.devices.values()))
 
 
 @dataclass(frozen=True, slots=True)
 class SendCommand:
-    """Send a command to a device. `mark` comes back in `ReceivedMessage.mark` with its results."""
+    """Command for a device; `DeviceMessage.correlation_id` returns `correlation_id` on results."""
 
-    device: Subject
+    device: ManagedDevice
     action: str
     issued_by: Literal["user", "admin"]
-    mark: str
+    correlation_id: str
     policy: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Press:
+class PressButton:
     """Press a button on a device: an input.
 
     The step fails unless the device answers with `answer`: `done`, `notSupported`, or an errorCode;
     None takes any answer.
     """
 
-    device: Subject
+    device: ManagedDevice
     action: str
     values: Mapping[str, str] = field(repr=False)
     answer: str | None = "done"
@@ -127,7 +127,7 @@ class Press:
 class DeliverMessage:
     """Let a text message or a call reach a device, over `messages`."""
 
-    device: Subject
+    device: ManagedDevice
     kind: Literal["text", "call"]
     sender: str
     body: str
@@ -137,25 +137,25 @@ class DeliverMessage:
 class SimulateDevice:
     """Let the world do something to a device, over `simulate`."""
 
-    device: Subject
+    device: ManagedDevice
     action: str
 
 
-Request = SendCommand | Press | DeliverMessage | SimulateDevice
+ActorRequest = SendCommand | PressButton | DeliverMessage | SimulateDevice
 
 
 @dataclass(frozen=True, slots=True)
-class ReceivedMessage:
-    """Something a device published: `leaf` is the topic's last level, `payload` the JSON object.
+class DeviceMessage:
+    """Message on a topic of a device: `leaf` is the last topic level, `payload` the JSON object.
 
-    A text message or call that was sent to it is heard, too, as `messages`. `mark` is set on a
-    result whose command an actor sent: that actor's own mark.
+    Actors also receive the text messages and calls sent to the device (`messages`). On a result,
+    `correlation_id` is the one of the actor's own `SendCommand`, None on all other messages.
     """
 
-    device: Subject
+    device: ManagedDevice
     leaf: str
     payload: Mapping[str, Any]
-    mark: str | None = None
+    correlation_id: str | None = None
 
 
 class StepRefusedError(Exception):
@@ -181,19 +181,19 @@ class Actor(ABC):
     selectors: ClassVar[frozenset[str]] = frozenset()
     """Keys of `expects` that say of what something is expected, and are not judged themselves."""
 
-    def __init__(self, world: World) -> None:
-        self.world = world
+    def __init__(self, shared: SharedState) -> None:
+        self.shared = shared
 
     @abstractmethod
-    def do(self, step: str, arguments: BaseModel, now: int) -> Sequence[Request]:
+    def perform(self, step: str, arguments: BaseModel, now: int) -> Sequence[ActorRequest]:
         """Take a step at instant `now`; returns what to do in the world, in order.
 
         Raises StepRefusedError where the step is not possible now: no button, wrong screen.
         """
 
-    def hear(self, heard: ReceivedMessage, now: int) -> Sequence[Request]:
+    def on_message(self, message: DeviceMessage, now: int) -> Sequence[ActorRequest]:
         """Hear what a device published; may ask for more to be done."""
-        del heard, now
+        del message, now
         return ()
 
     def view(self, now: int) -> Mapping[str, object]:
@@ -201,12 +201,12 @@ class Actor(ABC):
         del now
         return {}
 
-    def look(self, asked: Mapping[str, Any], now: int) -> Mapping[str, object]:
+    def observe(self, query: Mapping[str, Any], now: int) -> Mapping[str, object]:
         """What `expect.<name>` is judged against.
 
-        `asked` are the values expected, selectors among them, where they are plain values.
+        `query` holds the values expected, selectors among them, where they are plain values.
         """
-        del asked
+        del query
         return self.view(now)
 
     def next_change(self, now: int) -> int | None:

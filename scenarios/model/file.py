@@ -53,7 +53,7 @@ def _duration(value: object) -> object:
 
 Duration = Annotated[int, BeforeValidator(_duration)]
 """Milliseconds inside, `200us`, `5ms`, `2s`, `5m` or `1h` in the file."""
-DURATION_WORDS: Final = "a duration, as 5ms, 2s, 5m or 1h"
+DURATION_FORMAT: Final = "a duration, as 5ms, 2s, 5m or 1h"
 
 
 class Arguments(BaseModel):

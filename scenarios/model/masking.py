@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 
-__all__ = ["HIDDEN", "mask", "payload_without_secrets"]
+__all__ = ["MASK", "mask", "mask_payload"]
 
-HIDDEN: Final = "•••"
+MASK: Final = "•••"
 """What stands for a passcode or password."""
 _SECRET_KEYS: Final = frozenset({"newPasscode", "passcode", "password", "confirm"})
 _WORDS: Final = ("absent", "present")
@@ -19,7 +19,7 @@ def mask(value: Any, keys: Collection[str]) -> Any:
     """`value` with what stands under any of `keys` hidden, but for the words of expectations."""
     if isinstance(value, Mapping):
         return {
-            key: HIDDEN if key in keys and _is_secret(each) else mask(each, keys)
+            key: MASK if key in keys and _is_secret(each) else mask(each, keys)
             for key, each in value.items()
         }
     if isinstance(value, list | tuple):
@@ -31,7 +31,7 @@ def _is_secret(value: object) -> bool:
     return isinstance(value, str | int | float) and value not in _WORDS
 
 
-def payload_without_secrets(leaf: str, payload: Any) -> Any:
+def mask_payload(leaf: str, payload: Any) -> Any:
     """What was published on a device's topic, as it may be shown."""
     keys = {"newPasscode"} if leaf in _SPOKEN_OF else _SECRET_KEYS
     return mask(payload, keys)

@@ -17,11 +17,11 @@ __all__ = [
     "ABSENT",
     "PRESENT",
     "Matcher",
-    "Seen",
+    "TextVariants",
     "describe",
     "matches",
-    "read_matcher",
-    "texts_of",
+    "parse_matcher",
+    "searchable_texts",
 ]
 
 ABSENT: Final = "absent"
@@ -31,7 +31,7 @@ _WAYS: Final = frozenset({"matches", "contains"})
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class TextVariants:
     """Something with several wordings: a page with two names, a notification with title and body.
 
     It equals each of `texts`, or `document` key by key; a search looks through all of the texts.
@@ -50,7 +50,7 @@ class Matcher:
     pattern: re.Pattern[str] | None = None
 
 
-def read_matcher(value: object, path: KeyPath, problems: list[Problem]) -> Matcher | None:
+def parse_matcher(value: object, path: KeyPath, problems: list[Problem]) -> Matcher | None:
     """The matcher that `value` is; None where it is a plain value to be equal to."""
     if isinstance(value, str) and value in _WORDS:
         return Matcher(value)
@@ -78,11 +78,11 @@ def matches(expected: object, seen: object) -> bool:
     if isinstance(expected, Matcher):
         return _matches(expected, seen)
     if isinstance(expected, Mapping):
-        document = seen.document if isinstance(seen, Seen) else seen
+        document = seen.document if isinstance(seen, TextVariants) else seen
         return isinstance(document, Mapping) and all(
             matches(value, document.get(key)) for key, value in expected.items()
         )
-    if isinstance(seen, Seen):
+    if isinstance(seen, TextVariants):
         return expected in seen.texts
     if isinstance(expected, list | tuple) and isinstance(seen, list | tuple):
         return list(expected) == list(seen)
@@ -96,22 +96,22 @@ def _matches(matcher: Matcher, seen: object) -> bool:
         return not there
     if matcher.way == PRESENT:
         return there
-    found = texts_of(seen)
+    found = searchable_texts(seen)
     if matcher.pattern is not None:
         return any(matcher.pattern.search(text) for text in found)
     return any(matcher.text in text for text in found)
 
 
-def texts_of(seen: object) -> Iterator[str]:
+def searchable_texts(seen: object) -> Iterator[str]:
     """The texts in a value that can be searched."""
-    if isinstance(seen, Seen):
+    if isinstance(seen, TextVariants):
         yield "\n".join(seen.texts)
     elif isinstance(seen, Mapping):
         for value in seen.values():
-            yield from texts_of(value)
+            yield from searchable_texts(value)
     elif isinstance(seen, list | tuple):
         for value in seen:
-            yield from texts_of(value)
+            yield from searchable_texts(value)
     elif isinstance(seen, bool):
         yield str(seen).lower()
     elif seen is not None:
@@ -122,7 +122,7 @@ def describe(value: object) -> str:
     """A value, expected or seen, as a report shows it."""
     if isinstance(value, Matcher):
         return value.way if value.way in _WORDS else f"{{{value.way}: {_plain(value.text)}}}"
-    if isinstance(value, Seen):
+    if isinstance(value, TextVariants):
         return " / ".join(value.texts)
     return _plain(value)
 

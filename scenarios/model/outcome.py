@@ -1,7 +1,7 @@
 """What became of scenarios: plain frozen records, for the terminal, `--json` and the reports.
 
 Nothing here holds a passcode, but for what is named so: `ScenarioOutcome.wire` is the traffic as it
-was, `starts` what devices started with, for the recorder, which redacts both. Instants are
+was, `initial_devices` what devices started with, for the recorder, which redacts both. Instants are
 milliseconds since the Unix epoch, UTC, in the scenario's own time; `seconds` are real ones and
 differ from run to run.
 """
@@ -18,9 +18,9 @@ from agent.state import DeviceState
 
 __all__ = [
     "Failure",
+    "InitialDevice",
     "Lane",
     "ScenarioOutcome",
-    "Start",
     "Status",
     "StepOutcome",
     "TimelineEvent",
@@ -114,7 +114,7 @@ class WireMessage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Start:
+class InitialDevice:
     """What a device of the scenario started with; for the recorder alone, like the wire."""
 
     name: str
@@ -143,11 +143,11 @@ class ScenarioOutcome:
     seconds: float = 0.0
     problem: str | None = None
     devices: tuple[tuple[str, str, str], ...] = ()
-    happenings: tuple[TimelineEvent, ...] = ()
+    events: tuple[TimelineEvent, ...] = ()
     wire: tuple[WireMessage, ...] = field(default=(), repr=False)
-    starts: tuple[Start, ...] = field(default=(), repr=False)
+    initial_devices: tuple[InitialDevice, ...] = field(default=(), repr=False)
     clock: str = "virtual"
-    known: Platforms = field(default_factory=Platforms, repr=False)
+    platforms: Platforms = field(default_factory=Platforms, repr=False)
 
     @property
     def passed(self) -> bool:

@@ -12,11 +12,11 @@ from agent.state import GroupSetup
 from scenarios.model.actor import Account, Organization
 from scenarios.model.file import RawCommand
 
-__all__ = ["Act", "Cast", "Expect", "Scenario", "Step", "Wait"]
+__all__ = ["ActorStep", "ExpectStep", "Scenario", "ScenarioDevice", "Step", "WaitStep"]
 
 
 @dataclass(frozen=True, slots=True)
-class Act:
+class ActorStep:
     """An actor does something."""
 
     actor: str
@@ -25,21 +25,22 @@ class Act:
 
 
 @dataclass(frozen=True, slots=True)
-class Expect:
-    """Something is expected of what can be seen.
+class ExpectStep:
+    """Step that compares what an actor shows with expected values.
 
-    `wanted` maps the keys that are judged to plain values and `scenarios.model.matchers.Matcher`s;
-    `asked` holds the plain values, selectors among them. `within` is in milliseconds, None for now.
+    `expected` maps each compared key to a plain value or a `scenarios.model.matchers.Matcher`.
+    `plain_values` holds all plain values of the step, including selectors such as `device`.
+    `within` is the time limit in milliseconds; None compares once, at the current instant.
     """
 
     actor: str
-    wanted: Mapping[str, object] = field(repr=False)
-    asked: Mapping[str, object] = field(repr=False)
+    expected: Mapping[str, object] = field(repr=False)
+    plain_values: Mapping[str, object] = field(repr=False)
     within: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Wait:
+class WaitStep:
     """Time passes: milliseconds."""
 
     length: int
@@ -57,12 +58,12 @@ class Step:
     text: str
     line: int
     column: int
-    does: Act | Expect | Wait | RawCommand
+    operation: ActorStep | ExpectStep | WaitStep | RawCommand
     device: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cast:
+class ScenarioDevice:
     """A device of a scenario. `passcode` is in clear: hand it to `agent.machine.enroll` only."""
 
     name: str
@@ -80,8 +81,8 @@ class Scenario:
     line: int
     source: str
     seed: int
-    devices: tuple[Cast, ...]
+    devices: tuple[ScenarioDevice, ...]
     accounts: tuple[Account, ...]
     organization: Organization
     steps: tuple[Step, ...]
-    known: Platforms = field(default_factory=Platforms)
+    platforms: Platforms = field(default_factory=Platforms)

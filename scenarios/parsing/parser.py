@@ -20,9 +20,9 @@ from broker.validation import KeyPath, Problem, Problems, shorten_value, suggest
 from platforms.conformance import CONFORMANCE
 from scenarios.model.actor import Account, Organization, SelfServiceReset
 from scenarios.model.file import DeviceEntry, OrganizationEntry, ScenarioFile, UserEntry
-from scenarios.model.scenario import Cast, Scenario
-from scenarios.parsing.steps import Names, read_steps
-from scenarios.parsing.yaml_positions import Located, read_yaml
+from scenarios.model.scenario import Scenario, ScenarioDevice
+from scenarios.parsing.steps import KnownNames, parse_steps
+from scenarios.parsing.yaml_positions import YamlDocument, read_yaml
 
 __all__ = [
     "ENDINGS",
@@ -112,10 +112,10 @@ def parse_scenario(text: str, path: Path | str, known: Platforms | None = None) 
 class _Reader:
     """One document, and what is wrong with it."""
 
-    def __init__(self, located: Located, path: Path | str, known: Platforms) -> None:
+    def __init__(self, located: YamlDocument, path: Path | str, known: Platforms) -> None:
         self._located = located
         self._path = str(path)
-        self._known = known
+        self._platforms = known
         self._found: list[Problem] = []
 
     def scenario(self) -> Scenario:
@@ -128,13 +128,13 @@ class _Reader:
         self._read_platforms(document)
         devices = self._devices(document.get("devices"))
         users = self._users(document.get("users"))
-        names = Names(
+        names = KnownNames(
             devices=tuple(_keys(document.get("devices"))),
             users=tuple(dict.fromkeys([*_owners(document.get("devices")), *users])),
-            groups=tuple(dict.fromkeys(cast.setup.name for cast in devices)),
+            groups=tuple(dict.fromkeys(device.setup.name for device in devices)),
         )
         steps = document.get("steps")
-        read = read_steps(steps if isinstance(steps, list) else [], names, self._located)
+        read = parse_steps(steps if isinstance(steps, list) else [], names, self._located)
         self._found += read.problems
         self._refuse()
         assert file is not None  # noqa: S101  # else there was a problem
@@ -148,7 +148,7 @@ class _Reader:
             accounts=_accounts(devices, users),
             organization=_organization(file.organization),
             steps=read.steps,
-            known=self._known,
+            platforms=self._platforms,
         )
 
     def _refuse(self) -> None:
@@ -165,12 +165,12 @@ class _Reader:
     def _read_platforms(self, document: Mapping[str, Any]) -> None:
         """Take in the file's own platforms, under the table that it asks for."""
         # Also where something else is wrong in the file; an unknown table is refused there.
-        asked, known = document.get("conformance"), self._known
+        asked, known = document.get("conformance"), self._platforms
         table = asked if isinstance(asked, str) and asked in CONFORMANCE else known.conformance
-        self._known, problems = read_platforms(document.get("platforms", {}), table, known.own)
+        self._platforms, problems = read_platforms(document.get("platforms", {}), table, known.own)
         self._found += problems
 
-    def _devices(self, tables: Any) -> list[Cast]:
+    def _devices(self, tables: Any) -> list[ScenarioDevice]:
         """The devices that are right, in the order of the file."""
         found = []
         for number, name in enumerate(_keys(tables), 1):
@@ -179,13 +179,13 @@ class _Reader:
                 words = "1 to 64 letters, digits, dots, dashes or underscores"
                 self._found.append(Problem(path, "cannot be the name of a device", words))
             entry = validated(DeviceEntry, tables[name], path, self._found)
-            if entry is not None and (cast := self._cast(entry, name, number)) is not None:
-                found.append(cast)
+            if entry is not None and (device := self._device(entry, name, number)) is not None:
+                found.append(device)
         return found
 
-    def _cast(self, entry: DeviceEntry, name: str, number: int) -> Cast | None:
+    def _device(self, entry: DeviceEntry, name: str, number: int) -> ScenarioDevice | None:
         path: KeyPath = ("devices", name)
-        profiles = self._known.profiles
+        profiles = self._platforms.profiles
         profile = profiles.get(entry.platform)
         if profile is None:
             own = self._located.value.get("platforms", {})
@@ -210,7 +210,7 @@ class _Reader:
         passcode = starting_passcode(
             entry, setup.policy, profile.passcode, DeviceRandomStream(0, name)
         )
-        return Cast(name=name, owner=owner, setup=setup, passcode=passcode)
+        return ScenarioDevice(name=name, owner=owner, setup=setup, passcode=passcode)
 
     def _users(self, tables: Any) -> dict[str, UserEntry]:
         found = {}
@@ -242,14 +242,16 @@ def _owner(number: int) -> str:
     return f"user{number}"
 
 
-def _accounts(devices: Iterable[Cast], users: Mapping[str, UserEntry]) -> tuple[Account, ...]:
-    names = dict.fromkeys([*(cast.owner for cast in devices), *users])
+def _accounts(
+    devices: Iterable[ScenarioDevice], users: Mapping[str, UserEntry]
+) -> tuple[Account, ...]:
+    names = dict.fromkeys([*(device.owner for device in devices), *users])
     entries = {name: users.get(name) or UserEntry() for name in names}
     return tuple(
         Account(
             user=name,
             password=entry.password or _USUAL_PASSWORD + name,
-            also_personal=entry.personal_account,
+            has_personal_account=entry.personal_account,
         )
         for name, entry in entries.items()
     )

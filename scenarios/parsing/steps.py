@@ -17,13 +17,13 @@ from broker.contract import parse_command
 from broker.validation import KeyPath, Problem, keys_of, shorten_value, suggest, validated
 from scenarios.actors import ACTORS
 from scenarios.model.actor import Actor
-from scenarios.model.file import DURATION_WORDS, DeviceStep, Duration, RawCommand
+from scenarios.model.file import DURATION_FORMAT, DeviceStep, Duration, RawCommand
 from scenarios.model.masking import mask
-from scenarios.model.matchers import Matcher, read_matcher
-from scenarios.model.scenario import Act, Expect, Step, Wait
-from scenarios.parsing.yaml_positions import Located
+from scenarios.model.matchers import Matcher, parse_matcher
+from scenarios.model.scenario import ActorStep, ExpectStep, Step, WaitStep
+from scenarios.parsing.yaml_positions import YamlDocument
 
-__all__ = ["Names", "Read", "read_steps", "step_names"]
+__all__ = ["KnownNames", "ParsedSteps", "parse_steps", "step_names"]
 
 _EXPECT: Final = "expect"
 _COMMAND: Final = "command"
@@ -35,7 +35,7 @@ _ALWAYS_SECRET: Final = frozenset({"password", "confirm", "newPasscode"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Names:
+class KnownNames:
     """The names that steps may use."""
 
     devices: Sequence[str]
@@ -44,7 +44,7 @@ class Names:
 
 
 @dataclass(slots=True)
-class Read:
+class ParsedSteps:
     """The steps that are right, and what is wrong with the others."""
 
     steps: tuple[Step, ...] = ()
@@ -61,9 +61,9 @@ def step_names() -> list[str]:
     return names
 
 
-def read_steps(items: Sequence[object], names: Names, located: Located) -> Read:
+def parse_steps(items: Sequence[object], names: KnownNames, located: YamlDocument) -> ParsedSteps:
     """Read the items under `steps:`."""
-    read = Read()
+    read = ParsedSteps()
     reader = _Reader(names, read.problems)
     steps = []
     for index, item in enumerate(items):
@@ -72,17 +72,17 @@ def read_steps(items: Sequence[object], names: Names, located: Located) -> Read:
         if name is None:
             continue
         where = (*path, name) if isinstance(item, Mapping) else path
-        does = reader.step(name, value, where)
-        if does is None:
+        operation = reader.step(name, value, where)
+        if operation is None:
             continue
         step = Step(
             number=index + 1,
             name=name,
-            text=_text(name, value, does),
+            text=_text(name, value, operation),
             line=located.lines[where],
             column=located.columns[where],
-            does=does,
-            device=_device_of(does),
+            operation=operation,
+            device=_device_of(operation),
         )
         steps.append(step)
     read.steps = tuple(steps)
@@ -108,7 +108,7 @@ def _split(item: object, path: KeyPath, problems: list[Problem]) -> tuple[str | 
 class _Reader:
     """Reads steps against the names that there are."""
 
-    def __init__(self, names: Names, problems: list[Problem]) -> None:
+    def __init__(self, names: KnownNames, problems: list[Problem]) -> None:
         self._names = names
         self._problems = problems
         self._actors: dict[str, type[Actor]] = {actor.name: actor for actor in ACTORS}
@@ -116,7 +116,7 @@ class _Reader:
 
     def step(
         self, name: str, value: object, path: KeyPath
-    ) -> Act | Expect | Wait | RawCommand | None:
+    ) -> ActorStep | ExpectStep | WaitStep | RawCommand | None:
         """What a step does; None where something is wrong with it."""
         first, _, verb = name.partition(".")
         actor = self._actors.get(verb if first == _EXPECT else first)
@@ -125,7 +125,7 @@ class _Reader:
             return None
         if name == _WAIT:
             length = self._length(value, path)
-            return None if length is None else Wait(length)
+            return None if length is None else WaitStep(length)
         value = {} if value is None else value
         if not isinstance(value, Mapping):
             self._add(path, f"got {shorten_value(value)}", "a table such as {device: phone}")
@@ -151,14 +151,16 @@ class _Reader:
             return _DURATION.validate_python(value)
         except ValidationError as error:
             context = error.errors()[0].get("ctx", {})
-            self._add(path, str(context.get("text", f"got {shorten_value(value)}")), DURATION_WORDS)
+            self._add(
+                path, str(context.get("text", f"got {shorten_value(value)}")), DURATION_FORMAT
+            )
             return None
 
     # -- kinds of steps ------------------------------------------------------------------------
 
     def _act(
         self, actor: type[Actor], verb: str, value: Mapping[str, object], path: KeyPath
-    ) -> Act | None:
+    ) -> ActorStep | None:
         arguments = validated(actor.steps[verb], dict(value), path, self._problems)
         if arguments is None:
             return None
@@ -166,7 +168,7 @@ class _Reader:
         good = self._check_names(value, path, users=not strangers)
         if isinstance(arguments, DeviceStep) and arguments.device is None:
             good &= self._only_device(path)
-        return Act(actor.name, verb, arguments) if good else None
+        return ActorStep(actor.name, verb, arguments) if good else None
 
     def _expect(
         self,
@@ -174,7 +176,7 @@ class _Reader:
         model: type[BaseModel],
         value: Mapping[str, object],
         path: KeyPath,
-    ) -> Expect | None:
+    ) -> ExpectStep | None:
         before = len(self._problems)
         within = None
         matchers: dict[str, Matcher] = {}
@@ -185,22 +187,24 @@ class _Reader:
             elif (
                 key in keys_of(model)
                 and key not in actor.selectors
-                and (matcher := read_matcher(each, (*path, key), self._problems))
+                and (matcher := parse_matcher(each, (*path, key), self._problems))
             ):
                 matchers[key] = matcher
             else:
                 plain[key] = each
         self._check_kinds(model, plain, path)
-        wanted = {**plain, **matchers}
+        expected = {**plain, **matchers}
         self._check_names(plain, path, users=False, only=actor.selectors)
         if issubclass(model, DeviceStep) and plain.get("device") is None:
             self._only_device(path)
-        judged = {key: wanted[key] for key in value if key in wanted and key not in actor.selectors}
+        judged = {
+            key: expected[key] for key in value if key in expected and key not in actor.selectors
+        }
         if not judged and len(self._problems) == before:
             self._add(path, "expects nothing", f"one of {', '.join(keys_of(model))}")
         if len(self._problems) > before:
             return None
-        return Expect(actor.name, judged, plain, within)
+        return ExpectStep(actor.name, judged, plain, within)
 
     def _check_kinds(
         self, model: type[BaseModel], plain: Mapping[str, object], path: KeyPath
@@ -213,7 +217,7 @@ class _Reader:
                 parts = {
                     name: part
                     for name, part in value.items()
-                    if read_matcher(part, (*path, key, name), self._problems) is None
+                    if parse_matcher(part, (*path, key, name), self._problems) is None
                 }
                 if parts:
                     checked[key] = parts
@@ -246,7 +250,7 @@ class _Reader:
         if command.action_name is None:
             self._add((*path, "actionName"), "this key is missing", "the name of an action")
             return False
-        parsed = parse_command(json.dumps(payload_of(command, "c")).encode())
+        parsed = parse_command(json.dumps(command_payload(command, "c")).encode())
         if hasattr(parsed, "error"):
             self._add(path, str(getattr(parsed, "message", "")), "a command by the contract")
             return False
@@ -292,7 +296,7 @@ class _Reader:
         return False
 
 
-def payload_of(command: RawCommand, command_id: str) -> dict[str, Any]:
+def command_payload(command: RawCommand, command_id: str) -> dict[str, Any]:
     """The Command as it goes on the wire."""
     keys = command.model_dump(
         by_alias=True, exclude_none=True, exclude={"device", "group", "payload", "retained"}
@@ -300,13 +304,13 @@ def payload_of(command: RawCommand, command_id: str) -> dict[str, Any]:
     return {"commandId": command_id, **keys}
 
 
-def _text(name: str, value: object, does: object) -> str:
+def _text(name: str, value: object, operation: object) -> str:
     """The step on one line, without secrets."""
     if value is None:
         return name
     keys = set(_ALWAYS_SECRET)
-    if isinstance(does, Act):
-        keys |= set(_secret_keys(type(does.arguments)))
+    if isinstance(operation, ActorStep):
+        keys |= set(_secret_keys(type(operation.arguments)))
     return f"{name}: {_flow(mask(value, keys))}"
 
 
@@ -331,10 +335,10 @@ def _flow(value: object) -> str:
     return json.dumps(value)
 
 
-def _device_of(does: object) -> str | None:
-    arguments = does.arguments if isinstance(does, Act) else does
-    if isinstance(arguments, Expect):
-        named = arguments.asked.get("device")
+def _device_of(operation: object) -> str | None:
+    arguments = operation.arguments if isinstance(operation, ActorStep) else operation
+    if isinstance(arguments, ExpectStep):
+        named = arguments.plain_values.get("device")
     else:
         named = getattr(arguments, "device", None)
     return named if isinstance(named, str) else None

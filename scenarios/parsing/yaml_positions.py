@@ -17,7 +17,7 @@ import yaml  # type: ignore[import-untyped]
 from broker.errors import FileError
 from broker.validation import KeyPath, shorten_value
 
-__all__ = ["Located", "read_yaml"]
+__all__ = ["YamlDocument", "read_yaml"]
 
 _TRUTHS: Final = {
     "true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False,
@@ -35,7 +35,7 @@ _MAX_NODES: Final = 200_000
 
 
 @dataclass(frozen=True, slots=True)
-class Located:
+class YamlDocument:
     """A document: its values, and where each key or list element stands, from 1."""
 
     value: Any
@@ -43,7 +43,7 @@ class Located:
     columns: dict[KeyPath, int] = field(default_factory=dict)
 
 
-def read_yaml(text: str, path: Path | str) -> Located:
+def read_yaml(text: str, path: Path | str) -> YamlDocument:
     """Read one YAML document. Raises FileError with line and column where it is none."""
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
@@ -73,13 +73,13 @@ class _Reader:
 
     def __init__(self, path: Path | str) -> None:
         self._path = path
-        self._found = Located(None)
+        self._found = YamlDocument(None)
         self._nodes = 0
 
-    def document(self, node: yaml.Node) -> Located:
+    def document(self, node: yaml.Node) -> YamlDocument:
         self._note((), node)
         value = self._value(node, ())
-        return Located(value, self._found.lines, self._found.columns)
+        return YamlDocument(value, self._found.lines, self._found.columns)
 
     def _note(self, path: KeyPath, node: yaml.Node) -> None:
         self._found.lines[path] = node.start_mark.line + 1

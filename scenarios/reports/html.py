@@ -35,7 +35,7 @@ class _Row:
     gap: str = ""
     clock: str = ""
     instant: str = ""
-    happening: TimelineEvent | None = None
+    event: TimelineEvent | None = None
     document: str = ""
 
 
@@ -51,7 +51,7 @@ class _Band:
 
 @dataclass(frozen=True, slots=True)
 class _Dot:
-    """A happening on the overview: lane, and where between beginning (0) and end (100)."""
+    """An event on the overview: its lane and its position from 0 (beginning) to 100 (end)."""
 
     lane: str
     left: str
@@ -103,13 +103,13 @@ def _scenario(outcome: ScenarioOutcome) -> dict[str, Any]:
 
 def _message_rows(outcome: ScenarioOutcome) -> list[_Row]:
     messages = outcome.failure.messages if outcome.failure else ()
-    return [_row(happening, outcome.began) for happening in messages]
+    return [_row(event, outcome.began) for event in messages]
 
 
 def _bands(outcome: ScenarioOutcome) -> Iterator[_Band]:
     by_step: dict[int, list[TimelineEvent]] = {}
-    for happening in outcome.happenings:
-        by_step.setdefault(happening.step, []).append(happening)
+    for event in outcome.events:
+        by_step.setdefault(event.step, []).append(event)
     last = outcome.began
     if before := by_step.get(0):
         rows = tuple(_rows(before, outcome.began, last))
@@ -121,23 +121,23 @@ def _bands(outcome: ScenarioOutcome) -> Iterator[_Band]:
         gap = _gap(last, step.began)
         rows = tuple(_rows(happened, outcome.began, max(last, step.began)))
         yield _Band(step, _clock(step.began - outcome.began), gap, rows)
-        last = max([last, step.began, *(happening.at for happening in happened)])
+        last = max([last, step.began, *(event.at for event in happened)])
 
 
-def _rows(happenings: Sequence[TimelineEvent], began: int, last: int) -> Iterator[_Row]:
-    for happening in happenings:
-        if gap := _gap(last, happening.at):
+def _rows(events: Sequence[TimelineEvent], began: int, last: int) -> Iterator[_Row]:
+    for event in events:
+        if gap := _gap(last, event.at):
             yield _Row(gap=gap)
-        last = max(last, happening.at)
-        yield _row(happening, began)
+        last = max(last, event.at)
+        yield _row(event, began)
 
 
-def _row(happening: TimelineEvent, began: int) -> _Row:
+def _row(event: TimelineEvent, began: int) -> _Row:
     return _Row(
-        clock=_clock(happening.at - began),
-        instant=format_timestamp(happening.at),
-        happening=happening,
-        document=_pretty(happening.document),
+        clock=_clock(event.at - began),
+        instant=format_timestamp(event.at),
+        event=event,
+        document=_pretty(event.document),
     )
 
 
@@ -150,10 +150,10 @@ def _gap(before: int, after: int) -> str:
 
 
 def _dots(outcome: ScenarioOutcome) -> Iterator[_Dot]:
-    for happening in outcome.happenings:
-        left = _place(happening.at, outcome)
-        title = f"{_clock(happening.at - outcome.began)} {happening.kind}: {happening.text}"
-        yield _Dot(happening.lane.value, left, title)
+    for event in outcome.events:
+        left = _place(event.at, outcome)
+        title = f"{_clock(event.at - outcome.began)} {event.kind}: {event.text}"
+        yield _Dot(event.lane.value, left, title)
 
 
 def _marks(outcome: ScenarioOutcome) -> Iterator[tuple[str, str]]:

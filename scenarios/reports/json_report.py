@@ -37,7 +37,7 @@ def _scenario(outcome: ScenarioOutcome) -> dict[str, Any]:
             for name, platform, management in outcome.devices
         ],
         "steps": [_step(step) for step in outcome.steps],
-        "happenings": [_happening(each) for each in outcome.happenings],
+        "happenings": [_event(each) for each in outcome.events],
     }
 
 
@@ -61,11 +61,11 @@ def _failure(failure: Failure) -> dict[str, Any]:
         "column": failure.column,
         "expected": failure.expected,
         "seen": failure.seen,
-        "messages": [_happening(each) for each in failure.messages],
+        "messages": [_event(each) for each in failure.messages],
     }
 
 
-def _happening(each: TimelineEvent) -> dict[str, Any]:
+def _event(each: TimelineEvent) -> dict[str, Any]:
     return {
         "at": format_timestamp(each.at),
         "step": each.step,

@@ -8,8 +8,8 @@ from pathlib import Path
 from broker.contract import DEFAULT_ROOT, DeviceState
 from broker.errors import UsageError
 from broker.operator.readers import read_state
-from scenarios.model.outcome import ScenarioOutcome, Start
-from scenarios.traces.device_facts import facts_of
+from scenarios.model.outcome import InitialDevice, ScenarioOutcome
+from scenarios.traces.device_facts import collect_device_facts
 from scenarios.traces.format import TraceDevice, TraceHeader, TraceWriter
 
 __all__ = ["write"]
@@ -48,9 +48,9 @@ def _write(path: Path, outcome: ScenarioOutcome) -> None:
         parts = message.topic.split("/")
         if parts[-1] == "state" and (state := read_state(message.payload)) is not None:
             states.setdefault(state.device_id, state)
-    starts = {start.name: start for start in outcome.starts}
-    devices = tuple(_device(state, starts[name]) for name, state in states.items())
-    known = outcome.known
+    initial_devices = {start.name: start for start in outcome.initial_devices}
+    devices = tuple(_device(state, initial_devices[name]) for name, state in states.items())
+    known = outcome.platforms
     header = TraceHeader(
         root=DEFAULT_ROOT,
         clock=outcome.clock,
@@ -65,8 +65,8 @@ def _write(path: Path, outcome: ScenarioOutcome) -> None:
         writer.close(outcome.ended)
 
 
-def _device(state: DeviceState, start: Start) -> TraceDevice:
-    facts = facts_of(start.state)
+def _device(state: DeviceState, start: InitialDevice) -> TraceDevice:
+    facts = collect_device_facts(start.state)
     return TraceDevice(
         state=state,
         policy=facts.policy,

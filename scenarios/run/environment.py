@@ -33,9 +33,9 @@ from broker.client.pool import ConnectionPool
 from broker.contract import Topics
 from broker.errors import BrokerError
 from broker.operator.readers import read_json
-from scenarios.model.scenario import Cast
+from scenarios.model.scenario import ScenarioDevice
 
-__all__ = ["Message", "ScenarioEnvironment"]
+__all__ = ["ScenarioEnvironment", "TopicMessage"]
 
 _ANSWER_WITHIN: Final = 20.0
 """Real seconds for a broker to pass a fence on, or to let a device in again."""
@@ -48,7 +48,7 @@ _SAID: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class TopicMessage:
     """A message on the scenario's topics; `device` is the name of the device, if it is one's.
 
     `document` is the payload read as JSON, None where it is none.
@@ -62,13 +62,13 @@ class Message:
     retained: bool
 
 
-class _Player(ConnectionListener):
+class _DeviceListener(ConnectionListener):
     """What a device's connection belongs to: the device, and the fences that reach it."""
 
-    def __init__(self, device: Device, stage: ScenarioEnvironment) -> None:
+    def __init__(self, device: Device, environment: ScenarioEnvironment) -> None:
         self._device = device
-        self._stage = stage
-        self._fence = stage.fence_of(device.id)
+        self._environment = environment
+        self._fence = environment.fence_of(device.id)
         self.filters = [*device.filters(), *device.group_filters(), self._fence]
 
     def presence(self, number: int) -> tuple[str, bytes, bytes]:
@@ -78,7 +78,7 @@ class _Player(ConnectionListener):
     def on_connected(self) -> None:
         """Let the device say who it is."""
         self._device.on_connected()
-        self._stage.changed.set()
+        self._environment.changed.set()
 
     def on_message(self, topic: str, payload: bytes, retained: bool, delivery: Delivery) -> None:  # noqa: FBT001
         """Send a fence back, and hand the device what is its own."""
@@ -87,9 +87,9 @@ class _Player(ConnectionListener):
             return
         self._device.connection.acknowledge(delivery)
         echo = f"{self._device.id}/{payload.decode()}"
-        accepted = partial(self._stage.passed, f"accepted/{echo}")
+        accepted = partial(self._environment.passed, f"accepted/{echo}")
         self._device.connection.publish(
-            OutgoingMessage(self._stage.echo, echo.encode(), accepted=accepted)
+            OutgoingMessage(self._environment.echo, echo.encode(), accepted=accepted)
         )
 
 
@@ -97,7 +97,12 @@ class ScenarioEnvironment(ConnectionListener):
     """One scenario's devices. `clock` is the scenario's time, `timers` what happens in it."""
 
     def __init__(
-        self, pool: ConnectionPool, topics: Topics, cast: Sequence[Cast], seed: int, clock: Clock
+        self,
+        pool: ConnectionPool,
+        topics: Topics,
+        devices: Sequence[ScenarioDevice],
+        seed: int,
+        clock: Clock,
     ) -> None:
         self.topics = topics
         self.clock = clock
@@ -107,7 +112,7 @@ class ScenarioEnvironment(ConnectionListener):
         self.changed = asyncio.Event()
         """Set when a connection came up or a message arrived."""
         self._pool = pool
-        self._heard: list[Message] = []
+        self._heard: list[TopicMessage] = []
         self._fences = 0
         self._awaited: set[str] = set()
         self._all_passed = asyncio.Event()
@@ -121,7 +126,7 @@ class ScenarioEnvironment(ConnectionListener):
         shared = DeviceContext(
             topics=topics, clock=clock, timers=self.timers, on_effect=self._on_effect
         )
-        for each in cast:
+        for each in devices:
             draws = DeviceRandomStream(seed, each.name)
             enrollment = enroll(each.name, each.owner, each.setup, each.passcode, draws)
             self.devices[each.name] = Device(first_state(enrollment, clock.now()), draws, shared)
@@ -135,9 +140,9 @@ class ScenarioEnvironment(ConnectionListener):
         if not await self._control.until_up(_ANSWER_WITHIN):
             raise self._silent("let a scenario in")
         for device in self.devices.values():
-            player = _Player(device, self)
+            listener = _DeviceListener(device, self)
             name = device_client_id(self.topics.root, device.id)
-            device.connection = Connection(self._pool, name, player.filters, player)
+            device.connection = Connection(self._pool, name, listener.filters, listener)
             self._pool.add(device.connection)
             self._connections.append(device.connection)
             device.start()
@@ -191,7 +196,9 @@ class ScenarioEnvironment(ConnectionListener):
         name, leaf = self.topics.split(topic) or (None, topic.rpartition("/")[2])
         document = read_json(payload)
         self._heard.append(
-            Message(topic[len(self.topics.root) + 1 :], name, leaf, payload, document, retained)
+            TopicMessage(
+                topic[len(self.topics.root) + 1 :], name, leaf, payload, document, retained
+            )
         )
         if name is not None and leaf == "simulate" and isinstance(document, Mapping):
             self._simulate(self.devices[name], document["action"])
@@ -199,7 +206,7 @@ class ScenarioEnvironment(ConnectionListener):
             self._on_presence(name, document)
         self.changed.set()
 
-    def take(self) -> list[Message]:
+    def take_messages(self) -> list[TopicMessage]:
         """What was heard since, in an order that hangs on the scenario alone.
 
         Device by device; of each, first what it was sent, then whether it is there, then what it
@@ -313,7 +320,7 @@ class ScenarioEnvironment(ConnectionListener):
         )
 
 
-def _rank(message: Message) -> tuple[int, int, bool]:
+def _rank(message: TopicMessage) -> tuple[int, int, bool]:
     """Where a message stands among those of its device; presences by session, online first."""
     rank = _ASKED_FIRST.get(message.leaf, _SAID)
     if message.leaf != "presence" or not isinstance(message.document, Mapping):

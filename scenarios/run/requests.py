@@ -8,19 +8,19 @@ from typing import Any
 
 from agent.random_stream import DeviceRandomStream
 from scenarios.model.actor import (
+    ActorRequest,
     DeliverMessage,
-    Press,
-    Request,
+    ManagedDevice,
+    PressButton,
     SendCommand,
+    SharedState,
     SimulateDevice,
-    Subject,
-    World,
 )
 from scenarios.model.file import RawCommand
-from scenarios.parsing.steps import payload_of
+from scenarios.parsing.steps import command_payload
 from scenarios.run.environment import ScenarioEnvironment
 
-__all__ = ["ActorRequests", "StepFailedError"]
+__all__ = ["RequestExecutor", "StepFailedError"]
 
 
 class StepFailedError(Exception):
@@ -36,35 +36,39 @@ class StepFailedError(Exception):
 class _Pressed:
     """A press under way, until its answer has come."""
 
-    press: Press
+    press: PressButton
     answer: Mapping[str, Any] | None = None
 
 
-class ActorRequests:
+class RequestExecutor:
     """Publishes for the actors of one scenario, under ids that its seed gives."""
 
-    def __init__(self, stage: ScenarioEnvironment, world: World, seed: int) -> None:
-        self._stage = stage
-        self._world = world
+    def __init__(self, environment: ScenarioEnvironment, shared: SharedState, seed: int) -> None:
+        self._environment = environment
+        self._shared = shared
         self._draws = DeviceRandomStream(seed, "+play")
         self._drawn = 0
-        self._marks: dict[str, tuple[str, str]] = {}
+        self._senders: dict[str, tuple[str, str]] = {}
         self._pressed: dict[str, _Pressed] = {}
 
-    def whose(self, result: Mapping[str, Any]) -> tuple[str, str | None]:
-        """(actor, its mark) of the command that a result answers; an answer to a press is kept."""
+    def match_result(self, result: Mapping[str, Any]) -> tuple[str, str | None]:
+        """Return (actor, correlation id) of the command that a result answers.
+
+        Returns ("", None) for a result of any other command. Keeps the answers to inputs for
+        `check_input_answers`.
+        """
         pressed = self._pressed.get(str(result.get("inputId")))
         if pressed is not None:
             pressed.answer = result
-        return self._marks.get(str(result.get("commandId")), ("", None))
+        return self._senders.get(str(result.get("commandId")), ("", None))
 
-    def carry_out(self, requests: Sequence[Request], actor: str) -> None:
+    def execute(self, requests: Sequence[ActorRequest], actor: str) -> None:
         """Do what an actor asks for, in its order."""
         for request in requests:
             match request:
                 case SendCommand():
                     self._send(request, actor)
-                case Press():
+                case PressButton():
                     self._press(request)
                 case DeliverMessage(device, kind, sender, body):
                     message = {"kind": kind, "from": sender, "body": body}
@@ -74,7 +78,7 @@ class ActorRequests:
 
     def _send(self, request: SendCommand, actor: str) -> None:
         command_id = self._fresh("c")
-        self._marks[command_id] = (actor, request.mark)
+        self._senders[command_id] = (actor, request.correlation_id)
         command: dict[str, Any] = {
             "commandId": command_id,
             "actionName": request.action,
@@ -84,13 +88,13 @@ class ActorRequests:
             command["policy"] = dict(request.policy)
         self._publish(request.device, "commands", command)
 
-    def _press(self, request: Press) -> None:
+    def _press(self, request: PressButton) -> None:
         input_id = self._fresh("i")
         self._pressed[input_id] = _Pressed(request)
         press = {"inputId": input_id, "action": request.action, **request.values}
         self._publish(request.device, "inputs", press)
 
-    def judge_presses(self) -> None:
+    def check_input_answers(self) -> None:
         """See that every press was answered, and as it was to be."""
         pressed, self._pressed = self._pressed, {}
         for each in pressed.values():
@@ -106,21 +110,21 @@ class ActorRequests:
 
     def send_raw(self, command: RawCommand) -> None:
         """Send the command of a `command` step."""
-        topics = self._stage.topics
+        topics = self._environment.topics
         if command.group is not None:
             topic = topics.group(command.group)
         else:
-            topic = topics.device(self._world.device(command.device).device_id, "commands")
+            topic = topics.device(self._shared.device(command.device).device_id, "commands")
         if "payload" in command.model_fields_set:
             raw = command.payload
             document = raw.encode() if isinstance(raw, str) else b"" if raw is None else raw
         else:
-            document = payload_of(command, self._fresh("c"))
-        self._stage.send(topic, document, retained=command.retained)
+            document = command_payload(command, self._fresh("c"))
+        self._environment.send(topic, document, retained=command.retained)
 
-    def _publish(self, device: Subject, leaf: str, document: Mapping[str, Any]) -> None:
-        topic = self._stage.topics.device(device.device_id, leaf)
-        self._stage.send(topic, document, retained=False)
+    def _publish(self, device: ManagedDevice, leaf: str, document: Mapping[str, Any]) -> None:
+        topic = self._environment.topics.device(device.device_id, leaf)
+        self._environment.send(topic, document, retained=False)
 
     def _fresh(self, kind: str) -> str:
         """An id that nobody has used, the same in every run of the seed."""

@@ -18,7 +18,7 @@ from scenarios.model.scenario import Scenario
 from scenarios.run.environment import ScenarioEnvironment
 from scenarios.run.scenario_run import ScenarioRun
 
-__all__ = ["DEFAULT_JOBS", "Listener", "PlayOptions", "play_all"]
+__all__ = ["DEFAULT_JOBS", "PlayListener", "PlayOptions", "play_all"]
 
 DEFAULT_JOBS: Final = 16
 _OWN_BROKERS: Final = (EMBEDDED, MOSQUITTO)
@@ -36,8 +36,8 @@ class PlayOptions:
     seed: int | None = None
 
 
-class Listener(Protocol):
-    """Who is told while scenarios are played; `number` is a scenario's place in the list."""
+class PlayListener(Protocol):
+    """Who is report_step while scenarios are played; `number` is a scenario's place in the list."""
 
     def started(self, number: int, scenario: Scenario) -> None:
         """A scenario begins."""
@@ -50,7 +50,7 @@ class Listener(Protocol):
 
 
 async def play_all(
-    scenarios: Sequence[Scenario], options: PlayOptions, listener: Listener | None = None
+    scenarios: Sequence[Scenario], options: PlayOptions, listener: PlayListener | None = None
 ) -> list[ScenarioOutcome]:
     """Play scenarios; returns what became of them, in their own order.
 
@@ -78,7 +78,7 @@ async def _play_on(
     address: BrokerAddress,
     scenarios: Sequence[Scenario],
     options: PlayOptions,
-    listener: Listener | None,
+    listener: PlayListener | None,
     *,
     tidy: bool,
 ) -> list[ScenarioOutcome]:
@@ -110,25 +110,25 @@ async def _play_one(
     scenario: Scenario,
     options: PlayOptions,
     number: int,
-    listener: Listener | None,
+    listener: PlayListener | None,
     *,
     tidy: bool,
 ) -> ScenarioOutcome:
     if listener is not None:
         listener.started(number, scenario)
     seed = scenario.seed if options.seed is None else options.seed
-    stage = ScenarioEnvironment(pool, topics, scenario.devices, seed, _clock(options.speed))
-    told: Callable[[StepOutcome], None] | None = None
+    environment = ScenarioEnvironment(pool, topics, scenario.devices, seed, _clock(options.speed))
+    report_step: Callable[[StepOutcome], None] | None = None
     if listener is not None:
-        hears = listener.stepped
+        on_step = listener.stepped
 
-        def told(step: StepOutcome) -> None:
-            hears(number, step)
+        def report_step(step: StepOutcome) -> None:
+            on_step(number, step)
 
     try:
-        outcome = await ScenarioRun(scenario, stage, seed).play(told)
+        outcome = await ScenarioRun(scenario, environment, seed).play(report_step)
     finally:
-        await stage.close(tidy=tidy)
+        await environment.close(tidy=tidy)
     if listener is not None:
         listener.ended(number, outcome)
     return outcome

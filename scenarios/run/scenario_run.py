@@ -15,30 +15,32 @@ from typing import Final
 
 from agent.clock import Clock, RealClock, VirtualClock
 from scenarios.actors import ACTORS
-from scenarios.model.actor import Actor, ReceivedMessage, StepRefusedError, Subject, World
+from scenarios.model.actor import Actor, DeviceMessage, ManagedDevice, SharedState, StepRefusedError
 from scenarios.model.file import RawCommand
 from scenarios.model.masking import mask
 from scenarios.model.matchers import describe, matches
 from scenarios.model.outcome import (
     Failure,
+    InitialDevice,
     Lane,
     ScenarioOutcome,
-    Start,
     Status,
     StepOutcome,
     TimelineEvent,
     WireMessage,
 )
-from scenarios.model.scenario import Act, Expect, Scenario, Step, Wait
-from scenarios.run.environment import Message, ScenarioEnvironment
-from scenarios.run.requests import ActorRequests, StepFailedError
-from scenarios.run.timeline import of_message, of_screen
+from scenarios.model.scenario import ActorStep, ExpectStep, Scenario, Step, WaitStep
+from scenarios.run.environment import ScenarioEnvironment, TopicMessage
+from scenarios.run.requests import RequestExecutor, StepFailedError
+from scenarios.run.timeline import message_event, screen_event
 
 __all__ = ["ScenarioRun"]
 
 _LAST_MESSAGES: Final = 5
 _SECRET: Final = frozenset({"newPasscode"})
-_HEARD: Final = frozenset({"state", "presence", "notifications", "escrow", "results", "messages"})
+_ACTOR_TOPICS: Final = frozenset(
+    {"state", "presence", "notifications", "escrow", "results", "messages"}
+)
 _ON_THE_DEVICE: Final = frozenset({"user", "device", "network"})
 """Actors whose steps belong into the device's lane."""
 _ROUNDS: Final = 1_000
@@ -48,21 +50,21 @@ _ROUNDS: Final = 1_000
 class ScenarioRun:
     """One scenario, once."""
 
-    def __init__(self, scenario: Scenario, stage: ScenarioEnvironment, seed: int) -> None:
+    def __init__(self, scenario: Scenario, environment: ScenarioEnvironment, seed: int) -> None:
         self._scenario = scenario
-        self._stage = stage
-        self._world = _world(scenario, seed)
-        self._actors: dict[str, Actor] = {kind.name: kind(self._world) for kind in ACTORS}
-        self._world.actors.update(self._actors)
-        self._hands = ActorRequests(stage, self._world, seed)
+        self._environment = environment
+        self._shared = _shared(scenario, seed)
+        self._actors: dict[str, Actor] = {kind.name: kind(self._shared) for kind in ACTORS}
+        self._shared.actors.update(self._actors)
+        self._executor = RequestExecutor(environment, self._shared, seed)
         self._screens: dict[str, Mapping[str, object]] = {}
         self._step = 0
-        self._happenings: list[TimelineEvent] = []
+        self._events: list[TimelineEvent] = []
         self._wire: list[WireMessage] = []
 
     @property
     def _now(self) -> int:
-        return self._stage.clock.now()
+        return self._environment.clock.now()
 
     async def play(self, on_step: Callable[[StepOutcome], None] | None = None) -> ScenarioOutcome:
         """Play it to its end, or to the first step that fails.
@@ -70,13 +72,13 @@ class ScenarioRun:
         Raises BrokerError where the broker does not do its part.
         """
         started, began = time.perf_counter(), self._now
-        first = {name: device.state for name, device in self._stage.devices.items()}
-        await self._stage.open()
+        first = {name: device.state for name, device in self._environment.devices.items()}
+        await self._environment.open()
         await self._settle()
         steps: list[StepOutcome] = []
         failed = False
         for step in self._scenario.steps:
-            outcome = _skipped(step, self._now) if failed else await self._take(step)
+            outcome = _skipped(step, self._now) if failed else await self._run_step(step)
             failed = failed or outcome.status is Status.FAILED
             steps.append(outcome)
             if on_step is not None:
@@ -93,26 +95,26 @@ class ScenarioRun:
             ended=self._now,
             seconds=time.perf_counter() - started,
             devices=tuple(
-                (cast.name, cast.setup.profile.title, cast.setup.management.value)
-                for cast in scenario.devices
+                (device.name, device.setup.profile.title, device.setup.management.value)
+                for device in scenario.devices
             ),
-            happenings=tuple(self._happenings),
+            events=tuple(self._events),
             wire=tuple(self._wire),
-            starts=tuple(
-                Start(name=cast.name, passcode=cast.passcode, state=first[cast.name])
-                for cast in scenario.devices
+            initial_devices=tuple(
+                InitialDevice(name=device.name, passcode=device.passcode, state=first[device.name])
+                for device in scenario.devices
             ),
-            clock=_clock_word(self._stage.clock),
-            known=scenario.known,
+            clock=_clock_word(self._environment.clock),
+            platforms=scenario.platforms,
         )
 
     # -- steps ---------------------------------------------------------------------------------
 
-    async def _take(self, step: Step) -> StepOutcome:
+    async def _run_step(self, step: Step) -> StepOutcome:
         started, began, self._step = time.perf_counter(), self._now, step.number
         failure = None
         try:
-            await self._do(step)
+            await self._execute(step)
         except (StepRefusedError, StepFailedError) as error:
             failure = Failure(
                 path=self._scenario.path,
@@ -134,26 +136,26 @@ class ScenarioRun:
             failure=failure,
         )
 
-    async def _do(self, step: Step) -> None:
-        match step.does:
-            case Act(actor, verb, arguments):
+    async def _execute(self, step: Step) -> None:
+        match step.operation:
+            case ActorStep(actor, verb, arguments):
                 lane = Lane.DEVICE if actor in _ON_THE_DEVICE else Lane.PORTAL
                 self._note_step(step, lane, actor)
-                requests = self._actors[actor].do(verb, arguments, self._now)
-                self._hands.carry_out(requests, actor)
-                self._look_at_screens()
+                requests = self._actors[actor].perform(verb, arguments, self._now)
+                self._executor.execute(requests, actor)
+                self._record_screens()
                 await self._settle()
-                self._hands.judge_presses()
-            case Expect() as expect:
+                self._executor.check_input_answers()
+            case ExpectStep() as expect:
                 await self._judge(expect)
-            case Wait(length):
+            case WaitStep(length):
                 await self._move(self._now + length, lambda: False)
             case RawCommand() as command:
-                self._hands.send_raw(command)
+                self._executor.send_raw(command)
                 await self._settle()
 
     def _note_step(self, step: Step, lane: Lane, actor: str) -> None:
-        self._happenings.append(
+        self._events.append(
             TimelineEvent(
                 at=self._now,
                 lane=lane,
@@ -168,22 +170,24 @@ class ScenarioRun:
     def _last_messages(self, device: str | None) -> tuple[TimelineEvent, ...]:
         said = [
             each
-            for each in self._happenings
+            for each in self._events
             if each.actor is None and (device is None or each.device == device)
         ]
         return tuple(said[-_LAST_MESSAGES:])
 
     # -- expectations --------------------------------------------------------------------------
 
-    async def _judge(self, expect: Expect) -> None:
+    async def _judge(self, expect: ExpectStep) -> None:
         actor = self._actors[expect.actor]
 
         def seen() -> Mapping[str, object]:
-            return actor.look(expect.asked, self._now)
+            return actor.observe(expect.plain_values, self._now)
 
         def satisfied() -> bool:
             found = seen()
-            return all(matches(wanted, found.get(key)) for key, wanted in expect.wanted.items())
+            return all(
+                matches(expected, found.get(key)) for key, expected in expect.expected.items()
+            )
 
         if expect.within is None:
             await self._settle()
@@ -191,9 +195,9 @@ class ScenarioRun:
         else:
             good = await self._move(self._now + expect.within, satisfied)
         if not good:
-            found = {key: seen().get(key) for key in expect.wanted}
+            found = {key: seen().get(key) for key in expect.expected}
             late = "" if expect.within is None else f", within {_length(expect.within)}"
-            raise StepFailedError(_listed(expect.wanted) + late, _listed(found))
+            raise StepFailedError(_listed(expect.expected) + late, _listed(found))
 
     # -- time ----------------------------------------------------------------------------------
 
@@ -201,44 +205,44 @@ class ScenarioRun:
         """Let time pass until `to`, or until the first instant at which `until` is true."""
         await self._settle()
         while not (good := until()) and self._now < to:
-            if isinstance(self._stage.clock, VirtualClock):
-                await self._jump(self._stage.clock, to)
+            if isinstance(self._environment.clock, VirtualClock):
+                await self._jump(self._environment.clock, to)
             else:
                 await self._wait(to)
         return good
 
     async def _jump(self, clock: VirtualClock, to: int) -> None:
         """Move virtual time to the next instant at which anything happens, `to` at the latest."""
-        timers = self._stage.timers
+        timers = self._environment.timers
         at = timers.next_at()
         changes = [at, *(actor.next_change(clock.now()) for actor in self._actors.values())]
         clock.move(min([to, *(each for each in changes if each is not None)]))
         if timers.fire_due():
             await self._settle()
-        self._look_at_screens()
+        self._record_screens()
 
     async def _wait(self, to: int) -> None:
         """Wait for something to be said, or for real time to reach the next change."""
         changes = [actor.next_change(self._now) for actor in self._actors.values()]
         until = min([to, *(each for each in changes if each is not None)])
-        self._stage.changed.clear()
+        self._environment.changed.clear()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._stage.clock.delay(until)):
-                await self._stage.changed.wait()
+            async with asyncio.timeout(self._environment.clock.delay(until)):
+                await self._environment.changed.wait()
         await self._settle()
 
     async def _settle(self) -> None:
         """Let everything arrive, and let the actors hear it, until nobody has more to do."""
         for _ in range(_ROUNDS):
-            await self._stage.settle()
-            heard = self._stage.take()
+            await self._environment.settle()
+            heard = self._environment.take_messages()
             if not heard:
                 return
-            asked = 0
+            request_count = 0
             for message in heard:
-                asked += self._hear(message)
-            self._look_at_screens()
-            if not asked:
+                request_count += self._handle_message(message)
+            self._record_screens()
+            if not request_count:
                 return
         raise StepFailedError(
             "actors that come to an end", "actors that answer one another for ever"
@@ -246,7 +250,7 @@ class ScenarioRun:
 
     # -- hearing -------------------------------------------------------------------------------
 
-    def _hear(self, message: Message) -> int:
+    def _handle_message(self, message: TopicMessage) -> int:
         """Take a message in; returns how much the actors asked for because of it."""
         now = self._now
         self._wire.append(
@@ -254,46 +258,52 @@ class ScenarioRun:
                 at=now, topic=message.topic, payload=message.payload, retained=message.retained
             )
         )
-        self._happenings.append(of_message(message, now, self._step))
+        self._events.append(message_event(message, now, self._step))
         document = message.document
-        if message.device is None or message.leaf not in _HEARD or not isinstance(document, dict):
+        if (
+            message.device is None
+            or message.leaf not in _ACTOR_TOPICS
+            or not isinstance(document, dict)
+        ):
             return 0
-        owner, mark = "", None
+        owner, correlation_id = "", None
         if message.leaf == "results":
-            owner, mark = self._hands.whose(document)
-        device = self._world.devices[message.device]
-        asked = 0
+            owner, correlation_id = self._executor.match_result(document)
+        device = self._shared.devices[message.device]
+        request_count = 0
         for name, actor in self._actors.items():
-            own = mark if name == owner else None
-            requests = actor.hear(ReceivedMessage(device, message.leaf, document, own), now)
-            self._hands.carry_out(requests, name)
-            asked += len(requests)
-        return asked
+            own = correlation_id if name == owner else None
+            requests = actor.on_message(DeviceMessage(device, message.leaf, document, own), now)
+            self._executor.execute(requests, name)
+            request_count += len(requests)
+        return request_count
 
-    def _look_at_screens(self) -> None:
+    def _record_screens(self) -> None:
         for name, actor in self._actors.items():
             if name in _ON_THE_DEVICE or actor.expects is None or not actor.steps:
                 continue
             before, after = self._screens.get(name, {}), dict(actor.view(self._now))
-            noted = of_screen(name, before, after, self._now, self._step)
+            noted = screen_event(name, before, after, self._now, self._step)
             self._screens[name] = after
             if noted is not None:
-                self._happenings.append(noted)
+                self._events.append(noted)
 
 
-def _world(scenario: Scenario, seed: int) -> World:
+def _shared(scenario: Scenario, seed: int) -> SharedState:
     devices = {
-        cast.name: Subject(
-            name=cast.name,
-            device_id=cast.name,
-            owner=cast.owner,
-            profile=cast.setup.profile,
-            management=cast.setup.management,
+        device.name: ManagedDevice(
+            name=device.name,
+            device_id=device.name,
+            owner=device.owner,
+            profile=device.setup.profile,
+            management=device.setup.management,
         )
-        for cast in scenario.devices
+        for device in scenario.devices
     }
     accounts = {account.user: account for account in scenario.accounts}
-    return World(devices=devices, accounts=accounts, organization=scenario.organization, seed=seed)
+    return SharedState(
+        devices=devices, accounts=accounts, organization=scenario.organization, seed=seed
+    )
 
 
 def _skipped(step: Step, now: int) -> StepOutcome:

@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from scenarios.model.masking import mask, payload_without_secrets
+from scenarios.model.masking import mask, mask_payload
 from scenarios.model.matchers import describe
 from scenarios.model.outcome import Lane, TimelineEvent
-from scenarios.run.environment import Message
+from scenarios.run.environment import TopicMessage
 
-__all__ = ["of_message", "of_screen"]
+__all__ = ["message_event", "screen_event"]
 
 _ON_DEVICE: Final = frozenset({"state", "notifications"})
 _SECRET: Final = frozenset({"newPasscode"})
 
 
-def of_message(message: Message, at: int, step: int) -> TimelineEvent:
+def message_event(message: TopicMessage, at: int, step: int) -> TimelineEvent:
     """What was said on the wire. Passcodes are taken out."""
     document = message.document if isinstance(message.document, Mapping) else None
-    shown = payload_without_secrets(message.leaf, document) if document is not None else None
+    shown = mask_payload(message.leaf, document) if document is not None else None
     return TimelineEvent(
         at=at,
         lane=Lane.DEVICE if message.leaf in _ON_DEVICE else Lane.WIRE,
@@ -31,7 +31,7 @@ def of_message(message: Message, at: int, step: int) -> TimelineEvent:
     )
 
 
-def _text(message: Message, document: Mapping[str, Any] | None) -> str:
+def _text(message: TopicMessage, document: Mapping[str, Any] | None) -> str:
     teller = _TELLERS.get(message.leaf)
     if document is None or teller is None:
         return f"{message.leaf}: {len(message.payload)} bytes"
@@ -68,7 +68,7 @@ _TELLERS: Final[Mapping[str, Callable[[Mapping[str, Any]], str]]] = {
 }
 
 
-def of_screen(
+def screen_event(
     actor: str, before: Mapping[str, object], after: Mapping[str, object], at: int, step: int
 ) -> TimelineEvent | None:
     """What changed on an actor's screen; None where nothing did."""

@@ -1,8 +1,8 @@
-"""What a device's behaviour hangs on beside its state, as a trace tells it.
+"""Device facts in a trace that the published state does not contain.
 
-A snapshot on the wire is what portals read. How a device goes on also hangs on how it was set up
-(`Setup`: never changes) and on what it remembers (`Memory`, at one instant). Neither holds a
-passcode: of one that is set they say what its characters are, as the placeholders of a trace do.
+The behaviour of a device depends on its published state, its setup (`DeviceSetup`, which never
+changes) and its memory (`DeviceMemory`, at one instant). Neither contains a passcode: both describe
+a passcode by its character pattern, like the placeholders of a trace.
 """
 
 from __future__ import annotations
@@ -18,15 +18,23 @@ from agent.payloads import policy_of, policy_payload
 from agent.state import DeviceState, GroupSetup, Prompt, Secret
 from broker.contract import Instant, Policy
 from platforms.profile import Attributes, Biometric, Management, PlatformProfile
-from scenarios.traces.placeholders import PASSCODE, pattern_like
+from scenarios.traces.placeholders import PASSCODE, pattern_from_traits
 
-__all__ = ["Facts", "Line", "Memory", "Setup", "TraceAttributes", "TraceSecret", "facts_of"]
+__all__ = [
+    "DeviceFacts",
+    "DeviceMemory",
+    "DeviceSetup",
+    "TraceAttributes",
+    "TraceModel",
+    "TraceSecret",
+    "collect_device_facts",
+]
 
 
 _Milliseconds = Annotated[int, Field(ge=0)]
 
 
-class Line(BaseModel):
+class TraceModel(BaseModel):
     """What the parts of a trace share: camelCase, nothing unknown, no value in an error."""
 
     model_config = ConfigDict(
@@ -38,7 +46,7 @@ class Line(BaseModel):
     )
 
 
-class TraceSecret(Line):
+class TraceSecret(TraceModel):
     """A passcode by what is known of it: see `scenarios.traces.placeholders`."""
 
     like: str = Field(max_length=256)
@@ -49,7 +57,7 @@ class TraceSecret(Line):
         return {PASSCODE: number, "like": self.like, "simple": self.simple}
 
 
-class TraceAttributes(Line):
+class TraceAttributes(TraceModel):
     """A device's attributes. `os_version` is written `10.0.15063`, None for none."""
 
     os_version: str | None = None
@@ -70,7 +78,7 @@ class TraceAttributes(Line):
         return Attributes(**{**dict(self), "os_version": version})
 
 
-class Setup(Line):
+class DeviceSetup(TraceModel):
     """How a device was set up: all of its group's setup that its state does not tell.
 
     `attributes` None means the platform's own; `reaction` is (shortest, longest) in milliseconds;
@@ -96,7 +104,7 @@ class Setup(Line):
         )
 
 
-class Memory(Line):
+class DeviceMemory(TraceModel):
     """What a device remembered at one instant, beside its state.
 
     `passcode` is the one that opens it, None for none; `as_enrolled`: it is still the first one.
@@ -133,30 +141,30 @@ _AS_THEY_ARE: Final = (
 )
 
 
-class Facts(Line):
+class DeviceFacts(TraceModel):
     """All of that for one device. `policy` is the one in force."""
 
     device_id: str
     policy: Policy | None = None
-    setup: Setup
-    memory: Memory
+    setup: DeviceSetup
+    memory: DeviceMemory
 
 
-def facts_of(state: DeviceState) -> Facts:
+def collect_device_facts(state: DeviceState) -> DeviceFacts:
     """The facts of a device in this state."""
     enrollment = state.enrollment
     setup = enrollment.setup
-    return Facts(
+    return DeviceFacts(
         device_id=enrollment.device_id,
         policy=_policy(state.policy),
-        setup=Setup(
+        setup=DeviceSetup(
             policy=_policy(setup.policy),
             attributes=None if setup.attributes is None else _attributes(setup.attributes),
             biometrics=tuple(sorted(setup.biometrics)),
             reaction=setup.reaction,
             passcode=_secret(enrollment.first),
         ),
-        memory=Memory(
+        memory=DeviceMemory(
             passcode=_secret(state.secret),
             as_enrolled=_digest(state.secret) == _digest(enrollment.first),
             prompt=state.prompt.value,
@@ -181,7 +189,7 @@ def _attributes(attributes: Attributes) -> TraceAttributes:
 def _secret(secret: Secret | None) -> TraceSecret | None:
     if secret is None:
         return None
-    return TraceSecret(like=pattern_like(secret.traits), simple=secret.traits.simple)
+    return TraceSecret(like=pattern_from_traits(secret.traits), simple=secret.traits.simple)
 
 
 def _digest(secret: Secret | None) -> bytes | None:

@@ -15,9 +15,14 @@ from typing import Any, Final
 
 from broker.timestamps import parse_clock_speed, parse_timestamp
 from scenarios.traces.format import PUBLISHED_LEAVES, Trace
-from scenarios.traces.placeholders import PASSCODE, is_placeholder, kinds_in, pattern_of
+from scenarios.traces.placeholders import (
+    PASSCODE,
+    character_pattern,
+    describe_pattern,
+    is_placeholder,
+)
 
-__all__ = ["Bindings", "Difference", "Published", "compare"]
+__all__ = ["Difference", "PlaceholderBindings", "PublishedMessage", "compare"]
 
 _REAL_TOLERANCE: Final = 2_000
 """Milliseconds of the time of day by which an instant of a recording may be off."""
@@ -29,7 +34,7 @@ _ANOTHER: Final = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Published:
+class PublishedMessage:
     """Something a device published. `line` is where it stands in the trace, 0 in a replay."""
 
     device_id: str
@@ -62,7 +67,7 @@ class Difference:
         }
 
 
-class Bindings:
+class PlaceholderBindings:
     """Which passcodes of the replay stand for which placeholders of the trace."""
 
     def __init__(self) -> None:
@@ -93,14 +98,16 @@ def _key(placeholder: Mapping[str, Any]) -> tuple[str, int]:
     return kind, int(placeholder[kind])
 
 
-def compare(trace: Trace, replayed: Sequence[Published], bindings: Bindings) -> list[Difference]:
+def compare(
+    trace: Trace, replayed: Sequence[PublishedMessage], bindings: PlaceholderBindings
+) -> list[Difference]:
     """All differences, in the order of the devices' ids and of their messages."""
     recorded = [
-        Published(message.device_id, message.leaf, message.payload, message.line)
+        PublishedMessage(message.device_id, message.leaf, message.payload, message.line)
         for message in trace.messages
         if message.device_id is not None and message.leaf in PUBLISHED_LEAVES
     ]
-    tolerance = tolerance_of(trace.header.clock)
+    tolerance = clock_tolerance(trace.header.clock)
     found: list[Difference] = []
     for device_id in sorted({p.device_id for p in (*recorded, *replayed)}):
         old = [p for p in recorded if p.device_id == device_id]
@@ -116,14 +123,14 @@ def compare(trace: Trace, replayed: Sequence[Published], bindings: Bindings) -> 
     return found
 
 
-def tolerance_of(clock: str) -> int:
+def clock_tolerance(clock: str) -> int:
     """By how many milliseconds instants may differ, for a header's `clock`."""
     if clock == "virtual":
         return 0
     return round(_REAL_TOLERANCE * (parse_clock_speed(clock) or 1.0))
 
 
-def _story(messages: Sequence[Published], version: int) -> list[Published]:
+def _story(messages: Sequence[PublishedMessage], version: int) -> list[PublishedMessage]:
     """A device's messages beside presence, without repetitions of the state it began with."""
     told = [message for message in messages if message.leaf != "presence"]
     while told and told[0].leaf == "state" and _get(told[0].document, "version") == version:
@@ -131,11 +138,11 @@ def _story(messages: Sequence[Published], version: int) -> list[Published]:
     return told
 
 
-def _presence(messages: Sequence[Published], *, online: bool) -> list[Published]:
+def _presence(messages: Sequence[PublishedMessage], *, online: bool) -> list[PublishedMessage]:
     """Presence in the order of sessions, counted from 0."""
     heard = [m for m in messages if m.leaf == "presence" and isinstance(m.document, dict)]
 
-    def place(message: Published) -> tuple[int, bool]:
+    def place(message: PublishedMessage) -> tuple[int, bool]:
         session = _get(message.document, "session")
         number = session if isinstance(session, int) else 0
         return number, _get(message.document, "status") != "online"
@@ -145,7 +152,7 @@ def _presence(messages: Sequence[Published], *, online: bool) -> list[Published]
         heard.pop(0)  # it says what the header says
     sessions = sorted({place(message)[0] for message in heard})
     return [
-        Published(
+        PublishedMessage(
             message.device_id,
             message.leaf,
             {**message.document, "session": sessions.index(place(message)[0])},
@@ -155,20 +162,26 @@ def _presence(messages: Sequence[Published], *, online: bool) -> list[Published]
     ]
 
 
-def _with_placeholders(message: Published, bindings: Bindings) -> Published:
+def _with_placeholders(
+    message: PublishedMessage, bindings: PlaceholderBindings
+) -> PublishedMessage:
     document = message.document
     if isinstance(document, dict) and isinstance(document.get("newPasscode"), str):
         value = document["newPasscode"]
         placeholder = {
             PASSCODE: bindings.number(value),
-            "kinds": kinds_in({"like": pattern_of(value)}),
+            "kinds": describe_pattern({"like": character_pattern(value)}),
         }
         document = {**document, "newPasscode": placeholder}
-    return Published(message.device_id, message.leaf, document)
+    return PublishedMessage(message.device_id, message.leaf, document)
 
 
 def _compare(
-    old: Sequence[Published], new: Sequence[Published], tolerance: int, *, open_end: bool
+    old: Sequence[PublishedMessage],
+    new: Sequence[PublishedMessage],
+    tolerance: int,
+    *,
+    open_end: bool,
 ) -> Iterator[Difference]:
     """The differences; with `open_end` what comes besides at the end is none."""
     matcher = SequenceMatcher(None, [_name(m) for m in old], [_name(m) for m in new], False)
@@ -186,7 +199,7 @@ def _compare(
                 yield _whole(message, "extra", 0)
 
 
-def _name(message: Published) -> tuple[str, str]:
+def _name(message: PublishedMessage) -> tuple[str, str]:
     """What tells that two messages are the same one."""
     document = message.document
     named = _get(document, "commandId") or _get(document, "inputId")
@@ -199,7 +212,7 @@ def _get(document: object, key: str) -> Any:
     return document.get(key) if isinstance(document, dict) else None
 
 
-def _whole(message: Published, kind: str, line: int) -> Difference:
+def _whole(message: PublishedMessage, kind: str, line: int) -> Difference:
     document = _shown(message.document)
     entries = document.items() if isinstance(document, dict) else [("payload", document)]
     pairs = [(k, v, None) if kind == "missing" else (k, None, v) for k, v in entries]
@@ -220,7 +233,7 @@ def _keys(key: str, old: Any, new: Any, tolerance: int) -> Iterator[tuple[str, A
 def _shown(value: Any) -> Any:
     """A placeholder of the trace, as a replay's is written."""
     if isinstance(value, dict) and is_placeholder(value) and "like" in value:
-        return {PASSCODE: value.get(PASSCODE), "kinds": kinds_in(value)}
+        return {PASSCODE: value.get(PASSCODE), "kinds": describe_pattern(value)}
     return value
 
 

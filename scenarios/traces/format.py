@@ -37,7 +37,7 @@ from broker.contract import DEVICE_ID, DeviceState, Instant, Policy
 from broker.errors import FileError, UsageError
 from broker.timestamps import format_timestamp
 from platforms.conformance import DEFAULT_CONFORMANCE
-from scenarios.traces.device_facts import Line, Memory, Setup
+from scenarios.traces.device_facts import DeviceMemory, DeviceSetup, TraceModel
 from scenarios.traces.placeholders import PASSCODE, Redactor, is_placeholder
 
 __all__ = [
@@ -52,8 +52,8 @@ __all__ = [
     "TraceHeader",
     "TraceMessage",
     "TraceWriter",
-    "is_known",
-    "refused_to_overwrite",
+    "is_trace_topic",
+    "trace_exists_error",
 ]
 
 FORMAT: Final = "passfleet-trace"
@@ -67,7 +67,7 @@ _NAME: Final = re.compile(DEVICE_ID)
 _ROOT: Final = r"^[^\x00-\x1f+#$/][^\x00-\x1f+#]*$"
 
 
-class TraceDevice(Line):
+class TraceDevice(TraceModel):
     """What is known of a device at the trace's start.
 
     `state` is its snapshot, `policy` what was in force, `online` whether it had a connection.
@@ -81,8 +81,8 @@ class TraceDevice(Line):
     policy: Policy | None = None
     online: bool = True
     passcode: Annotated[str | dict[str, Any] | None, Field(repr=False)] = None
-    setup: Setup | None = None
-    memory: Memory | None = None
+    setup: DeviceSetup | None = None
+    memory: DeviceMemory | None = None
     conformance: Conformance | None = None
     platforms: dict[str, Any] | None = None
     line: Annotated[int, Field(exclude=True)] = 1
@@ -100,7 +100,7 @@ class TraceDevice(Line):
         return self.state.device_id
 
 
-class TraceHeader(Line):
+class TraceHeader(TraceModel):
     """The first line. `clock` is `virtual`, `real`, or a speed such as `60x`.
 
     `conformance` is the dated table in force; `platforms` are those of the fleet's own that its
@@ -117,7 +117,7 @@ class TraceHeader(Line):
     devices: tuple[TraceDevice, ...] = ()
 
 
-class TraceMessage(Line):
+class TraceMessage(TraceModel):
     """One message: instant, topic below the root, payload without its secrets.
 
     `line` is where it stands in the file.
@@ -141,14 +141,14 @@ class TraceMessage(Line):
         return parts[1] if parts[0] == "devices" else None
 
 
-class TraceClock(Line):
+class TraceClock(TraceModel):
     """The fleet's time, in a trace that began before the fleet did."""
 
     clock: str
     now: Instant
 
 
-class TraceEnd(Line):
+class TraceEnd(TraceModel):
     """The last line: when the trace ends, and of how many messages it tells."""
 
     end: Instant
@@ -190,7 +190,7 @@ class TraceWriter:
             # Open as long as the trace is written: the writer is the context manager.
             self._file = path.open("w" if overwrite else "x", encoding="utf-8")
         except FileExistsError:
-            raise refused_to_overwrite(path) from None
+            raise trace_exists_error(path) from None
         except OSError as error:
             raise self._unwritable(error) from None
         devices = tuple(self._without_passcode(device) for device in header.devices)
@@ -251,7 +251,7 @@ class TraceWriter:
         placeholder = self._redactor.secret(PASSCODE, device.passcode)
         return device.model_copy(update={"passcode": placeholder})
 
-    def _write(self, line: Line) -> None:
+    def _write(self, line: TraceModel) -> None:
         self._write_line(line.model_dump(mode="json", by_alias=True))
 
     def _write_line(self, line: Mapping[str, Any]) -> None:
@@ -266,12 +266,12 @@ class TraceWriter:
         return FileError(f"cannot be written: {error.strerror}", path=self._path)
 
 
-def refused_to_overwrite(path: Path) -> UsageError:
+def trace_exists_error(path: Path) -> UsageError:
     """What is said of a trace that would take the place of a file."""
     return UsageError(f"{path} is there already", hint="--force writes over it")
 
 
-def is_known(topic: str) -> bool:
+def is_trace_topic(topic: str) -> bool:
     """Whether a topic below the root is one of the contract's."""
     match topic.split("/"):
         case ["devices", device_id, leaf]:

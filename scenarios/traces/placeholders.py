@@ -29,12 +29,12 @@ __all__ = [
     "PASSCODE",
     "PASSWORD",
     "Redactor",
+    "character_pattern",
+    "describe_pattern",
+    "generate_similar_secret",
     "is_placeholder",
-    "kinds_in",
-    "made_up",
-    "pattern_like",
-    "pattern_of",
-    "restored",
+    "pattern_from_traits",
+    "restore_payload",
 ]
 
 PASSCODE: Final = "$passcode"
@@ -87,7 +87,7 @@ class Redactor:
         if not isinstance(value, str):
             # Refused for its type, whatever it says; a replay sends something of that type.
             return {kind: number, _TYPE: type(value).__name__}
-        placeholder: dict[str, Any] = {kind: number, _LIKE: pattern_of(value)}
+        placeholder: dict[str, Any] = {kind: number, _LIKE: character_pattern(value)}
         if traits_of(value).simple:
             placeholder[_SIMPLE] = True
         return placeholder
@@ -117,7 +117,7 @@ def _folded(key: str) -> str:
     return "".join(character for character in key if character not in " -_").casefold()
 
 
-def kinds_in(placeholder: Mapping[str, Any]) -> str:
+def describe_pattern(placeholder: Mapping[str, Any]) -> str:
     """What a placeholder's secret is made of, without telling the order: `6 digits and letters`."""
     like = str(placeholder.get(_LIKE, ""))
     kinds = [("digits", "9"), ("letters", "aA"), ("symbols", "!")]
@@ -134,25 +134,25 @@ def is_placeholder(value: object) -> bool:
     return kind in (PASSCODE, PASSWORD) and type(value[kind]) is int
 
 
-def restored(document: Any, secret: Callable[[Mapping[str, Any]], str]) -> bytes:
+def restore_payload(document: Any, secret: Callable[[Mapping[str, Any]], str]) -> bytes:
     """The payload that a trace's document stands for; `secret` gives what a placeholder means."""
     if isinstance(document, dict) and BYTES in document:
         return b" " * int(document[BYTES])
-    return json.dumps(_restored(document, secret), ensure_ascii=False).encode()
+    return json.dumps(_restore_value(document, secret), ensure_ascii=False).encode()
 
 
-def _restored(value: Any, secret: Callable[[Mapping[str, Any]], str]) -> Any:
+def _restore_value(value: Any, secret: Callable[[Mapping[str, Any]], str]) -> Any:
     if isinstance(value, list):
-        return [_restored(each, secret) for each in value]
+        return [_restore_value(each, secret) for each in value]
     if not isinstance(value, dict):
         return value
     if is_placeholder(value):
         samples: dict[str, Any] = {"int": 1, "float": 1.5, "bool": True, "list": [], "dict": {}}
         return samples[value[_TYPE]] if value.get(_TYPE) in samples else secret(value)
-    return {key.removeprefix("$"): _restored(each, secret) for key, each in value.items()}
+    return {key.removeprefix("$"): _restore_value(each, secret) for key, each in value.items()}
 
 
-def made_up(placeholder: Mapping[str, Any], taken: Callable[[str], bool]) -> str:
+def generate_similar_secret(placeholder: Mapping[str, Any], taken: Callable[[str], bool]) -> str:
     """A secret that is like the one that a placeholder stands for, and not `taken`."""
     like = str(placeholder.get(_LIKE) or "9999")
     simple = bool(placeholder.get(_SIMPLE))
@@ -166,13 +166,13 @@ def made_up(placeholder: Mapping[str, Any], taken: Callable[[str], bool]) -> str
     return candidate
 
 
-def pattern_of(text: str) -> str:
+def character_pattern(text: str) -> str:
     """What each character is: `9` a digit, `a` a small letter, `A` a capital, `!` another."""
     return "".join(_class_of(character) for character in text)
 
 
-def pattern_like(traits: Traits) -> str:
-    """A pattern of which `made_up` makes passcodes with these traits."""
+def pattern_from_traits(traits: Traits) -> str:
+    """A pattern of which `generate_similar_secret` makes passcodes with these traits."""
     kinds = [(traits.digits, "9"), (traits.small, "a"), (traits.capitals, "A")]
     classes = "".join(kind for has, kind in kinds if has)
     rest = traits.length - len(classes) - traits.symbols

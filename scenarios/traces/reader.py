@@ -21,7 +21,7 @@ from scenarios.traces.format import (
     TraceEnd,
     TraceHeader,
     TraceMessage,
-    is_known,
+    is_trace_topic,
 )
 
 __all__ = ["read_trace"]
@@ -138,7 +138,7 @@ class _Reader:
             raise self._error(_WORDS["missing"], key="payload")
         payload = document.pop("payload")
         message = self._checked(TraceMessage, document)
-        if not is_known(message.topic):
+        if not is_trace_topic(message.topic):
             raise self._error(f"no such topic below the root: {message.topic[:80]!r}")
         told = {"payload": payload, "line": self._number}
         self._messages.append(message.model_copy(update=told))

@@ -26,9 +26,7 @@ STATE = {
 }
 
 
-def happening(
-    at: int, lane: Lane, kind: str, text: str, step: int, **more: object
-) -> TimelineEvent:
+def event(at: int, lane: Lane, kind: str, text: str, step: int, **more: object) -> TimelineEvent:
     device = None if lane is Lane.PORTAL else "phone"
     actor = "portal" if lane is Lane.PORTAL else None
     return TimelineEvent(
@@ -44,18 +42,16 @@ def happening(
 
 
 HAPPENINGS = (
-    happening(0, Lane.WIRE, "presence", "online", 0, status="online", session=1),
-    happening(0, Lane.PORTAL, "sign_in", "signs in as alex", 1, user="alex"),
-    happening(0, Lane.PORTAL, "select_device", "selects phone", 2, device="phone"),
-    happening(0, Lane.PORTAL, "reset_passcode", "asks for a passcode reset", 3),
-    happening(0, Lane.PORTAL, "screen", "Sign in again to confirm that it is you", 3),
-    happening(0, Lane.PORTAL, "sign_out", "signs out", 5),
-    happening(2 * MINUTE, Lane.PORTAL, "sign_in", "signs in as alex", 7, user="alex"),
-    happening(2 * MINUTE, Lane.PORTAL, "reset_passcode", "confirms the reset", 8),
-    happening(
-        2 * MINUTE, Lane.WIRE, "commands", "resetPasscode c-1", 8, actionName="resetPasscode"
-    ),
-    happening(
+    event(0, Lane.WIRE, "presence", "online", 0, status="online", session=1),
+    event(0, Lane.PORTAL, "sign_in", "signs in as alex", 1, user="alex"),
+    event(0, Lane.PORTAL, "select_device", "selects phone", 2, device="phone"),
+    event(0, Lane.PORTAL, "reset_passcode", "asks for a passcode reset", 3),
+    event(0, Lane.PORTAL, "screen", "Sign in again to confirm that it is you", 3),
+    event(0, Lane.PORTAL, "sign_out", "signs out", 5),
+    event(2 * MINUTE, Lane.PORTAL, "sign_in", "signs in as alex", 7, user="alex"),
+    event(2 * MINUTE, Lane.PORTAL, "reset_passcode", "confirms the reset", 8),
+    event(2 * MINUTE, Lane.WIRE, "commands", "resetPasscode c-1", 8, actionName="resetPasscode"),
+    event(
         2 * MINUTE + 2000,
         Lane.DEVICE,
         "state",
@@ -63,7 +59,7 @@ HAPPENINGS = (
         10,
         **STATE,
     ),
-    happening(
+    event(
         2 * MINUTE + 2000,
         Lane.DEVICE,
         "notifications",
@@ -71,7 +67,7 @@ HAPPENINGS = (
         10,
         buttons=["changeNow", "later"],
     ),
-    happening(
+    event(
         2 * MINUTE + 2000,
         Lane.WIRE,
         "results",
@@ -80,10 +76,10 @@ HAPPENINGS = (
         actionState="done",
         newPasscode=None,
     ),
-    happening(2 * MINUTE + 2000, Lane.PORTAL, "status", "done: Passcode successfully reset", 10),
-    happening(2 * MINUTE + 2000, Lane.DEVICE, "inputs", "swipes up: the device opened", 12),
-    happening(62 * MINUTE + 2000, Lane.DEVICE, "state", "noncompliant", 13, **STATE),
-    happening(63 * MINUTE + 2000, Lane.DEVICE, "state", "passcode user, compliant", 15, **STATE),
+    event(2 * MINUTE + 2000, Lane.PORTAL, "status", "done: Passcode successfully reset", 10),
+    event(2 * MINUTE + 2000, Lane.DEVICE, "inputs", "swipes up: the device opened", 12),
+    event(62 * MINUTE + 2000, Lane.DEVICE, "state", "noncompliant", 13, **STATE),
+    event(63 * MINUTE + 2000, Lane.DEVICE, "state", "passcode user, compliant", 15, **STATE),
 )
 
 STEPS = (
@@ -153,7 +149,7 @@ def outcome(name: str, failed: int | None = None, problem: str | None = None) ->
         seconds=0.0412,
         problem=problem,
         devices=(("phone", "iOS", "standalone"),),
-        happenings=HAPPENINGS if failed is None else HAPPENINGS[:-1],
+        events=HAPPENINGS if failed is None else HAPPENINGS[:-1],
         wire=(WireMessage(at=START, topic="devices/phone/inputs", payload=CANARY.encode()),),
     )
 

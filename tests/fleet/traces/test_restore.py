@@ -24,8 +24,8 @@ from broker.timestamps import format_timestamp
 from fleet.config.loader import parse_fleet
 from fleet.hosting.host import Host
 from platforms import PLATFORMS_BY_ID
-from scenarios.traces.device_facts import facts_of
-from scenarios.traces.placeholders import made_up, pattern_like
+from scenarios.traces.device_facts import collect_device_facts
+from scenarios.traces.placeholders import generate_similar_secret, pattern_from_traits
 from scenarios.traces.reader import read_trace
 from tests.support.brokers import until
 from tests.support.fleet_processes import Server, Start, both, fleet_text, hosted, phones
@@ -396,15 +396,15 @@ async def test_a_trace_of_a_newer_version_says_so(
 @given(st.text(st.characters(codec="ascii", categories=["L", "N", "P"]), min_size=1, max_size=16))
 def test_what_is_told_of_a_passcode_makes_one_with_its_traits(passcode: str) -> None:
     traits = traits_of(passcode)
-    placeholder = {"$passcode": 1, "like": pattern_like(traits), "simple": traits.simple}
-    assert traits_of(made_up(placeholder, {passcode}.__contains__)) == traits
+    placeholder = {"$passcode": 1, "like": pattern_from_traits(traits), "simple": traits.simple}
+    assert traits_of(generate_similar_secret(placeholder, {passcode}.__contains__)) == traits
 
 
 def test_no_passcode_and_no_digest_is_told() -> None:
     setup = GroupSetup(name="g", profile=PLATFORMS_BY_ID["ios"])
     draws = DeviceRandomStream(7, "d")
     enrollment = enroll("d", "alex", setup, "Kanari-3", draws)
-    told = facts_of(first_state(enrollment, START)).model_dump_json()
+    told = collect_device_facts(first_state(enrollment, START)).model_dump_json()
     assert "Kanari" not in told
     assert draws.digest("Kanari-3").hex() not in told
     assert '"like":"9aA9999!"' in told

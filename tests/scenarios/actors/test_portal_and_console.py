@@ -13,34 +13,36 @@ from platforms import PLATFORMS_BY_ID
 from platforms.profile import Management, ResetOutcome
 from scenarios.actors.console import ConsoleActor
 from scenarios.actors.device import DeviceActor, NetworkActor
-from scenarios.actors.portal import BACK_WITHIN, PortalActor
+from scenarios.actors.portal import SIGN_BACK_IN_LIMIT, PortalActor
 from scenarios.actors.user import UserActor
 from scenarios.model.actor import (
     Account,
     Actor,
+    ActorRequest,
     DeliverMessage,
+    DeviceMessage,
+    ManagedDevice,
     Organization,
-    Press,
-    ReceivedMessage,
-    Request,
+    PressButton,
     SendCommand,
+    SharedState,
     SimulateDevice,
     StepRefusedError,
-    Subject,
-    World,
 )
-from scenarios.model.matchers import Seen, matches
+from scenarios.model.matchers import TextVariants, matches
 
 USERS = ("alex", "kim")
 PASSCODE = "k3Wq9T"
 
 
-def subject(name: str, platform: str, owner: str, management: Management) -> Subject:
+def subject(name: str, platform: str, owner: str, management: Management) -> ManagedDevice:
     profile = PLATFORMS_BY_ID[platform]
-    return Subject(name=name, device_id=name, owner=owner, profile=profile, management=management)
+    return ManagedDevice(
+        name=name, device_id=name, owner=owner, profile=profile, management=management
+    )
 
 
-def world(*, button: bool = True, personal: bool = False) -> World:
+def shared(*, button: bool = True, personal: bool = False) -> SharedState:
     """Two users; devices of every kind that makes a difference to portal or console."""
     devices = [
         subject("ios", "ios", "alex", Management.STANDALONE),
@@ -52,15 +54,15 @@ def world(*, button: bool = True, personal: bool = False) -> World:
         subject("other", "ios", "kim", Management.STANDALONE),
     ]
     accounts = {
-        user: Account(user=user, password="right", also_personal=personal) for user in USERS
+        user: Account(user=user, password="right", has_personal_account=personal) for user in USERS
     }
     organization = Organization(reset_passcode=button)
-    return World(
+    return SharedState(
         devices={d.name: d for d in devices}, accounts=accounts, organization=organization, seed=0
     )
 
 
-NAMES = tuple(world().devices)
+NAMES = tuple(shared().devices)
 
 portal_step = st.one_of(
     st.tuples(
@@ -90,7 +92,9 @@ usual = [
     ("sign_in", {"user": "alex", "account": "work"}),
     ("reset_passcode", {}),
 ]
-pause = st.sampled_from((0, 1_000, BACK_WITHIN - 1, BACK_WITHIN, BACK_WITHIN + 1))
+pause = st.sampled_from(
+    (0, 1_000, SIGN_BACK_IN_LIMIT - 1, SIGN_BACK_IN_LIMIT, SIGN_BACK_IN_LIMIT + 1)
+)
 
 
 @st.composite
@@ -110,10 +114,12 @@ def portal_paths(draw: st.DrawFn) -> list[tuple[str, Mapping[str, Any], int]]:
     return [(verb, arguments, draw(pause)) for verb, arguments in steps]
 
 
-def do(actor: Actor, verb: str, arguments: Mapping[str, Any], now: int) -> list[Request] | None:
+def perform(
+    actor: Actor, verb: str, arguments: Mapping[str, Any], now: int
+) -> list[ActorRequest] | None:
     """Take a step; None where it is refused."""
     try:
-        return list(actor.do(verb, actor.steps[verb].model_validate(arguments), now))
+        return list(actor.perform(verb, actor.steps[verb].model_validate(arguments), now))
     except StepRefusedError:
         return None
 
@@ -135,7 +141,9 @@ class Watcher:
             self.user = self.device = self.may_reset = None
         elif verb == "sign_in":
             left, self.left, self.user = self.left, None, arguments["user"]
-            in_time = left is not None and left[0] == self.user and now - left[2] <= BACK_WITHIN
+            in_time = (
+                left is not None and left[0] == self.user and now - left[2] <= SIGN_BACK_IN_LIMIT
+            )
             self.may_reset = left[:2] if left is not None and in_time else None
             self.device = left[1] if left is not None and in_time else None
         elif verb == "select_device":
@@ -152,11 +160,11 @@ def test_no_path_resets_unless_the_user_is_back_within_five_minutes(
     personal: bool,  # noqa: FBT001
 ) -> None:
     """Judged from the steps alone: who signed in and out when, and asked for which device."""
-    portal, watcher, now = PortalActor(world(button=button, personal=personal)), Watcher(), 0
+    portal, watcher, now = PortalActor(shared(button=button, personal=personal)), Watcher(), 0
     for verb, arguments, passed in path:
         now += passed
         before = dict(portal.view(now))
-        requests = do(portal, verb, arguments, now)
+        requests = perform(portal, verb, arguments, now)
         if requests is None:
             assert portal.view(now) == before, "a refused step changes nothing"
             continue
@@ -178,10 +186,10 @@ def test_no_path_resets_unless_the_user_is_back_within_five_minutes(
 
 def test_the_usual_path_resets_within_five_minutes_and_not_later() -> None:
     for away, sent in ((0, 1), (300_000, 1), (300_001, 0)):
-        portal, now, count = PortalActor(world()), 0, 0
+        portal, now, count = PortalActor(shared()), 0, 0
         for number, (verb, arguments) in enumerate(usual):
             now += away if number == usual.index(("sign_out", {})) + 1 else 1
-            requests = do(portal, verb, arguments, now)
+            requests = perform(portal, verb, arguments, now)
             count += len(requests or ())
         assert count == sent, away
 
@@ -189,10 +197,10 @@ def test_the_usual_path_resets_within_five_minutes_and_not_later() -> None:
 @pytest.mark.parametrize("button", [True, False])
 @pytest.mark.parametrize("name", NAMES)
 def test_only_a_device_with_the_button_can_be_reset(name: str, button: bool) -> None:  # noqa: FBT001
-    portal, sent = PortalActor(world(button=button)), 0
+    portal, sent = PortalActor(shared(button=button)), 0
     for verb, arguments in usual:
         chosen = {"device": name} if verb == "select_device" else arguments
-        sent += len(do(portal, verb, chosen, 0) or ())
+        sent += len(perform(portal, verb, chosen, 0) or ())
         if verb == "select_device" and portal.view(0)["screen"] != "home":
             shown = button and name in ("ios", "android", "wp", "hybrid")
             assert portal.view(0)["resetButton"] is shown
@@ -203,19 +211,19 @@ def test_only_a_device_with_the_button_can_be_reset(name: str, button: bool) -> 
 
 def reset_portal(name: str) -> tuple[PortalActor, SendCommand]:
     """A portal at which a reset of the device was just sent."""
-    portal = PortalActor(world())
-    requests: list[Request] = []
+    portal = PortalActor(shared())
+    requests: list[ActorRequest] = []
     for verb, arguments in usual:
         chosen = {"device": name} if verb == "select_device" else arguments
-        requests += do(portal, verb, chosen, 0) or []
+        requests += perform(portal, verb, chosen, 0) or []
     (request,) = requests
     assert isinstance(request, SendCommand)
     return portal, request
 
 
-def result(request: SendCommand, state: str, **more: object) -> ReceivedMessage:
+def result(request: SendCommand, state: str, **more: object) -> DeviceMessage:
     payload = {"actionState": state, "message": "", "newPasscode": None, "duplicate": False}
-    return ReceivedMessage(request.device, "results", {**payload, **more}, request.mark)
+    return DeviceMessage(request.device, "results", {**payload, **more}, request.correlation_id)
 
 
 @given(
@@ -231,14 +239,14 @@ def test_no_path_shows_a_passcode_to_a_user_who_must_not_see_it(name: str, said:
     for word in said:
         if word == "escrow":
             payload = {"commandId": "c", "newPasscode": PASSCODE, "resetNumber": 3}
-            portal.hear(ReceivedMessage(device, "escrow", payload), 0)
+            portal.on_message(DeviceMessage(device, "escrow", payload), 0)
         elif word == "foreign":
-            foreign = ReceivedMessage(
+            foreign = DeviceMessage(
                 device, "results", result(request, "done", newPasscode="x1").payload
             )
-            portal.hear(foreign, 0)
+            portal.on_message(foreign, 0)
         else:
-            portal.hear(result(request, word, newPasscode=PASSCODE), 0)
+            portal.on_message(result(request, word, newPasscode=PASSCODE), 0)
             told = told or word == "done"
         view = portal.view(0)
         assert (PASSCODE in str(dict(view))) is (told and may_see)
@@ -251,20 +259,20 @@ def test_the_console_shows_a_hybrid_passcode_from_the_second_reset_on(
     told: bool,  # noqa: FBT001
 ) -> None:
     """`shows`: how often Show Passcode is pressed after each reset."""
-    console = ConsoleActor(world())
-    do(console, "select", {"devices": ["hybrid"]}, 0)
+    console = ConsoleActor(shared())
+    perform(console, "select", {"devices": ["hybrid"]}, 0)
     for number, presses in enumerate(shows, 1):
-        (request,) = do(console, "reset_passcode", {}, 0) or []
+        (request,) = perform(console, "reset_passcode", {}, 0) or []
         assert isinstance(request, SendCommand)
         assert console.view(0)["actionState"] == "pending"
         assert "newPasscode" not in console.view(0)
         escrow = {"commandId": "c", "newPasscode": f"{PASSCODE}{number}", "resetNumber": number}
-        console.hear(ReceivedMessage(request.device, "escrow", escrow), 0)
+        console.on_message(DeviceMessage(request.device, "escrow", escrow), 0)
         passcode = PASSCODE if told else None
-        console.hear(result(request, "done", newPasscode=passcode), 0)
+        console.on_message(result(request, "done", newPasscode=passcode), 0)
         assert "newPasscode" not in console.view(0), "not before it is asked for"
         for _ in range(presses):
-            do(console, "show_passcode", {}, 0)
+            perform(console, "show_passcode", {}, 0)
         shown = bool(presses) and number >= 2
         assert console.view(0).get("newPasscode") == (f"{PASSCODE}{number}" if shown else None)
 
@@ -273,17 +281,17 @@ def test_the_console_shows_a_hybrid_passcode_from_the_second_reset_on(
 def test_of_many_devices_the_console_says_what_is_still_to_be_waited_for(
     states: list[str],
 ) -> None:
-    console = ConsoleActor(world())
+    console = ConsoleActor(shared())
     names = ["ios", "android", "wp", "hybrid"]
-    do(console, "select", {"devices": names}, 0)
-    requests = do(console, "remote_lock", {}, 0) or []
+    perform(console, "select", {"devices": names}, 0)
+    requests = perform(console, "remote_lock", {}, 0) or []
     assert [r.device.name for r in requests if isinstance(r, SendCommand)] == names
     for request, state in zip(requests, states, strict=True):
         assert isinstance(request, SendCommand)
-        console.hear(result(request, state), 0)
+        console.on_message(result(request, state), 0)
     assert console.view(0)["actionState"] == "pending"
     for name, state in zip(names, states, strict=True):
-        assert console.look({"device": name}, 0)["actionState"] == state
+        assert console.observe({"device": name}, 0)["actionState"] == state
 
 
 @pytest.mark.parametrize(
@@ -297,24 +305,24 @@ def test_of_many_devices_the_console_says_what_is_still_to_be_waited_for(
     ],
 )
 def test_the_console_selects(arguments: dict[str, Any], found: list[str]) -> None:
-    console = ConsoleActor(world())
-    assert do(console, "remote_lock", {}, 0) is None, "nothing is selected yet"
-    do(console, "select", arguments, 0)
+    console = ConsoleActor(shared())
+    assert perform(console, "remote_lock", {}, 0) is None, "nothing is selected yet"
+    perform(console, "select", arguments, 0)
     assert list(console.view(0)["devices"]) == found  # type: ignore[call-overload]
 
 
 @pytest.mark.parametrize("arguments", [{}, {"user": "kim", "devices": ["ios"]}])
 def test_the_console_selects_one_way_at_a_time(arguments: dict[str, Any]) -> None:
-    assert do(ConsoleActor(world()), "select", arguments, 0) is None
+    assert perform(ConsoleActor(shared()), "select", arguments, 0) is None
 
 
 def test_a_failure_is_told_in_the_portals_words_and_behind_the_flag() -> None:
     portal, request = reset_portal("ios")
-    portal.hear(result(request, "failed", message="The device is not enrolled."), 0)
+    portal.on_message(result(request, "failed", message="The device is not enrolled."), 0)
     said = "The passcode could not be reset. The device is not enrolled."
     assert portal.view(0)["message"] == said
     assert "notifications" not in portal.view(0)
-    do(portal, "open_notifications", {}, 0)
+    perform(portal, "open_notifications", {}, 0)
     assert portal.view(0)["notifications"] == (said,)
 
 
@@ -326,14 +334,14 @@ def test_a_failure_is_told_in_the_portals_words_and_behind_the_flag() -> None:
 def test_a_press_is_an_input_of_the_device_and_shows_no_passcode(
     verb: str, name: str, typed: str
 ) -> None:
-    user = UserActor(world())
+    user = UserActor(shared())
     arguments: dict[str, Any] = {"device": name, "answer": "done"}
     if "passcode" in verb:
         arguments["passcode"] = typed
     if verb == "sign_in":
         arguments["user"] = typed
-    (press,) = do(user, verb, arguments, 0) or []
-    assert isinstance(press, Press)
+    (press,) = perform(user, verb, arguments, 0) or []
+    assert isinstance(press, PressButton)
     assert (press.device.name, press.answer) == (name, "done")
     assert set(press.values.values()) == {typed} & set(arguments.values())
     assert "values" not in repr(press)
@@ -341,18 +349,18 @@ def test_a_press_is_an_input_of_the_device_and_shows_no_passcode(
 
 def test_a_user_reads_the_passcode_on_the_portal_or_cannot() -> None:
     portal, request = reset_portal("wp")
-    user = UserActor(portal.world)
-    portal.world.actors.update({"portal": portal})
+    user = UserActor(portal.shared)
+    portal.shared.actors.update({"portal": portal})
     typing = {"device": "wp", "passcode": {"from": "portal"}}
-    assert do(user, "enter_passcode", typing, 0) is None
-    portal.hear(result(request, "done", newPasscode="123456"), 0)
-    (press,) = do(user, "enter_passcode", typing, 0) or []
-    assert isinstance(press, Press)
+    assert perform(user, "enter_passcode", typing, 0) is None
+    portal.on_message(result(request, "done", newPasscode="123456"), 0)
+    (press,) = perform(user, "enter_passcode", typing, 0) or []
+    assert isinstance(press, PressButton)
     assert press.values == {"passcode": "123456"}
 
 
 def test_the_world_acts_on_devices() -> None:
-    here = world()
+    here = shared()
     for actor, verb, action in (
         (DeviceActor(here), "restart", "restart"),
         (DeviceActor(here), "crash", "crash"),
@@ -360,21 +368,21 @@ def test_the_world_acts_on_devices() -> None:
         (NetworkActor(here), "online", "online"),
         (NetworkActor(here), "drop_connection", "dropConnection"),
     ):
-        assert do(actor, verb, {"device": "ios"}, 0) == [
+        assert perform(actor, verb, {"device": "ios"}, 0) == [
             SimulateDevice(here.devices["ios"], action)
         ]
 
 
 def test_a_text_is_received_once_the_screen_shows_it() -> None:
-    here = world()
+    here = shared()
     device, phone = DeviceActor(here), here.devices["ios"]
     text = DeliverMessage(phone, "text", "732873", "Use 123456.")
     sent = {"kind": text.kind, "from": text.sender, "body": text.body}
-    device.hear(ReceivedMessage(phone, "messages", sent), 0)
-    assert "message" not in device.look({"device": "ios"}, 0)
+    device.on_message(DeviceMessage(phone, "messages", sent), 0)
+    assert "message" not in device.observe({"device": "ios"}, 0)
     shown = {"title": text.sender, "body": text.body, "buttons": []}
-    device.hear(ReceivedMessage(phone, "notifications", shown), 0)
-    seen = device.look({"device": "ios"}, 0)
+    device.on_message(DeviceMessage(phone, "notifications", shown), 0)
+    seen = device.observe({"device": "ios"}, 0)
     assert seen["message"] == "Use 123456."
-    assert isinstance(seen["notification"], Seen)
+    assert isinstance(seen["notification"], TextVariants)
     assert matches("732873", seen["notification"])

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broker.errors import FileError, UsageError
-from scenarios.model.matchers import Matcher, Seen, matches, read_matcher
-from scenarios.model.scenario import Act, Expect, Wait
+from scenarios.model.matchers import Matcher, TextVariants, matches, parse_matcher
+from scenarios.model.scenario import ActorStep, ExpectStep, WaitStep
 from scenarios.parsing.parser import LIBRARY, find_scenarios, load_scenario, parse_scenario
 from scenarios.parsing.steps import step_names
 from scenarios.parsing.yaml_positions import read_yaml
@@ -153,9 +153,14 @@ def test_a_scenario_is_read_whole() -> None:
         ),
         "play.yaml",
     )
-    assert [type(step.does) for step in scenario.steps] == [Act, Act, Wait, Expect]
-    assert scenario.steps[2].does == Wait(120_000)
-    assert [cast.setup.reaction for cast in scenario.devices] == [(2_000, 2_000)] * 2
+    assert [type(step.operation) for step in scenario.steps] == [
+        ActorStep,
+        ActorStep,
+        WaitStep,
+        ExpectStep,
+    ]
+    assert scenario.steps[2].operation == WaitStep(120_000)
+    assert [device.setup.reaction for device in scenario.devices] == [(2_000, 2_000)] * 2
     assert [account.user for account in scenario.accounts] == ["alex", "kim"]
     assert scenario.steps[3].device == "phone"
 
@@ -208,21 +213,21 @@ MATCHES = [
     ({"touchId": "none"}, {"touchId": "enrolled"}, False),
     ({"touchId": "none"}, None, False),
     (["a"], ("a",), True),
-    ("title", Seen(("title", "body")), True),
-    ("other", Seen(("title", "body")), False),
-    ({"title": "t"}, Seen(("t",), {"title": "t", "body": "b"}), True),
+    ("title", TextVariants(("title", "body")), True),
+    ("other", TextVariants(("title", "body")), False),
+    ({"title": "t"}, TextVariants(("t",), {"title": "t", "body": "b"}), True),
     (Matcher("absent"), None, True),
     (Matcher("absent"), False, True),
     (Matcher("absent"), (), True),
     (Matcher("absent"), "x", False),
     (Matcher("present"), "x", True),
     (Matcher("present"), None, False),
-    (Matcher("contains", "od"), Seen(("title", "body")), True),
+    (Matcher("contains", "od"), TextVariants(("title", "body")), True),
     (Matcher("contains", "b"), ("abc", "x"), True),
     (Matcher("contains", "y"), ("abc", "x"), False),
-    (read_matcher({"matches": "b+"}, (), []), "abba", True),
-    (read_matcher({"matches": "^b+$"}, (), []), "abba", False),
-    (read_matcher({"matches": "."}, (), []), None, False),
+    (parse_matcher({"matches": "b+"}, (), []), "abba", True),
+    (parse_matcher({"matches": "^b+$"}, (), []), "abba", False),
+    (parse_matcher({"matches": "."}, (), []), None, False),
 ]
 
 

@@ -55,23 +55,23 @@ platform = "kiosk"
 
 def test_a_scenario_defines_platforms_of_its_own() -> None:
     scenario = parse_scenario(KIOSK + HEAD, "play.yaml")
-    (cast,) = scenario.devices
-    rule = cast.setup.profile.reset
+    (device,) = scenario.devices
+    rule = device.setup.profile.reset
     assert (rule.default_length, rule.grace, rule.message) == (8, 1800, "Ask at the desk")
-    assert scenario.known.like("kiosk") == "android"
+    assert scenario.platforms.like("kiosk") == "android"
 
 
 def test_a_scenario_takes_the_platforms_and_the_table_of_a_fleet_file() -> None:
     known = parse_fleet(FLEET).known
     scenario = parse_scenario(HEAD, "play.yaml", known)
     assert scenario.devices[0].setup.profile == known.profiles["kiosk"]
-    assert scenario.known.conformance == "hybrid-2017-10"
+    assert scenario.platforms.conformance == "hybrid-2017-10"
 
 
 def test_the_scenarios_own_table_goes_before_the_fleet_files() -> None:
     head = "conformance: azure-2018-02\n" + HEAD
     scenario = parse_scenario(head, "play.yaml", parse_fleet(FLEET).known)
-    assert scenario.known.conformance == "azure-2018-02"
+    assert scenario.platforms.conformance == "azure-2018-02"
     alone = parse_scenario(f"conformance: azure-2018-02\n{HEAD}".replace("kiosk", "ios"), "x.yaml")
     under = Platforms("azure-2018-02").profiles["ios"]
     assert alone.devices[0].setup.profile == under
@@ -95,8 +95,8 @@ def test_a_platform_may_extend_one_of_the_fleet_file() -> None:
     )
     rule = scenario.devices[0].setup.profile.reset
     assert (rule.outcome, rule.message) == (ResetOutcome.REMOVES, "Ask at the desk")
-    assert list(scenario.known.definitions(["booth"])) == ["kiosk", "booth"]
-    assert list(scenario.known.definitions(["kiosk", "ios"])) == ["kiosk"]
+    assert list(scenario.platforms.definitions(["booth"])) == ["kiosk", "booth"]
+    assert list(scenario.platforms.definitions(["kiosk", "ios"])) == ["kiosk"]
 
 
 # -- what is refused --------------------------------------------------------------------------

@@ -293,7 +293,7 @@ async def test_lanes_tell_who_did_what_and_when() -> None:
     outcome = await played(
         steps("portal.sign_in: {user: alex}", "user.swipe_up", "command: {actionName: syncDevice}")
     )
-    told = [(each.lane, each.step, each.kind) for each in outcome.happenings if each.step]
+    told = [(each.lane, each.step, each.kind) for each in outcome.events if each.step]
     assert told == [
         (Lane.PORTAL, 1, "portal.sign_in"),
         (Lane.PORTAL, 1, "screen"),

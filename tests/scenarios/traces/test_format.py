@@ -17,9 +17,9 @@ from broker.contract import Biometrics, DeviceState
 from broker.errors import FileError
 from fleet.traces.restore import restore_devices
 from fleet.traces.schedule import schedule_of
-from scenarios.traces.diff import Bindings, compare
+from scenarios.traces.diff import PlaceholderBindings, compare
 from scenarios.traces.format import TraceDevice, TraceHeader, TraceWriter
-from scenarios.traces.placeholders import Redactor, made_up, restored
+from scenarios.traces.placeholders import Redactor, generate_similar_secret, restore_payload
 from scenarios.traces.reader import read_trace
 from tests.support.brokers import free_port, until
 from tests.support.fleet_processes import Server, Start, fleet_text, hosted, phones
@@ -185,7 +185,7 @@ def test_a_line_that_somebody_wrote_into_is_no_crash(tmp_path: Path) -> None:
     ]
     end = {"end": now["startDateTime"], "messages": len(lines)}
     path.write_text("\n".join([head, device, *map(json.dumps, [*lines, end])]))
-    trace, bindings = read_trace(path), Bindings()
+    trace, bindings = read_trace(path), PlaceholderBindings()
     assert len(restore_devices(trace, lambda _: "2580")) == 1
     assert len(schedule_of(trace)) == len(names) * len(odd)
     assert compare(trace, [], bindings)
@@ -217,7 +217,7 @@ def test_what_is_made_up_is_alike_and_new(secret: str) -> None:
     placeholder = Redactor().secret("$passcode", secret)
     taken: set[str] = set()
     for number in range(1, 4):
-        fresh = made_up({**placeholder, "$passcode": number}, taken.__contains__)
+        fresh = generate_similar_secret({**placeholder, "$passcode": number}, taken.__contains__)
         assert traits_of(fresh) == traits_of(secret)
         assert fresh not in taken
         taken.add(fresh)
@@ -239,7 +239,7 @@ JSON = st.none() | st.dictionaries(st.sampled_from(["a", "$b", "$passcode", "$$"
 @given(document=JSON)
 def test_a_payload_without_secrets_comes_back_as_it_was(document: Any) -> None:
     kept = Redactor().payload("commands", json.dumps(document).encode())
-    assert json.loads(restored(json.loads(json.dumps(kept)), lambda _: "never")) == document
+    assert json.loads(restore_payload(json.loads(json.dumps(kept)), lambda _: "never")) == document
 
 
 def test_a_writer_that_fails_leaves_a_trace_that_says_so(tmp_path: Path) -> None:
