@@ -57,7 +57,9 @@ class _Bare:
 
     def dialled(self) -> None:
         """Watch the socket."""
-        asyncio.get_running_loop().add_reader(self.client.socket(), self.readable)
+        opened = self.client.socket()
+        assert opened is not None
+        asyncio.get_running_loop().add_reader(opened, self.readable)
         self.client.loop_write()
 
     def readable(self) -> None:

@@ -229,7 +229,7 @@ STYLE = """
 
 def ceiling(highest: float) -> float:
     """A round number above the highest value."""
-    unit = 10 ** math.floor(math.log10(highest))
+    unit = 10.0 ** math.floor(math.log10(highest))
     return next(
         unit * step
         for step in (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10, 12)

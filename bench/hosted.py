@@ -27,6 +27,7 @@ from typing import Any
 from bare import BareFleet
 
 from agent.clock import RealClock
+from agent.effects import Publication
 from agent.events import Command
 from agent.machine import enroll, first_state, step
 from agent.payloads import publication
@@ -36,7 +37,7 @@ from broker.address import BrokerAddress
 from broker.contract import Topics
 from fleet.config.loader import DeviceSpec
 from fleet.hosting.host import Host
-from fleet.hosting.system_limits import check_system_limits
+from fleet.hosting.limits import check_room
 from platforms import PLATFORMS_BY_ID
 from platforms.profile import Action
 
@@ -57,7 +58,7 @@ def sample_answers(setup: GroupSetup) -> list[tuple[str, bytes, bool]]:
     state = first_state(enroll("d-00000", "user0", setup, "2580", draws), 0)
     command = Command("c-100000", Action.RESET_PASSCODE, None, None, None)
     state, effects = step(state, command, RealClock().now(), draws)
-    return [publication(e, state, draws) for e in effects if type(e).__name__.startswith("Publish")]
+    return [publication(e, state, draws) for e in effects if isinstance(e, Publication)]
 
 
 class Passfleet:
@@ -122,7 +123,7 @@ async def serve(kind: str, url: str, devices: int, platform: str) -> None:
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(asked), sys.stdin)
     address = BrokerAddress.parse(url)
     if kind != "shared":
-        check_system_limits(devices)
+        check_room(devices)
     setup = GroupSetup(name=GROUP, profile=PLATFORMS_BY_ID[platform])
     names = [f"d-{n:05}" for n in range(devices)]
     answers = sample_answers(setup)

@@ -7,8 +7,8 @@ half the CPU time. Here one read takes all that has come, one write sends all th
 the four packets of QoS 1 are made and read in place. Everything else (CONNECT, SUBSCRIBE, the Will,
 keep-alive, TLS, WebSocket, DISCONNECT) is paho's.
 
-It stands on a few names inside paho, which `tests/test_quick_client.py` holds against the installed
-release.
+It uses a few private names of paho; `tests/broker/client/test_paho_client.py` checks them against
+the installed release.
 """
 
 from __future__ import annotations

@@ -11,7 +11,8 @@ messages and codec, and replaces what lies between a socket and its subscribers:
 - connections are `broker.server.amqtt_protocol.Link`, sessions
   `broker.server.amqtt_session.FleetSession`.
 
-It departs from amqtt in behaviour, too, always towards MQTT 3.1.1: see tests/test_brokers.py.
+Where its behaviour differs from amqtt's, it follows MQTT 3.1.1: see
+tests/broker/server/test_requirements.py.
 Anonymous clients keep their session; a delivery has the lower QoS of publication and subscription;
 QoS 2 subscriptions are granted QoS 1, which the standard allows. amqtt's plugins are not called:
 the broker listens on loopback, for one fleet.

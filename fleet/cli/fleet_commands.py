@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from broker.errors import UsageError
-from fleet.cli.console import JsonOption, err, out, print_json, run_async
+from fleet.cli.common import JsonOption, err, out, print_json, run_async
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -96,9 +96,9 @@ def up(
 ) -> None:
     """Run a fleet until Ctrl-C."""
     from fleet.config.tables import read_workers  # noqa: PLC0415
-    from fleet.logging_setup import configure_logging  # noqa: PLC0415
+    from fleet.hosting.logging_setup import set_up_logging  # noqa: PLC0415
 
-    configure_logging(log_level)
+    set_up_logging(log_level)
     config = _config(fleet, devices, platform)
     if workers is not None:
         config = config.with_workers(read_workers(workers))
@@ -191,9 +191,9 @@ def check(
 ) -> None:
     """Check files without running them; of a fleet also the room for it, and its broker."""
     from fleet.config.loader import load_fleet  # noqa: PLC0415
-    from fleet.service.validate import check_fleet, check_scenarios, split_by_kind  # noqa: PLC0415
+    from fleet.service.validate import check_fleet, check_scenarios, split  # noqa: PLC0415
 
-    fleets, scenarios = split_by_kind(files or [_FLEET_FILE])
+    fleets, scenarios = split(files or [_FLEET_FILE])
     if len(fleets) > 1:
         raise UsageError(
             "one fleet is checked at a time",
@@ -218,15 +218,15 @@ def demo(
     as_json: JsonOption = False,  # noqa: FBT002
 ) -> None:
     """The tour: every platform on the embedded broker, the seed flows in virtual time."""
-    from fleet.cli.tables import fit_to_terminal  # noqa: PLC0415
-    from fleet.service.demo import demo_table, run_demo, save_svg  # noqa: PLC0415
+    from fleet.cli.output import without_lines  # noqa: PLC0415
+    from fleet.service.demo import as_table, run_demo, save_picture  # noqa: PLC0415
 
     rows = run_async(run_demo(err))
     if picture is not None:
-        save_svg(rows, picture)
+        save_picture(rows, picture)
     if as_json:
         print_json([row.as_json() for row in rows])
     else:
-        out.print(fit_to_terminal(demo_table(rows)))
+        out.print(without_lines(as_table(rows)))
     if not all(row.ok for row in rows):
         raise typer.Exit(1)

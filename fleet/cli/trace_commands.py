@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fleet.cli.console import (
+from fleet.cli.common import (
     BrokerOption,
     JsonOption,
     RootOption,
@@ -21,7 +21,7 @@ from fleet.cli.console import (
 )
 
 if TYPE_CHECKING:
-    from fleet.traces.replay import ReplayResult
+    from fleet.traces.replay import Replayed
     from scenarios.traces.diff import Difference
 
 __all__ = ["register"]
@@ -55,15 +55,15 @@ def record(
     as_json: JsonOption = False,
 ) -> None:
     """Record what goes over a broker until Ctrl-C, without passcodes and passwords."""
-    from fleet.cli.options import FleetLocation
-    from fleet.cli.targets import operator_at, parse_duration_option, topics_of
-    from fleet.plural import count_noun
+    from fleet.cli.selection import Where
+    from fleet.cli.targets import operator_at, read_duration, topics_of
     from fleet.service.run_file import locate
+    from fleet.service.wording import counted
     from fleet.traces import recorder as recording
 
-    seconds = None if duration is None else parse_duration_option(duration, "--for")
-    recording.check_output_path(output, overwrite=force)
-    operator_at(FleetLocation(broker, root))  # refuses a broker on which no fleet can be
+    seconds = None if duration is None else read_duration(duration, "--for")
+    recording.check_place(output, overwrite=force)
+    operator_at(Where(broker, root))  # refuses a broker on which no fleet can be
     address, found_root = locate(broker, root)
 
     def started(devices: int) -> None:
@@ -89,7 +89,7 @@ def record(
         written = {"event": "written", "trace": str(output), "messages": done.messages}
         print_json_line(written | {"devices": done.devices})
     else:
-        messages, devices = count_noun(done.messages, "message"), count_noun(done.devices, "device")
+        messages, devices = counted(done.messages, "message"), counted(done.devices, "device")
         out.print(f"{messages} of {devices} in {output}", markup=False)
     if done.interrupted:
         raise typer.Exit(130)
@@ -108,10 +108,10 @@ def replay(
 ) -> None:
     """Play a trace on fresh devices in virtual time and show every difference; exit 1 if any."""
     from broker.errors import UsageError
-    from fleet.cli.send_request import progress_bar
-    from fleet.plural import count_noun
+    from fleet.cli.send_commands import progress_bar
+    from fleet.service.wording import counted
     from fleet.traces import replay as replaying
-    from fleet.traces.schedule import build_schedule
+    from fleet.traces.schedule import schedule_of
     from scenarios.traces.reader import read_trace
 
     if broker not in _OWN:
@@ -120,7 +120,7 @@ def replay(
             hint="fresh devices under the names of the recorded ones would disturb a real fleet",
         )
     recorded = read_trace(trace, partial=partial)
-    with progress_bar("replaying", len(build_schedule(recorded))) as step:
+    with progress_bar("replaying", len(schedule_of(recorded))) as step:
         replayed = run_async(replaying.replay(recorded, broker, step))
     if as_json:
         print_json(_document(trace, replayed))
@@ -128,17 +128,17 @@ def replay(
         for difference in replayed.differences:
             _print_difference(trace, difference)
         count = len(replayed.differences)
-        verdict = "no difference" if count == 0 else count_noun(count, "difference")
-        devices, sent = count_noun(replayed.devices, "device"), count_noun(replayed.sent, "message")
+        verdict = "no difference" if count == 0 else counted(count, "difference")
+        devices, sent = counted(replayed.devices, "device"), counted(replayed.sent, "message")
         out.print(
-            f"{devices}, {sent} sent, {replayed.published} received: {verdict}",
+            f"{devices}, {sent} sent, {replayed.published} heard: {verdict}",
             markup=False,
         )
     if replayed.differences:
         raise typer.Exit(1)
 
 
-def _document(trace: Path, replayed: ReplayResult) -> dict[str, Any]:
+def _document(trace: Path, replayed: Replayed) -> dict[str, Any]:
     return {
         "trace": str(trace),
         "devices": replayed.devices,

@@ -8,10 +8,10 @@ from pathlib import Path
 from broker.validation import Problem
 from fleet.config.tables import PasswordSource
 
-__all__ = ["read_password"]
+__all__ = ["fetched"]
 
 
-def read_password(source: PasswordSource, folder: Path) -> str | Problem:
+def fetched(source: PasswordSource, folder: Path) -> str | Problem:
     """The password; or what is wrong with where it is to be. `folder` is where its path starts."""
     if source.env is not None:
         return _from_environment(source.env)

@@ -1,8 +1,8 @@
 """Facts about devices that hosts send to a recorder: platforms and device facts.
 
-A recorder publishes one request. Every process that hosts devices answers for its own devices, a
-few per message, on a topic named after the request. These topics belong to passfleet, as the
-hosts' barrier topics do. No payload on them holds a passcode.
+A recorder asks once for all, every process that hosts devices answers for its own, a few at a time,
+on a topic of the recorder's. These topics are passfleet's own, as the fences of hosts are; no
+passcode is in what goes over them.
 """
 
 from __future__ import annotations
@@ -24,14 +24,7 @@ from broker.operator.link import OperatorLink
 from broker.operator.readers import ReceivedMessage
 from scenarios.traces.device_facts import DeviceFacts, TraceModel, collect_device_facts
 
-__all__ = [
-    "DescribeRequest",
-    "DeviceDescription",
-    "describe_devices",
-    "describe_topic",
-    "parse_describe_request",
-    "request_descriptions",
-]
+__all__ = ["Described", "Question", "answers", "ask", "question_topic", "read_question"]
 
 _PATIENCE: Final = 2.0
 """Seconds without an answer after which no more are expected."""
@@ -42,7 +35,7 @@ _NAMED: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
-class DeviceDescription:
+class Described:
     """What was told of a device; `platforms` are the own ones that its platform is made of."""
 
     facts: DeviceFacts
@@ -50,7 +43,7 @@ class DeviceDescription:
     platforms: Mapping[str, Any]
 
 
-class DescribeRequest(TraceModel):
+class Question(TraceModel):
     """What a recorder asks. `devices` None means all."""
 
     request_id: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
@@ -67,23 +60,21 @@ class _Answer(TraceModel):
     devices: tuple[DeviceFacts, ...]
 
 
-def describe_topic(topics: Topics) -> str:
-    """Topic of describe requests."""
+def question_topic(topics: Topics) -> str:
+    """Where recorders ask, and hosts listen."""
     return f"{topics.root}/hosts/describe"
 
 
-def parse_describe_request(payload: bytes) -> DescribeRequest | None:
+def read_question(payload: bytes) -> Question | None:
     """The question that arrived, None where it is none."""
     try:
-        return DescribeRequest.model_validate_json(payload)
+        return Question.model_validate_json(payload)
     except ValidationError:
         return None
 
 
-def describe_devices(
-    question: DescribeRequest, devices: Mapping[str, Device], known: Platforms
-) -> Iterator[bytes]:
-    """Answers of a host to a request, as payloads; none if none of its devices is requested."""
+def answers(question: Question, devices: Mapping[str, Device], known: Platforms) -> Iterator[bytes]:
+    """What a host of `devices` says, payload by payload; nothing where none of them is meant."""
     wanted = devices.keys() if question.devices is None else question.devices
     meant = [devices[device_id] for device_id in wanted if device_id in devices]
     for start in range(0, len(meant), _AT_ONCE):
@@ -96,8 +87,8 @@ def describe_devices(
         yield answer.model_dump_json(by_alias=True).encode()
 
 
-async def request_descriptions(
-    link: OperatorLink, platforms: Mapping[str, str], tell: Callable[[str, DeviceDescription], None]
+async def ask(
+    link: OperatorLink, platforms: Mapping[str, str], tell: Callable[[str, Described], None]
 ) -> None:
     """Ask the hosts of some devices; `tell` hears of each, by its id, as soon as it is told of.
 
@@ -106,7 +97,7 @@ async def request_descriptions(
     """
     ids = platforms.keys()
     named = tuple(ids) if len(ids) <= _NAMED else None
-    question = DescribeRequest(request_id=secrets.token_hex(8), devices=named)
+    question = Question(request_id=secrets.token_hex(8), devices=named)
     topic, told = question.topic(link.topics), asyncio.Event()
     found: set[str] = set()
 
@@ -119,13 +110,13 @@ async def request_descriptions(
             for facts in answer.devices:
                 if facts.device_id in ids:
                     own = known.definitions([platforms[facts.device_id]])
-                    tell(facts.device_id, DeviceDescription(facts, answer.conformance, own))
+                    tell(facts.device_id, Described(facts, answer.conformance, own))
                     found.add(facts.device_id)
             told.set()
 
     async with link.subscribed([(topic, 1)], hear):
         await link.publish(
-            describe_topic(link.topics), question.model_dump_json(by_alias=True).encode()
+            question_topic(link.topics), question.model_dump_json(by_alias=True).encode()
         )
         with contextlib.suppress(TimeoutError):
             while ids - found:

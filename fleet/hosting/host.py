@@ -33,7 +33,7 @@ from broker.client.messages import ConnectionListener, Delivery, OutgoingMessage
 from broker.client.pool import ConnectionPace, ConnectionPool
 from broker.contract import Refusal, Topics
 from fleet.config.loader import DeviceSpec
-from fleet.hosting.device_facts import describe_devices, describe_topic, parse_describe_request
+from fleet.hosting.device_facts import answers, question_topic, read_question
 from fleet.hosting.ownership import find_sessions
 
 __all__ = ["Host"]
@@ -53,7 +53,7 @@ _YOUNG: Final = 10_000
 
 
 class Host(ConnectionListener):
-    """Device host: all devices of one process, on a broker that accepts connections."""
+    """Hosts devices on a broker that answers."""
 
     def __init__(
         self,
@@ -65,19 +65,19 @@ class Host(ConnectionListener):
         store: StateFile | None = None,
         on_effect: Callable[[Device, Effect], None] | None = None,
         pace: ConnectionPace | None = None,
-        on_clock_moved: Callable[[int], None] | None = None,
+        moved: Callable[[int], None] | None = None,
         index: int = 0,
         known: Platforms | None = None,
     ) -> None:
         """Make the devices, in their first state or the one that `store` has of them.
 
-        `on_effect` is called with every effect. Set `on_clock_moved` if the fleet has several
-        hosts: it is called with the new time after virtual time moved, and the supervisor decides
-        which host publishes it (`publish_now`). `index` is this host's number among them, from 0.
-        `known` are the fleet's platforms, None for the built-in ones.
+        `on_effect` is called with every effect. `moved` is told when virtual time moved,
+        where somebody else than this host publishes it (`publish_now`): there are several hosts,
+        of which this is number `index`. `known` are the platforms that the devices are of, None
+        for the built-in ones.
         """
         self.clock = clock
-        self._on_clock_moved = on_clock_moved
+        self._moved = moved
         self.timers = Timers(clock)
         self.devices: dict[str, Device] = {}
         self.pool: ConnectionPool
@@ -95,7 +95,7 @@ class Host(ConnectionListener):
         self._fences: dict[bytes, asyncio.Event] = {}
         self._control: Connection
         self._moves: asyncio.Queue[int] = asyncio.Queue()
-        self._clock_task: asyncio.Task[None] | None = None
+        self._mover: asyncio.Task[None] | None = None
         self._joined: dict[str, Device] = {}
         self._threshold = gc.get_threshold()
         shared = DeviceContext(
@@ -133,7 +133,7 @@ class Host(ConnectionListener):
         sessions: dict[str, int] = {}
         if not fresh:
             own = [spec.device_id for spec in self._specs if not spec.shared]
-            # Behind our own shared connection no host answers during a restart.
+            # Behind our own shared connection nobody answers while we start again.
             shared = [s.device_id for s in self._specs if s.shared and not again]
             sessions = await find_sessions(
                 self.pool, self._topics, self._name, own, shared, ours=again
@@ -156,7 +156,7 @@ class Host(ConnectionListener):
             gateway.open()
             connections.append(gateway.connection)
         await self.pool.ready(connections, progress)
-        await self._wait_until_published(gateway, progress)
+        await self._all_said(gateway, progress)
         if len(self.devices) >= _LARGE:
             # What a fleet is made of lives as long as it does: never look there for garbage again.
             gc.collect()
@@ -180,9 +180,7 @@ class Host(ConnectionListener):
         self.pool.add(device.connection)
         return device.connection
 
-    async def _wait_until_published(
-        self, gateway: Gateway, progress: Callable[[int], None]
-    ) -> None:
+    async def _all_said(self, gateway: Gateway, progress: Callable[[int], None]) -> None:
         """Wait until the broker has accepted what every device said when it came up."""
         if self._gateway is not None:
             while not await gateway.settled(1.0):
@@ -196,7 +194,7 @@ class Host(ConnectionListener):
             topics.device("+", "simulate"),
             topics.device("+", "inspect"),
             topics.clock,
-            describe_topic(topics),
+            question_topic(topics),
             self._fence,
         ]
         self._control = Connection(self.pool, self._name, filters, self, clean_session=True)
@@ -205,16 +203,14 @@ class Host(ConnectionListener):
         await self.pool.ready([self._control])
 
     @property
-    def _publishes_clock(self) -> bool:
+    def _tells_time(self) -> bool:
         return not isinstance(self.clock, RealClock) or self.clock.speed != 1
 
     def _start_clock(self) -> None:
-        if self._publishes_clock and self._on_clock_moved is None:
+        if self._tells_time and self._moved is None:
             self.publish_now()
         if isinstance(self.clock, VirtualClock):
-            self._clock_task = asyncio.create_task(
-                self._run_clock(self.clock), name="passfleet.clock"
-            )
+            self._mover = asyncio.create_task(self._move(self.clock), name="passfleet.clock")
 
     async def stop(self, *, forget: bool, progress: Callable[[int], None] = lambda _: None) -> None:
         """Take every device off the broker in good order, and the host after them.
@@ -222,39 +218,37 @@ class Host(ConnectionListener):
         `forget` leaves nothing behind: no retained message and no session. However far `start`
         came; from a broker that is not there any more nothing is taken.
         """
-        if self._clock_task is not None:
-            self._clock_task.cancel()
+        if self._mover is not None:
+            self._mover.cancel()
         self.timers.close()
         if not await self._control.until_up(_BACK_WITHIN):
             await self.abandon()
             return
-        slots = asyncio.Semaphore(_CLOSING_AT_ONCE)
-        closed = 0
+        places = asyncio.Semaphore(_CLOSING_AT_ONCE)
+        gone = 0
 
         async def leave(device: Device) -> None:
-            nonlocal closed
-            async with slots:
-                was_up = device.connection.up
+            nonlocal gone
+            async with places:
+                said_so = device.connection.up
                 await device.stop(forget=forget)
                 if forget:
                     await self.pool.end_session(device.connection.client_id)
-                if forget and not was_up:
+                if forget and not said_so:
                     # It had no connection to take its words back; its Will is out by now.
                     for message in device.blank():
                         self._control.publish(message)
-            closed += 1
-            progress(closed)
+            gone += 1
+            progress(gone)
 
         with_own = [d for d in self._joined.values() if isinstance(d.connection, Connection)]
         await asyncio.gather(*(leave(device) for device in with_own))
         await self._close_gateway(forget=forget)
         last = (
-            [OutgoingMessage(self._topics.clock_now, b"", retain=True)]
-            if self._publishes_clock
-            else []
+            [OutgoingMessage(self._topics.clock_now, b"", retain=True)] if self._tells_time else []
         )
         await self._control.close(last=last if forget else [])
-        await self._release()
+        await self._let_go()
 
     async def _close_gateway(self, *, forget: bool) -> None:
         """Let the devices behind the gateway say goodbye through it, then close it."""
@@ -270,12 +264,12 @@ class Host(ConnectionListener):
 
     async def abandon(self) -> None:
         """End without a word to the broker, which ends as well."""
-        if self._clock_task is not None:
-            self._clock_task.cancel()
+        if self._mover is not None:
+            self._mover.cancel()
         self.timers.close()
-        await self._release()
+        await self._let_go()
 
-    async def _release(self) -> None:
+    async def _let_go(self) -> None:
         await self.pool.close()
         if self._store:
             self._store.close()
@@ -291,21 +285,19 @@ class Host(ConnectionListener):
             if (fence := self._fences.get(payload)) is not None:
                 fence.set()
         elif topic == self._topics.clock:
-            self._handle_clock(payload, retained=retained)
-        elif topic == describe_topic(self._topics):
-            request = parse_describe_request(payload)
-            if request is not None and not retained:
-                said = describe_devices(request, self._joined, self._known)
-                self._publish_in_turn(request.topic(self._topics), said)
+            self._take_clock(payload, retained=retained)
+        elif topic == question_topic(self._topics):
+            question = read_question(payload)
+            if question is not None and not retained:
+                said = answers(question, self._joined, self._known)
+                self._answer(question.topic(self._topics), said)
         elif (parts := self._topics.split(topic)) is not None:
             # Before it has joined a device may still be somebody else's.
             device = self._joined.get(parts[0])
             if device is not None:
-                self._handle_device_message(device, parts[1], payload, retained=retained)
+                self._take_for(device, parts[1], payload, retained=retained)
 
-    def _handle_device_message(
-        self, device: Device, leaf: str, payload: bytes, *, retained: bool
-    ) -> None:
+    def _take_for(self, device: Device, leaf: str, payload: bytes, *, retained: bool) -> None:
         if leaf == "inspect":
             answer = self._topics.device(device.id, "inspection")
             self._control.publish(OutgoingMessage(answer, device.inspection().to_bytes()))
@@ -317,16 +309,16 @@ class Host(ConnectionListener):
         else:
             device.simulate(parsed.action)
 
-    def _publish_in_turn(self, topic: str, said: Iterator[bytes]) -> None:
+    def _answer(self, topic: str, said: Iterator[bytes]) -> None:
         """Say one thing after the other, and let the devices do theirs in between."""
         payload = next(said, None)
         if payload is not None:
             self._control.publish(OutgoingMessage(topic, payload))
-            asyncio.get_running_loop().call_soon(self._publish_in_turn, topic, said)
+            asyncio.get_running_loop().call_soon(self._answer, topic, said)
 
     # -- time ----------------------------------------------------------------------------
 
-    def _handle_clock(self, payload: bytes, *, retained: bool) -> None:
+    def _take_clock(self, payload: bytes, *, retained: bool) -> None:
         parsed = contract.parse_clock(payload, retained=retained)
         if isinstance(parsed, Refusal):
             _log.warning("clock: %s", parsed.message)
@@ -335,7 +327,7 @@ class Host(ConnectionListener):
         else:
             _log.warning("clock: this fleet's time is not virtual; nothing moved")
 
-    async def _run_clock(self, clock: VirtualClock) -> None:
+    async def _move(self, clock: VirtualClock) -> None:
         while True:
             to = await self._moves.get()
             await self.settle()
@@ -346,10 +338,10 @@ class Host(ConnectionListener):
             clock.move(to)
             if self._store is not None:
                 self._store.tick()
-            if self._on_clock_moved is None:
+            if self._moved is None:
                 self.publish_now()
             else:
-                self._on_clock_moved(clock.now())
+                self._moved(clock.now())
 
     async def settle(self) -> None:
         """Let what is in flight arrive and be answered: through the broker and back, twice.
@@ -371,7 +363,7 @@ class Host(ConnectionListener):
 
     def publish_now(self) -> None:
         """Say what time it is, unless it is the time of day."""
-        if not self._publishes_clock:
+        if not self._tells_time:
             return
         speed = "virtual" if isinstance(self.clock, VirtualClock) else f"{self._speed():g}x"
         now = contract.ClockNow(

@@ -31,7 +31,7 @@ _LAST_SESSION: Final = 2**53
 """A retained session beyond this, or below 0, is nobody's: JSON's readers and SQLite lose count."""
 
 
-class _PresenceListener(ConnectionListener):
+class _Survey(ConnectionListener):
     """Listens to every retained presence, and to a fence of its own."""
 
     def __init__(self, topics: Topics, name: str) -> None:
@@ -69,11 +69,9 @@ class _PresenceListener(ConnectionListener):
     def online(self, device_ids: Iterable[str]) -> list[str]:
         """Those that the broker says are online."""
         found = ((device_id, self.found.get(device_id)) for device_id in device_ids)
-        return [
-            device_id for device_id, presence in found if presence and presence.status == "online"
-        ]
+        return [device_id for device_id, told in found if told and told.status == "online"]
 
-    def request_inspection(self, device_id: str) -> None:
+    def ask_for(self, device_id: str) -> None:
         """Ask whoever hosts a device for it; `hosted` is set by the first who answers."""
         self._asked.add(device_id)
         question = InspectionRequest(request_id="find_sessions").to_bytes()
@@ -97,7 +95,7 @@ async def find_sessions(
     `shared` connections it says nothing when they end: devices behind one are somebody's where a
     host answers for them.
     """
-    listener = _PresenceListener(topics, name)
+    listener = _Survey(topics, name)
     filters = [listener.fence, topics.device("+", "presence"), topics.device("+", "inspection")]
     connection = Connection(pool, f"{name}-survey", filters, listener, clean_session=True)
     listener.connection = connection
@@ -105,8 +103,8 @@ async def find_sessions(
     connection.open()
     try:
         await pool.ready([connection])
-        await _wait_for_retained(pool, listener)
-        taken = await _find_hosted_elsewhere(pool, listener, own, shared)
+        await _all_heard(pool, listener)
+        taken = await _taken(pool, listener, own, shared)
     finally:
         await connection.close()
         pool.remove(connection)
@@ -119,7 +117,7 @@ async def find_sessions(
     return {device_id: presence.session for device_id, presence in listener.found.items()}
 
 
-async def _wait_for_retained(pool: ConnectionPool, listener: _PresenceListener) -> None:
+async def _all_heard(pool: ConnectionPool, listener: _Survey) -> None:
     """Wait until everything that is retained has been heard."""
     try:
         async with asyncio.timeout(pool.pace.answer_within):
@@ -131,8 +129,8 @@ async def _wait_for_retained(pool: ConnectionPool, listener: _PresenceListener) 
         ) from None
 
 
-async def _find_hosted_elsewhere(
-    pool: ConnectionPool, listener: _PresenceListener, own: Collection[str], shared: Collection[str]
+async def _taken(
+    pool: ConnectionPool, listener: _Survey, own: Collection[str], shared: Collection[str]
 ) -> list[str]:
     """Those that another process hosts."""
     until = pool.loop.time() + _WILLS_WITHIN
@@ -142,7 +140,7 @@ async def _find_hosted_elsewhere(
         await asyncio.sleep(0.05)
     asked = listener.online(shared)
     for device_id in asked:
-        listener.request_inspection(device_id)
+        listener.ask_for(device_id)
     if asked:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_ANSWER_WITHIN):

@@ -1,8 +1,8 @@
-"""Child process that hosts a fleet for a load test: `passfleet up` with other output.
+"""The process of a fleet that a load has started: `passfleet up` with other words.
 
-It reads a `FleetJob` from stdin and writes JSON lines to stdout: first that the fleet is ready,
-then twice a second the loop lag and the deaths of each worker, or the error that ended it. When the
-reader of stdout is gone, the fleet stops.
+It is given a `Job` on stdin. What it says on stdout are JSON lines: that the fleet is ready, then
+twice a second how late its loops were and which workers died, or the error that ended it. Nobody
+reads them once the load is gone: the fleet ends then, too.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from rich.console import Console
 from broker.errors import PassfleetError
 from fleet.config.loader import FleetConfig
 from fleet.hosting.backend import HostingBackend
-from fleet.logging_setup import configure_logging
+from fleet.hosting.logging_setup import set_up_logging
 from fleet.service import run
 
-__all__ = ["FleetJob", "main"]
+__all__ = ["Job", "main"]
 
-_REPORT_INTERVAL: Final = 0.5
+_TELL_EVERY: Final = 0.5
 """Seconds: workers report as often."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class FleetJob:
+class Job:
     """The fleet to host, and the broker to start for it: `embedded` or `mosquitto`."""
 
     config: FleetConfig
@@ -43,14 +43,14 @@ class FleetJob:
 
 def main() -> None:
     """Host the fleet until SIGTERM, or until nobody reads what is said any more."""
-    job: FleetJob = pickle.load(sys.stdin.buffer)  # noqa: S301  # from our own load, over a pipe
-    configure_logging("warning")
-    options = run.UpOptions(broker=job.broker, as_json=True, view=_report_worker_stats)
+    job: Job = pickle.load(sys.stdin.buffer)  # noqa: S301  # from our own load, over a pipe
+    set_up_logging("warning")
+    options = run.UpOptions(broker=job.broker, as_json=True, view=_tell)
     out, err = Console(soft_wrap=True), Console(stderr=True, soft_wrap=True)
     try:
         asyncio.run(run.run(job.config, options, out, err))
     except PassfleetError as error:
-        _write_event(event="error", message=error.message, hint=error.hint, code=error.exit_code)
+        _say(event="error", message=error.message, hint=error.hint, code=error.exit_code)
         sys.exit(error.exit_code)
     except BrokenPipeError:
         # Else the interpreter would try once more to write what nobody reads.
@@ -58,15 +58,15 @@ def main() -> None:
         sys.exit(1)
 
 
-async def _report_worker_stats(console: Console, backend: HostingBackend) -> None:
-    """Say how the processes of the backend are, until nobody hears it."""
+async def _tell(console: Console, crew: HostingBackend) -> None:
+    """Say how the processes of the crew are, until nobody hears it."""
     del console
     while True:
-        await asyncio.sleep(_REPORT_INTERVAL)
-        _write_event(event="loops", lag=dict(backend.lag()), deaths=dict(backend.deaths()))
+        await asyncio.sleep(_TELL_EVERY)
+        _say(event="loops", lag=dict(crew.lag()), deaths=dict(crew.deaths()))
 
 
-def _write_event(**message: Any) -> None:
+def _say(**message: Any) -> None:
     sys.stdout.write(json.dumps(message, separators=(",", ":")) + "\n")
     sys.stdout.flush()
 

@@ -14,7 +14,7 @@ from typing import Final
 from broker.reference.contract_page import contract_page
 from fleet.reference.platform_page import platforms_page
 
-__all__ = ["PAGES", "main", "stale_pages", "write_pages"]
+__all__ = ["PAGES", "differing", "main", "write"]
 
 PAGES: Final[Mapping[str, Callable[[], str]]] = MappingProxyType(
     {"contract.md": contract_page, "platforms.md": platforms_page}
@@ -24,15 +24,15 @@ PAGES: Final[Mapping[str, Callable[[], str]]] = MappingProxyType(
 _DOCS: Final = Path(__file__).resolve().parents[2] / "docs"
 
 
-def write_pages(folder: Path) -> list[Path]:
+def write(folder: Path) -> list[Path]:
     """Write every page into `folder`; returns those that changed."""
-    changed = [folder / name for name in stale_pages(folder)]
+    changed = [folder / name for name in differing(folder)]
     for path in changed:
         path.write_text(PAGES[path.name](), encoding="utf-8", newline="\n")
     return changed
 
 
-def stale_pages(folder: Path) -> list[str]:
+def differing(folder: Path) -> list[str]:
     """The pages in `folder` that are missing or not what the code says."""
     return [name for name, page in PAGES.items() if _read(folder / name) != page()]
 
@@ -43,12 +43,12 @@ def main(arguments: Sequence[str], folder: Path = _DOCS) -> int:
         sys.stderr.write("usage: python -m fleet.reference.build [--check]\n")
         return 2
     if not arguments:
-        for path in write_pages(folder):
+        for path in write(folder):
             sys.stderr.write(f"wrote {path}\n")
         return 0
-    stale = stale_pages(folder)
+    stale = differing(folder)
     for name in stale:
-        sys.stderr.write(f"{folder / name} differs; run python -m fleet.reference.build\n")
+        sys.stderr.write(f"{folder / name} differs; run python -m fleet.docs_pages\n")
     return 1 if stale else 0
 
 

@@ -9,17 +9,11 @@ from platforms import PLATFORMS
 from platforms.conformance import CONFORMANCE, ConformanceTable, Row, agree, differences
 from platforms.profile import Action
 
-__all__ = [
-    "TableDifference",
-    "TableStatement",
-    "disagreeing_statements",
-    "table_differences",
-    "table_statement",
-]
+__all__ = ["Dated", "Differing", "differing", "otherwise", "statement"]
 
 
 @dataclass(frozen=True, slots=True)
-class TableStatement:
+class Dated:
     """What one table says. `support` is `supported`, `notSupported`, `notListed`, or None."""
 
     table: str
@@ -31,23 +25,21 @@ class TableStatement:
 
 
 @dataclass(frozen=True, slots=True)
-class TableDifference:
+class Differing:
     """One action on one platform of which two tables say different things."""
 
     platform: str
     action: str
-    one: TableStatement
-    other: TableStatement
+    one: Dated
+    other: Dated
 
 
-def table_statement(table: ConformanceTable, platform: str, action: Action) -> TableStatement:
+def statement(table: ConformanceTable, platform: str, action: Action) -> Dated:
     """What `table` says of an action on a built-in platform."""
     return _dated(table, table.row(platform, action))
 
 
-def disagreeing_statements(
-    table: ConformanceTable, platform: str, action: Action
-) -> Iterator[TableStatement]:
+def otherwise(table: ConformanceTable, platform: str, action: Action) -> Iterator[Dated]:
     """What every other table says that does not agree with `table`, the oldest first."""
     row = table.row(platform, action)
     for other in CONFORMANCE.values():
@@ -56,10 +48,10 @@ def disagreeing_statements(
             yield _dated(other, theirs)
 
 
-def table_differences(one: ConformanceTable, other: ConformanceTable) -> Iterator[TableDifference]:
+def differing(one: ConformanceTable, other: ConformanceTable) -> Iterator[Differing]:
     """Row by row, where two tables differ."""
     for found in differences(one, other, tuple(profile.id for profile in PLATFORMS)):
-        yield TableDifference(
+        yield Differing(
             found.platform,
             str(found.action),
             _dated(one, found.one),
@@ -67,9 +59,9 @@ def table_differences(one: ConformanceTable, other: ConformanceTable) -> Iterato
         )
 
 
-def _dated(table: ConformanceTable, row: Row | None) -> TableStatement:
+def _dated(table: ConformanceTable, row: Row | None) -> Dated:
     if row is None:
-        return TableStatement(table.name, table.date, None, "says nothing", None, None)
+        return Dated(table.name, table.date, None, "says nothing", None, None)
     source = row.source
     support = str(row.support)
-    return TableStatement(table.name, table.date, support, row.says, source.cite, source.assumption)
+    return Dated(table.name, table.date, support, row.says, source.cite, source.assumption)

@@ -24,11 +24,11 @@ from broker.server.child_process import BrokerHandle
 from broker.server.open import EMBEDDED, MOSQUITTO, open_broker, probe
 from fleet.config.loader import FleetConfig
 from fleet.hosting.backend import HostingBackend, LocalBackend
+from fleet.hosting.limits import check_room
 from fleet.hosting.supervisor import WorkerBackend
-from fleet.hosting.system_limits import check_system_limits
-from fleet.plural import count_noun
 from fleet.service import run_file
 from fleet.service.status import progress_bar, show_lines, show_table
+from fleet.service.wording import counted
 
 __all__ = ["Interrupted", "UpOptions", "run"]
 
@@ -43,7 +43,7 @@ class Interrupted(Exception):  # noqa: N818  # not an error: the user's Ctrl-C
 
 
 View = Callable[[Console, HostingBackend], Coroutine[Any, Any, None]]
-"""Shows a backend on a console until it is cancelled; what it raises ends the fleet."""
+"""Shows a crew on a console until it is cancelled; what it raises ends the fleet."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +51,7 @@ class UpOptions:
     """What the command line adds to the fleet file.
 
     `broker` overrides `broker.url`; `duration` is how long to run, None until Ctrl-C; `metrics` is
-    the port to serve them on, 0 for a free one, None for not at all; `view` shows the backend while
+    the port to serve them on, 0 for a free one, None for not at all; `view` shows the crew while
     it runs, None for a table on a terminal and lines elsewhere.
     """
 
@@ -76,7 +76,7 @@ async def run(config: FleetConfig, options: UpOptions, out: Console, err: Consol
         )
     url = options.broker or config.broker.url
     workers = min(config.workers, config.device_count)
-    check_system_limits(config.connection_count, workers)
+    check_room(config.connection_count, workers)
     if options.metrics is not None:
         from fleet.service.metrics import check_port  # noqa: PLC0415  # paid for by those who ask
 
@@ -86,26 +86,26 @@ async def run(config: FleetConfig, options: UpOptions, out: Console, err: Consol
         if not ours:
             await probe(broker.address)
         _warn_of_limits(url, config.device_count, err)
-        backend = _make_backend(config, workers, options.log_level)
+        crew = _crew(config, workers, options.log_level)
         stop = _StopSignals()
         with stop.listening():
-            await _run_backend(backend, config, options, broker, stop, out, err, ours=ours)
+            await _live(crew, config, options, broker, stop, out, err, ours=ours)
         if broker.died.done():
             raise broker.died.result()
-        if backend.failed.done():
-            raise backend.failed.result()
+        if crew.failed.done():
+            raise crew.failed.result()
         if stop.by_user:
             raise Interrupted
 
 
-def _make_backend(config: FleetConfig, workers: int, log_level: str) -> HostingBackend:
+def _crew(config: FleetConfig, workers: int, log_level: str) -> HostingBackend:
     if workers > 1:
         return WorkerBackend(config, workers, log_level)
     return LocalBackend(config)
 
 
-async def _run_backend(
-    backend: HostingBackend,
+async def _live(
+    crew: HostingBackend,
     config: FleetConfig,
     options: UpOptions,
     broker: BrokerHandle,
@@ -115,34 +115,34 @@ async def _run_backend(
     *,
     ours: bool,
 ) -> None:
-    """Start the backend, run until something ends it, and take it down again."""
+    """Start the crew, run until something ends it, and take it down again."""
     address = broker.address
-    bar, moved = progress_bar(err, f"connecting to {address.url}", backend.size)
+    bar, moved = progress_bar(err, f"connecting to {address.url}", crew.size)
     with bar:
-        started = asyncio.ensure_future(backend.start(address, fresh=ours, progress=moved))
-        await _first_of(started, stop.asked, broker.died, backend.failed)
+        started = asyncio.ensure_future(crew.start(address, fresh=ours, progress=moved))
+        await _first_of(started, stop.asked, broker.died, crew.failed)
     try:
-        if await _finish_start(started):
-            path = run_file.write(config.folder, _running(config, address, backend.size))
+        if await _came_up(started):
+            path = run_file.write(config.folder, _running(config, address, crew.size))
             if path is None:
                 err.print("another fleet runs here: the commands talk to it, unless given --broker")
             try:
-                _announce(out, err, address, config, options, _metrics(backend, options))
-                await _until_stopped(backend, stop, broker, options, err)
+                _announce(out, err, address, config, options, _metrics(crew, options))
+                await _until_stopped(crew, stop, broker, options, err)
             finally:
                 if path is not None:
                     run_file.remove(path, os.getpid())
     finally:
         # Also where only some came up, or somebody lost patience before all did.
-        await _take_down(backend, err, forget=not ours and config.state is None, leave=not ours)
+        await _take_down(crew, err, forget=not ours and config.state is None, leave=not ours)
 
 
-def _metrics(backend: HostingBackend, options: UpOptions) -> str | None:
+def _metrics(crew: HostingBackend, options: UpOptions) -> str | None:
     if options.metrics is None:
         return None
     from fleet.service.metrics import serve_metrics  # noqa: PLC0415  # paid for by those who ask
 
-    return serve_metrics(backend, options.metrics)
+    return serve_metrics(crew, options.metrics)
 
 
 def _warn_of_limits(url: str, devices: int, err: Console) -> None:
@@ -212,20 +212,16 @@ def _announce(
 
 
 async def _until_stopped(
-    backend: HostingBackend,
-    stop: _StopSignals,
-    broker: BrokerHandle,
-    options: UpOptions,
-    err: Console,
+    crew: HostingBackend, stop: _StopSignals, broker: BrokerHandle, options: UpOptions, err: Console
 ) -> None:
-    headline = f"passfleet: {count_noun(backend.size, 'device')} on {broker.address.url}"
+    headline = f"passfleet: {counted(crew.size, 'device')} on {broker.address.url}"
     view = options.view or (
         partial(show_table, headline=headline) if err.is_terminal else show_lines
     )
-    showing = asyncio.create_task(view(err, backend))
+    showing = asyncio.create_task(view(err, crew))
     limit = options.duration.total_seconds() if options.duration else None
     try:
-        await _first_of(stop.asked, broker.died, backend.failed, showing, limit=limit)
+        await _first_of(stop.asked, broker.died, crew.failed, showing, limit=limit)
         if showing.done():
             showing.result()
     finally:
@@ -238,7 +234,7 @@ async def _first_of(*futures: asyncio.Future[Any], limit: float | None = None) -
     await asyncio.wait(futures, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
 
 
-async def _finish_start(started: asyncio.Future[None]) -> bool:
+async def _came_up(started: asyncio.Future[None]) -> bool:
     """Whether the fleet is up; the start is given up where it is not done. Raises what it did."""
     if started.done():
         started.result()
@@ -248,14 +244,14 @@ async def _finish_start(started: asyncio.Future[None]) -> bool:
     return False
 
 
-async def _take_down(backend: HostingBackend, err: Console, *, forget: bool, leave: bool) -> None:
+async def _take_down(crew: HostingBackend, err: Console, *, forget: bool, leave: bool) -> None:
     """Stop; where the broker ends with us there is nobody to say goodbye to."""
     if not leave:
-        await backend.abandon()
+        await crew.abandon()
         return
-    bar, moved = progress_bar(err, "leaving the broker", backend.size)
+    bar, moved = progress_bar(err, "leaving the broker", crew.size)
     with bar:
-        await backend.stop(forget=forget, progress=moved)
+        await crew.stop(forget=forget, progress=moved)
 
 
 class _StopSignals:

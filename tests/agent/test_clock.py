@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 
 import pytest
 from hypothesis import given, settings
@@ -53,12 +54,13 @@ def test_timers_fire_what_is_due_in_order_and_nothing_else(
 ) -> None:
     def run() -> None:
         clock, model = VirtualClock(0), SortedList()
-        timers, fired = Timers(clock), []
+        timers = Timers(clock)
+        fired: list[tuple[str, str]] = []
         for what, owner, name, number in steps:
             key = (owner, name)
             if what == "arm":
                 at = clock.now() + number
-                timers.arm(owner, name, at, lambda key=key: fired.append(key))
+                timers.arm(owner, name, at, partial(fired.append, key))
                 model.armed[key] = at
             elif what == "cancel":
                 timers.cancel(owner, name)
@@ -79,9 +81,10 @@ def test_timers_fire_what_is_due_in_order_and_nothing_else(
 
 
 def test_timers_of_one_instant_fire_in_the_order_of_their_names() -> None:
-    timers, fired = Timers(clock := VirtualClock(0)), []
+    timers = Timers(clock := VirtualClock(0))
+    fired: list[str] = []
     for name in ("c", "a", "b"):
-        timers.arm("phone", name, 5, lambda name=name: fired.append(name))
+        timers.arm("phone", name, 5, partial(fired.append, name))
     clock.move(5)
     timers.fire_due()
     assert fired == ["a", "b", "c"]
@@ -110,9 +113,10 @@ def test_a_timer_armed_while_others_fire_fires_in_its_turn() -> None:
 
 
 def test_a_timer_armed_anew_fires_once_at_its_new_time() -> None:
-    timers, fired = Timers(clock := VirtualClock(0)), []
+    timers = Timers(clock := VirtualClock(0))
+    fired: list[int] = []
     for at in (9, 3, 6):
-        timers.arm("phone", "grace", at, lambda at=at: fired.append(at))
+        timers.arm("phone", "grace", at, partial(fired.append, at))
     clock.move(20)
     timers.fire_due()
     assert fired == [6]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -129,7 +130,8 @@ def test_a_restart_locks_ends_a_call_and_blocks_touch_id() -> None:
 def test_biometrics_after_a_reset(kind: str, consequence: str, before: str, after: str) -> None:
     rule = replace(IOS.reset, biometrics=BiometricConsequence(consequence))
     profile = replace(IOS, reset=rule)
-    state = replace(device(profile), **{kind: BiometricState(before)})
+    changed: dict[str, Any] = {kind: BiometricState(before)}
+    state = replace(device(profile), **changed)
     assert getattr(do(state, Action.RESET_PASSCODE)[0], kind) == after
 
 

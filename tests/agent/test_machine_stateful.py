@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 import pytest
@@ -553,7 +554,7 @@ def test_a_device_does_what_the_model_says(
     platform: str, management: str, reaction: tuple[int, int]
 ) -> None:
     run_state_machine_as_test(
-        lambda: Phone(platform, management, reaction),
+        partial(Phone, platform, management, reaction),  # type: ignore[arg-type]  # any factory works
         settings=settings(
             max_examples=EXAMPLES or 4,
             stateful_step_count=50 if EXAMPLES else 30,

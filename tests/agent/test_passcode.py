@@ -24,7 +24,7 @@ from agent.passcode import (
 )
 from agent.random_stream import DeviceRandomStream
 from platforms import PLATFORMS, PlatformProfile
-from platforms.profile import Alphabet, ComplexCharacters, ResetOutcome
+from platforms.profile import Alphabet, Bound, ComplexCharacters, ResetOutcome
 
 DRAWS = DeviceRandomStream(7, "d-1")
 TEMPORARY = [p for p in PLATFORMS if p.reset.outcome is ResetOutcome.TEMPORARY]
@@ -43,7 +43,10 @@ quickly = settings(max_examples=100, deadline=None, database=None, derandomize=T
 def policies_within(draw: st.DrawFn, profile: PlatformProfile) -> PasscodePolicy:
     """A policy that the platform takes."""
     rules = profile.passcode
-    optional = lambda bound: st.none() | st.integers(bound.low, bound.high)  # noqa: E731
+
+    def optional(bound: Bound) -> st.SearchStrategy[int | None]:
+        return st.none() | st.integers(bound.low, bound.high)
+
     return PasscodePolicy(
         min_length=draw(optional(rules.min_length)),
         require_alphanumeric=draw(st.sampled_from((None, True, False))),

@@ -133,7 +133,8 @@ async def test_a_device_that_fails_at_what_is_stored_keeps_no_other_waiting(tmp_
     rig, clock = Rig("android"), VirtualClock(0)
     shared = DeviceContext(topics=Topics("t"), clock=clock, timers=Timers(clock))
     device = Device(rig.state, rig.draws, shared)
-    file, stored = StateFile(tmp_path / "fleet.db", SEED), []
+    file = StateFile(tmp_path / "fleet.db", SEED)
+    stored: list[object] = []
 
     def fails(_: object) -> None:
         raise LookupError

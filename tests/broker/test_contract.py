@@ -353,7 +353,7 @@ def test_nothing_that_was_retained_is_taken(kind: str) -> None:
 IDS = st.text(st.characters(codec="utf-8"), min_size=1, max_size=30)
 INSTANTS = st.integers(0, 253_402_300_799_999)
 MAYBE_INSTANT = st.none() | INSTANTS
-NUMBERS = st.none() | st.integers(-(2**31), 2**31 - 1)
+INTEGERS = st.none() | st.integers(-(2**31), 2**31 - 1)
 FLAGS = st.sampled_from((None, True, False))
 
 
@@ -375,14 +375,14 @@ COMMANDS = _made(
     action_name=st.just("applyPasscodePolicy"),
     policy=_made(
         Policy,
-        min_length=NUMBERS,
+        min_length=INTEGERS,
         require_alphanumeric=FLAGS,
-        min_complex_characters=NUMBERS,
+        min_complex_characters=INTEGERS,
         allow_simple=FLAGS,
-        history=NUMBERS,
-        max_failed_attempts=NUMBERS,
-        max_inactivity_minutes=NUMBERS,
-        max_age_days=NUMBERS,
+        history=INTEGERS,
+        max_failed_attempts=INTEGERS,
+        max_inactivity_minutes=INTEGERS,
+        max_age_days=INTEGERS,
     ),
 )
 INPUTS: st.SearchStrategy[Any] = st.one_of(
@@ -413,14 +413,14 @@ SIMULATIONS = _made(Simulate, action=st.sampled_from(("offline", "crash", "resto
 @quickly
 def test_what_operators_send_comes_back_as_it_was(model: Any) -> None:
     payload = model.to_bytes()
-    parse = {
+    parsers: dict[type, Callable[[bytes], object]] = {
         DeviceCommand: parse_command,
         PolicyCommand: parse_command,
         Message: parse_message,
         ClockTo: parse_clock,
         Simulate: parse_simulate,
-    }.get(type(model), parse_input)
-    assert parse(payload) == model  # type: ignore[operator]
+    }
+    assert parsers.get(type(model), parse_input)(payload) == model
     assert set(json.loads(payload)) == _keys(type(model))
 
 

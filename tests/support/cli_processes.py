@@ -113,7 +113,9 @@ def _shown(
         [*_COMMAND, *args],
         cwd=cwd or HOME / "tests" / "data",
         env=_environment(broker) | {"TERM": "xterm-256color"},
-        **dict.fromkeys(("stdin", "stdout", "stderr"), theirs),
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
     ) as process:
         os.close(theirs)
         shown = b""

@@ -71,4 +71,4 @@ def do(state: DeviceState, action: Action, **more: Any) -> tuple[DeviceState, Re
 
 DONE, FAILED = ActionState.DONE, ActionState.FAILED
 NOT_SUPPORTED = ActionState.NOT_SUPPORTED
-TOUCH = {"biometrics": ("touchId",)}
+TOUCH: dict[str, Any] = {"biometrics": ("touchId",)}

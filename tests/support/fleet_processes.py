@@ -72,7 +72,7 @@ class Server:
                 self._process = process = subprocess.Popen(  # noqa: ASYNC220
                     self._argv(port), stdin=subprocess.PIPE, stdout=log, stderr=log
                 )
-            await until(lambda p=port, s=process: listens(p) or s.poll() is not None)
+            await until(lambda: listens(port) or process.poll() is not None)  # noqa: B023
             if process.poll() is None:
                 self.port = port
                 return
@@ -123,7 +123,7 @@ def fleet_text(*groups: str, root: str = "", **fleet: object) -> str:
     return "\n".join([*lines, *groups])
 
 
-def phones(platform: str = "android", name: str = "phones", **options: object) -> str:
+def phones(platform: str = "android", name: str = "phones", **options: Any) -> str:
     """A group of one device, `<name>-001`, unless `options` says otherwise."""
     return group(name, platform, **{"passcode": '"2580"', **options})
 

@@ -113,11 +113,11 @@ class PhoneModel:
         return fits(self.policy, self.opens, self.platform) and not self.too_old()
 
     def too_old(self) -> bool:
-        days = (self.policy or {}).get("max_age_days")
-        return bool(days) and self.now >= self.set_at + days * DAY
+        days = (self.policy or {}).get("max_age_days") or 0
+        return days > 0 and self.now >= self.set_at + days * DAY
 
     def count_age(self) -> None:
-        days = (self.policy or {}).get("max_age_days")
+        days = (self.policy or {}).get("max_age_days") or 0
         due = days and self.opens and not self.too_old()
         self.expires = self.set_at + days * DAY if due else None
 

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 from broker.address import BrokerAddress
 from broker.client.connection import Connection
-from broker.client.messages import Delivery
+from broker.client.messages import ConnectionListener, Delivery
 from broker.client.pool import ConnectionPace, ConnectionPool
 from tests.support.brokers import until
 from tests.support.raw_mqtt_client import RawClient
@@ -17,14 +17,8 @@ CONNECT, SUBSCRIBE, DISCONNECT = 0x10, 0x80, 0xE0
 KNOWN, UNKNOWN = b"\x20\x02\x01\x00", b"\x20\x02\x00\x00"
 
 
-class Quiet:
-    """A device that says nothing."""
-
-    def presence(self, number: int) -> None:
-        del number
-
-    def on_connected(self) -> None:
-        pass
+class Quiet(ConnectionListener):
+    """Listener of a device that publishes no presence and expects no message."""
 
     def on_message(self, topic: str, payload: bytes, retained: bool, delivery: Delivery) -> None:  # noqa: FBT001
         raise NotImplementedError

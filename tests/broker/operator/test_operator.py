@@ -223,7 +223,7 @@ async def test_watch_hears_what_devices_publish_and_nothing_else(broker: BrokerH
                     await fleet.say(Fake("a"), "escrow", {"newPasscode": "1"})
                 if len(heard) == 3:
                     break
-    assert sorted(heard[:2]) == [("a", "presence", True), ("a", "state", True)]  # type: ignore[type-var]
+    assert sorted(heard[:2]) == [("a", "presence", True), ("a", "state", True)]
     assert heard[2] == ("a", "escrow", False)
 
 
@@ -298,7 +298,7 @@ def _client(broker: BrokerHandle, identifier: str, **more: object) -> aiomqtt.Cl
 
 async def _retained(broker: BrokerHandle, root: str) -> list[str]:
     """The topics below a root under which something is retained."""
-    found = []
+    found: list[str] = []
     async with _client(broker, "retained") as client:
         await client.subscribe([(f"{root}/#", 0), ("fence", 1)])
         await client.publish("fence", b"x", qos=1)

@@ -21,7 +21,7 @@ devices:
   phone: {{platform: ios, passcode: "25801", owner: alex, biometrics: [touchId]}}
 steps:
 """
-# The scenario of DESIGN.md, section 7, word for word.
+# The iOS self-service flow with every kind of step: portal, time, user and expectations.
 IOS = """\
 name: iOS self-service reset
 source: "Company Portal documentation, 2017-01"

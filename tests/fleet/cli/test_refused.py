@@ -263,7 +263,7 @@ async def test_a_root_that_topics_cannot_start_with_is_refused_by_every_command(
         ("simulate", "crash", "--all"), ("clock", "now"), ("clean",), ("load",),
         ("record", "-o", "trace"), ("schema",), ("schema", "command"),
     ]  # fmt: skip
-    cases = [("schema", "--root", root) for root in ROOTS]
+    cases: list[tuple[str, ...]] = [("schema", "--root", root) for root in ROOTS]
     cases += [("devices", *one_mqtt, "--root", root) for root in ROOTS]
     cases += [(*command, "--root", "a/#") for command in commands]
     for at in range(0, len(cases), 8):

@@ -217,7 +217,7 @@ async def test_a_command_at_qos_0_is_done_and_leaves_the_connection_alone(server
             command = operator.command("syncDevice")
             topic = f"devices/{ALIVE}/commands"
             operator.send_raw(topic, json.dumps(command).encode(), qos=0)
-            await until(lambda c=command: bool(operator.results(c["commandId"])))
+            await until(lambda: bool(operator.results(command["commandId"])))  # noqa: B023
         operator.send_raw(f"devices/{ALIVE}/simulate", b'{"action":"restart"}', qos=0)
         await operator.present(ALIVE, "online", beyond=1)
         await operator.do(ALIVE)

@@ -49,7 +49,7 @@ async def test_a_group_reaches_a_device_that_comes_back_with_and_without_its_ses
             session = await operator.present(PHONE, "online", beyond=session)
             for target in ("groups/phones", "groups/all"):
                 command = operator.send(target, LOCK)
-                await until(lambda sent=command: len(operator.results(sent)) == 1)
+                await until(lambda: len(operator.results(command)) == 1)  # noqa: B023
 
 
 @both

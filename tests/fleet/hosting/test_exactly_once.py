@@ -68,7 +68,8 @@ async def test_a_kill_9_in_a_burst_of_resets_loses_and_repeats_nothing(
                 # In the middle: some are answered, most are not.
                 some = 20 * (number + 1)
                 await until(
-                    lambda b=burst, s=some: sum(len(operator.results(c)) for c in b) >= s, 20
+                    lambda: sum(len(operator.results(c)) for c in burst) >= some,  # noqa: B023
+                    20,
                 )
                 up.popen.send_signal(signal.SIGKILL)
                 up.popen.wait()

@@ -56,7 +56,7 @@ async def test_real_time_reactions_networks_and_policies(
     async with hosted(server, text) as (operator, host):
         recorded = await recording(start, server, tmp_path, operator.root)
         for number in range(3):
-            command = {"commandId": f"c-{number}", "actionName": "resetPasscode"}
+            command: dict[str, Any] = {"commandId": f"c-{number}", "actionName": "resetPasscode"}
             say(operator, "groups/all/commands", command)
         for device in host.devices:
             await answered(operator, device, 3)

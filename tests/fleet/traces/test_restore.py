@@ -61,7 +61,7 @@ GROUPS = (
     phones("booth", "booths"),
     phones("windows_rt", "tablets", management='"exchange_activesync"'),
 )
-TABLE = {"conformance": '"hybrid-2017-10"', "seed": 11}
+TABLE: dict[str, Any] = {"conformance": '"hybrid-2017-10"', "seed": 11}
 
 
 SECONDS = 4
@@ -183,7 +183,7 @@ async def test_each_part_of_a_setup_is_needed(
         lines = await recorded.ended()
     await nothing_lost(start)
     setup, memory = (lines[0]["devices"][0][name] for name in ("setup", "memory"))
-    usual = {"biometrics": []}
+    usual: dict[str, list[str]] = {"biometrics": []}
     setup[forget] = usual.get(forget)
     if forget == "passcode":
         # As of a trace that did not tell: the passcode that most have.

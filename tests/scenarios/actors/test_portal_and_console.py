@@ -64,7 +64,7 @@ def shared(*, button: bool = True, personal: bool = False) -> SharedState:
 
 NAMES = tuple(shared().devices)
 
-portal_step = st.one_of(
+portal_step: st.SearchStrategy[tuple[str, Any]] = st.one_of(
     st.tuples(
         st.just("sign_in"),
         st.fixed_dictionaries(

@@ -1,4 +1,4 @@
-"""Measurements of a load: time histograms, and counts per time slice.
+"""What a load measures: histograms of times, and the run cut into slices.
 
 A command's latency runs from the instant it was due, not from when it was sent: while a broker or
 this process stalls, commands pile up, and the time that each has waited is part of what its user
@@ -17,7 +17,7 @@ from typing import Final
 
 from hdrh.histogram import HdrHistogram  # type: ignore[import-untyped]  # has no types
 
-__all__ = ["PERCENTILES", "STATS", "Latencies", "Measurements", "TimeHistogram", "TimeSlice"]
+__all__ = ["PERCENTILES", "STATS", "Latencies", "Measures", "Slice", "Times"]
 
 PERCENTILES: Final = MappingProxyType(
     {"p50": 50.0, "p90": 90.0, "p95": 95.0, "p99": 99.0, "p999": 99.9}
@@ -34,7 +34,7 @@ _CURVE_TICKS: Final = 5
 """Points of the percentile curve for each halving of what is left to 100 %."""
 
 
-class TimeHistogram:
+class Times:
     """A histogram of times, in whole microseconds to three digits, up to an hour."""
 
     __slots__ = ("_histogram", "_total")
@@ -50,7 +50,7 @@ class TimeHistogram:
         self._total += value
         self._histogram.record_value(value)
 
-    def merge(self, other: TimeHistogram) -> None:
+    def merge(self, other: Times) -> None:
         """Count what another histogram has counted."""
         self._histogram.add(other._histogram)
         self._total += other._total
@@ -92,8 +92,8 @@ class TimeHistogram:
 class Latencies:
     """Latency (from the instant due) and service time (from the sending) of some commands."""
 
-    latency: TimeHistogram = field(default_factory=TimeHistogram)
-    service: TimeHistogram = field(default_factory=TimeHistogram)
+    latency: Times = field(default_factory=Times)
+    service: Times = field(default_factory=Times)
 
     def merge(self, other: Latencies) -> None:
         """Count what others have counted."""
@@ -102,7 +102,7 @@ class Latencies:
 
 
 @dataclass(slots=True)
-class TimeSlice:
+class Slice:
     """A stretch of the run: `sent` and `answered` by when that happened, `latencies` by when due.
 
     By when due, so that a stall shows where it began.
@@ -121,33 +121,33 @@ class TimeSlice:
         return ordered[max(0, int(rank) - 1)] / 1e3
 
 
-class Measurements:
+class Measures:
     """Everything that is measured while a load runs. Times in seconds after the start."""
 
     def __init__(self, duration: float, limit: float) -> None:
         """`duration` of the sending, `limit` up to which answers may come after it."""
         fitting = (width for width in _WIDTHS if duration / width <= _SLICES)
         self.width = next(fitting, _WIDTHS[-1])
-        self.slices = [TimeSlice()]
+        self.slices = [Slice()]
         self.by_kind: dict[tuple[str, str], Latencies] = {}
         """By (action, platform)."""
-        self.lag = TimeHistogram()
+        self.lag = Times()
         """How long after its instant each command was sent: the generator's own delay."""
-        self.broker_pass = TimeHistogram()
-        self.simulator_pass = TimeHistogram()
+        self.broker_pass = Times()
+        self.simulator_pass = Times()
         self.recent: deque[float] = deque(maxlen=_RECENT)
         """The last latencies, for who watches: histograms are too slow to ask while it runs."""
-        self.storm = TimeHistogram()
+        self.storm = Times()
         """Latency of the commands sent during a storm."""
         self._last = int((duration + limit) / self.width)
 
-    def record_sent(self, due: float, now: float) -> None:
+    def sent(self, due: float, now: float) -> None:
         """Count a command sent."""
         self.lag.record(now - due)
         self._slice(now).sent += 1
 
-    def record_answered(
-        self, kind: tuple[str, str], due: float, sent: float, now: float, *, during_storm: bool
+    def answered(
+        self, kind: tuple[str, str], due: float, sent: float, now: float, *, stormy: bool
     ) -> None:
         """Count a command answered in time."""
         if kind not in self.by_kind:
@@ -156,7 +156,7 @@ class Measurements:
         self.by_kind[kind].latency.record(latency)
         self.recent.append(latency)
         self.by_kind[kind].service.record(now - sent)
-        if during_storm:
+        if stormy:
             self.storm.record(latency)
         self._slice(now).answered += 1
         self._slice(due).latencies.append(min(int(latency * 1e6), _HOUR))
@@ -169,8 +169,8 @@ class Measurements:
                 merged.merge(latencies)
         return merged
 
-    def _slice(self, at: float) -> TimeSlice:
+    def _slice(self, at: float) -> Slice:
         index = min(max(0, int(at / self.width)), self._last)
         while len(self.slices) <= index:
-            self.slices.append(TimeSlice())
+            self.slices.append(Slice())
         return self.slices[index]

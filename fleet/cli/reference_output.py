@@ -8,11 +8,11 @@ from collections.abc import Iterable
 from rich.table import Table
 from rich.text import Text
 
-from fleet.cli.console import out
-from fleet.cli.tables import fit_to_terminal, print_hanging, print_table
+from fleet.cli.common import out
+from fleet.cli.output import print_hanging, print_table, without_lines
 from fleet.reference import sentences as words
 from fleet.reference.facts import Answer, Explanation
-from fleet.reference.tables import TableDifference, TableStatement
+from fleet.reference.tables import Dated, Differing
 from platforms.conformance import ConformanceTable
 from platforms.profile import PlatformProfile
 
@@ -40,12 +40,12 @@ def print_platforms(profiles: Iterable[PlatformProfile], dated: ConformanceTable
             words.lock_in_short(profile),
         )
         table.add_row(*(_literal(cell) for cell in cells))
-    print_table(fit_to_terminal(table))
+    print_table(without_lines(table))
     out.print("Why: passfleet explain PLATFORM ACTION", markup=False)
 
 
 def print_difference(
-    rows: Iterable[TableDifference], one: ConformanceTable, other: ConformanceTable
+    rows: Iterable[Differing], one: ConformanceTable, other: ConformanceTable
 ) -> None:
     """Row by row, what two dated tables say differently, each with its source."""
     title = f"{one.name} and {other.name}"
@@ -55,12 +55,12 @@ def print_difference(
     for row in rows:
         table.add_row(row.platform, row.action, _cell(row.one), _cell(row.other))
     if table.row_count:
-        print_table(fit_to_terminal(table))
+        print_table(without_lines(table))
     else:
         out.print(f"{title} say the same of every platform", markup=False)
 
 
-def _cell(dated: TableStatement) -> str:
+def _cell(dated: Dated) -> str:
     text = _literal(dated.says)
     if dated.cite:
         text += f"\n[dim]{_literal(dated.cite)}[/]"
@@ -102,7 +102,7 @@ def print_explanation(told: Explanation) -> None:
         _print_dated(dated)
 
 
-def _print_dated(dated: TableStatement) -> None:
+def _print_dated(dated: Dated) -> None:
     _say("  ", f"{dated.table}: {dated.says}")
     if dated.cite:
         _say("    ", dated.cite)
