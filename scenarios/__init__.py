@@ -1,1 +1,1 @@
-"""The play: actors, engine and the library of scenarios."""
+"""Scenario files: model, parser, actors, execution, reports, traces and the library."""

@@ -38,7 +38,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ManagedDevice:
-    """A device of the scenario. `name` is what steps call it, `device_id` what the wire does."""
+    """Device as actors see it: `name` is used in steps, `device_id` in MQTT topics."""
 
     name: str
     device_id: str
@@ -49,7 +49,10 @@ class ManagedDevice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """A user. `has_personal_account`: the address belongs to a personal account as well."""
+    """Work account of a user.
+
+    `has_personal_account` is True if a personal account has the same e-mail address.
+    """
 
     user: str
     password: str
@@ -58,7 +61,10 @@ class Account:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SelfServiceReset:
-    """What the administrator configured for work-account self-service password reset."""
+    """Configuration of self-service password reset for work accounts.
+
+    `methods` are the allowed methods; `required` (1 or 2) is the number of methods to pass.
+    """
 
     enabled: bool = True
     methods: tuple[str, ...] = (
@@ -73,7 +79,10 @@ class SelfServiceReset:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Organization:
-    """What the administrator configured. `reset_passcode`: the portal offers Reset Passcode."""
+    """Configuration made by the administrator.
+
+    `reset_passcode` is True if the portal offers Reset Passcode.
+    """
 
     reset_passcode: bool = True
     self_service_reset: SelfServiceReset = SelfServiceReset()
@@ -81,10 +90,10 @@ class Organization:
 
 @dataclass(slots=True, kw_only=True)
 class SharedState:
-    """What the actors of one scenario share. `accounts` changes when a password is reset.
+    """State that all actors of one scenario share.
 
-    `actors` are all of them by name, set by the engine: a user reads a passcode on the portal and
-    types it into the device.
+    `accounts` changes when a password is reset. `actors` maps names to actors and is filled by
+    `scenarios.run`; the user actor uses it to read a passcode from the screen of the portal.
     """
 
     devices: Mapping[str, ManagedDevice]
@@ -94,7 +103,10 @@ class SharedState:
     actors: dict[str, Actor] = field(default_factory=dict)
 
     def device(self, name: str | None) -> ManagedDevice:
-        """The device of that name; unsaid, the only one. The parser has seen to it that it is."""
+        """Return the device of that name; with None, the only device.
+
+        The parser guarantees that the name exists and that None is used with one device only.
+        """
         return self.devices[name] if name is not None else next(iter(self.devices.values()))
 
 
@@ -111,10 +123,10 @@ class SendCommand:
 
 @dataclass(frozen=True, slots=True)
 class PressButton:
-    """Press a button on a device: an input.
+    """Input on a device: a button that the user presses.
 
-    The step fails unless the device answers with `answer`: `done`, `notSupported`, or an errorCode;
-    None takes any answer.
+    `answer` is the required answer: `done`, `notSupported` or an errorCode. The step fails on any
+    other answer. None accepts every answer.
     """
 
     device: ManagedDevice
@@ -125,7 +137,7 @@ class PressButton:
 
 @dataclass(frozen=True, slots=True)
 class DeliverMessage:
-    """Let a text message or a call reach a device, over `messages`."""
+    """Text message or call for a device, published on its `messages` topic."""
 
     device: ManagedDevice
     kind: Literal["text", "call"]
@@ -135,7 +147,7 @@ class DeliverMessage:
 
 @dataclass(frozen=True, slots=True)
 class SimulateDevice:
-    """Let the world do something to a device, over `simulate`."""
+    """Event such as a restart or a lost network, published on the `simulate` topic of a device."""
 
     device: ManagedDevice
     action: str
@@ -159,7 +171,10 @@ class DeviceMessage:
 
 
 class StepRefusedError(Exception):
-    """The step cannot be taken now: what it would have needed, and what there is instead."""
+    """Step that is not possible at this moment, for example on the wrong page.
+
+    `expected` is the required condition, `seen` the actual one.
+    """
 
     def __init__(self, expected: str, seen: str) -> None:
         super().__init__(f"expected {expected}; seen: {seen}")
@@ -168,48 +183,48 @@ class StepRefusedError(Exception):
 
 
 class Actor(ABC):
-    """One actor of one scenario.
+    """Base class of actors. One instance serves one scenario.
 
-    `steps` maps each step's name to the pydantic model of its arguments (extra="forbid");
-    `expects` is the model of what `expect.<name>` may ask for, None where it cannot be asked. The
-    docstrings of these models are the language's documentation.
+    `steps` maps the name of each step to the pydantic model of its arguments (extra="forbid").
+    `expects` is the model of the keys of `expect.<name>`, None if the actor has no such step. The
+    docstrings of these models appear in the documentation of the scenario language.
     """
 
     name: ClassVar[str]
     steps: ClassVar[Mapping[str, type[BaseModel]]]
     expects: ClassVar[type[BaseModel] | None] = None
     selectors: ClassVar[frozenset[str]] = frozenset()
-    """Keys of `expects` that say of what something is expected, and are not judged themselves."""
+    """Keys of `expects` that select an object, such as a device, and are not compared."""
 
     def __init__(self, shared: SharedState) -> None:
         self.shared = shared
 
     @abstractmethod
     def perform(self, step: str, arguments: BaseModel, now: int) -> Sequence[ActorRequest]:
-        """Take a step at instant `now`; returns what to do in the world, in order.
+        """Perform a step at instant `now`; return the requests to send, in order.
 
-        Raises StepRefusedError where the step is not possible now: no button, wrong screen.
+        Raises StepRefusedError if the step is not possible now: no button, wrong page.
         """
 
     def on_message(self, message: DeviceMessage, now: int) -> Sequence[ActorRequest]:
-        """Hear what a device published; may ask for more to be done."""
+        """Handle a message on a topic of a device; return further requests."""
         del message, now
         return ()
 
     def view(self, now: int) -> Mapping[str, object]:
-        """What can be seen of the actor now, by the keys of `expects`; absent keys are absent."""
+        """Return the visible values at `now`, by the keys of `expects`; omit absent values."""
         del now
         return {}
 
     def observe(self, query: Mapping[str, Any], now: int) -> Mapping[str, object]:
-        """What `expect.<name>` is judged against.
+        """Return the values that `expect.<name>` compares.
 
-        `query` holds the values expected, selectors among them, where they are plain values.
+        `query` holds the plain values of the step, including its selectors.
         """
         del query
         return self.view(now)
 
     def next_change(self, now: int) -> int | None:
-        """The instant after `now` at which `view` changes by itself, if there is one."""
+        """Return the next instant after `now` at which `view` changes by itself, or None."""
         del now
         return None

@@ -1,8 +1,7 @@
-"""The language of scenario files: what each part may say, as pydantic models.
+"""Pydantic models of scenario files, except the steps of actors (see `scenarios.actors`).
 
-The steps of an actor stand with the actor (`scenarios.actors`); here is what is around them. A
-field's `description` says what it accepts and is printed as such; `repr=False` marks a secret,
-which no report shows.
+The `description` of a field names the accepted values and appears in error messages and in the
+documentation. `repr=False` marks a secret, which reports mask.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ __all__ = [
 ]
 
 _NAME: Final = re.compile(DEVICE_ID)
-_EVERYONE: Final = "all"
+_ALL_DEVICES: Final = "all"
 _DEFAULT_REACTION: Final = (2_000, 2_000)
 _MAX_WAIT: Final = 100 * 365 * 24 * 60 * 60 * 1000
 
@@ -52,12 +51,12 @@ def _duration(value: object) -> object:
 
 
 Duration = Annotated[int, BeforeValidator(_duration)]
-"""Milliseconds inside, `200us`, `5ms`, `2s`, `5m` or `1h` in the file."""
+"""Duration in milliseconds; written `200us`, `5ms`, `2s`, `5m` or `1h` in the file."""
 DURATION_FORMAT: Final = "a duration, as 5ms, 2s, 5m or 1h"
 
 
 class Arguments(BaseModel):
-    """What the steps of all actors share: nothing unknown, nothing converted."""
+    """Base model of step arguments: refuses unknown keys and converts no types."""
 
     model_config = ConfigDict(
         extra="forbid", strict=True, frozen=True, alias_generator=to_camel, populate_by_name=False
@@ -65,19 +64,22 @@ class Arguments(BaseModel):
 
 
 class DeviceStep(Arguments):
-    """A step on one device; `device` may be left out where the scenario has only one."""
+    """Step on one device; `device` is optional in a scenario with one device."""
 
     device: str | None = Field(default=None, description="the name of a device")
 
 
 def _group(name: str) -> str:
-    if name == _EVERYONE or not _NAME.fullmatch(name):
+    if name == _ALL_DEVICES or not _NAME.fullmatch(name):
         raise ValueError
     return name
 
 
 class DeviceEntry(DeviceSection):
-    """A device under `devices:`. `owner` None is `user{n}`, n being its place in the file."""
+    """Device under `devices:`.
+
+    The default owner is `user{n}`, where n is the position of the device in the file, from 1.
+    """
 
     owner: str | None = Field(
         default=None, min_length=1, max_length=256, description="the name of a user"
@@ -86,7 +88,7 @@ class DeviceEntry(DeviceSection):
         default="phones",
         description='a name of 1 to 64 letters, digits, dots, dashes or underscores, not "all"',
     )
-    # Again, for its default: in a scenario a device takes its time.
+    # Overrides the default: a fleet device reacts at once, a scenario device after 2 s.
     reaction: Annotated[tuple[int, int], DeviceSection.model_fields["reaction"].metadata[0]] = (
         Field(
             default=_DEFAULT_REACTION,
@@ -96,9 +98,10 @@ class DeviceEntry(DeviceSection):
 
 
 class UserEntry(Arguments):
-    """A user under `users:`; owners of devices need no entry.
+    """User under `users:`; owners of devices need no entry.
 
-    `personal_account`: the address belongs to a personal account, too, and the sign-in page asks.
+    `personalAccount: true` means that a personal account has the same e-mail address; the sign-in
+    page then asks for the kind of account.
     """
 
     password: str | None = Field(default=None, min_length=1, repr=False, description="a string")
@@ -127,7 +130,7 @@ class SelfServiceEntry(Arguments):
 
 
 class OrganizationEntry(Arguments):
-    """`organization:` what the administrator has configured."""
+    """`organization`: the configuration made by the administrator."""
 
     reset_passcode: bool = Field(default=True, description="true or false")
     self_service_reset: SelfServiceEntry = Field(
@@ -136,9 +139,9 @@ class OrganizationEntry(Arguments):
 
 
 class ScenarioFile(Section):
-    """A scenario file. Platforms, devices, users and steps are looked at one by one.
+    """Scenario file. The parser validates platforms, devices, users and steps one by one.
 
-    `conformance` None leaves the dated table to whoever plays it.
+    Without `conformance`, the conformance table of the fleet file or the default table applies.
     """
 
     name: str = Field(min_length=1, description="a string")
@@ -155,10 +158,11 @@ class ScenarioFile(Section):
 
 
 class RawCommand(Arguments):
-    """`command:` a Command as it goes on the wire, to a device or a group.
+    """`command`: publish a Command to a device or a group.
 
-    Its own keys are the contract's; `commandId` is drawn where it is not given. `payload` sends
-    anything else instead, a text as it stands; `retained` sets MQTT's flag.
+    The keys of the Command are those of the contract; a missing `commandId` is generated from the
+    seed. `payload` is published instead of a Command: a string unchanged, other values as JSON.
+    `retained` sets the MQTT retain flag.
     """
 
     device: str | None = Field(default=None, description="the name of a device")
@@ -174,10 +178,10 @@ class RawCommand(Arguments):
 
 
 class ResultExpectation(Arguments):
-    """`expect.result:` what a device last answered, to a command or to a press.
+    """`expect.result`: the last result of a device, for a command or an input.
 
-    Every key of an ActionResult; `commandId` (or `inputId`) and `device` say which answer is meant,
-    and `actionName` the last one to that action.
+    Accepts every key of an ActionResult. `commandId`, `inputId`, `actionName` and `device` select
+    the result: the last one with these values.
     """
 
     device: str | None = Field(default=None, description="the name of a device")

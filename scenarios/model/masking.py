@@ -1,4 +1,4 @@
-"""Taking passcodes and passwords out of what is shown: steps, payloads, expectations."""
+"""Masking of passcodes and passwords in steps, payloads and expectations."""
 
 from __future__ import annotations
 
@@ -8,15 +8,18 @@ from typing import Any, Final
 __all__ = ["MASK", "mask", "mask_payload"]
 
 MASK: Final = "•••"
-"""What stands for a passcode or password."""
+"""Replacement text for passcodes and passwords."""
 _SECRET_KEYS: Final = frozenset({"newPasscode", "passcode", "password", "confirm"})
-_WORDS: Final = ("absent", "present")
-_SPOKEN_OF: Final = frozenset({"state"})
-"""Payloads in which `passcode` is the kind of passcode."""
+_MATCHER_KEYWORDS: Final = ("absent", "present")
+_PASSCODE_KIND_TOPICS: Final = frozenset({"state"})
+"""Topics whose `passcode` key is the kind of passcode (none, user, temporary), not a secret."""
 
 
 def mask(value: Any, keys: Collection[str]) -> Any:
-    """`value` with what stands under any of `keys` hidden, but for the words of expectations."""
+    """Return a copy of `value` with the values of `keys` masked, at any depth.
+
+    `absent` and `present` stay: they are matchers, not secrets.
+    """
     if isinstance(value, Mapping):
         return {
             key: MASK if key in keys and _is_secret(each) else mask(each, keys)
@@ -28,10 +31,10 @@ def mask(value: Any, keys: Collection[str]) -> Any:
 
 
 def _is_secret(value: object) -> bool:
-    return isinstance(value, str | int | float) and value not in _WORDS
+    return isinstance(value, str | int | float) and value not in _MATCHER_KEYWORDS
 
 
 def mask_payload(leaf: str, payload: Any) -> Any:
-    """What was published on a device's topic, as it may be shown."""
-    keys = {"newPasscode"} if leaf in _SPOKEN_OF else _SECRET_KEYS
+    """Return the payload of the topic `devices/<id>/<leaf>` with its secrets masked."""
+    keys = {"newPasscode"} if leaf in _PASSCODE_KIND_TOPICS else _SECRET_KEYS
     return mask(payload, keys)

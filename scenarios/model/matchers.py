@@ -1,7 +1,7 @@
-"""What an expectation says of a value, and whether a value is so.
+"""Matchers of `expect` steps.
 
-Equality, `absent`, `present`, `{matches: regex}` (which searches) and `{contains: text}`. A mapping
-is expected key by key: what it does not name may be anything.
+An expected value is compared by equality, `absent`, `present`, `{matches: regex}` (found anywhere
+in the text) or `{contains: text}`. A mapping is compared key by key; other keys are ignored.
 """
 
 from __future__ import annotations
@@ -26,15 +26,16 @@ __all__ = [
 
 ABSENT: Final = "absent"
 PRESENT: Final = "present"
-_WORDS: Final = (ABSENT, PRESENT)
-_WAYS: Final = frozenset({"matches", "contains"})
+_KEYWORDS: Final = (ABSENT, PRESENT)
+_SEARCHES: Final = frozenset({"matches", "contains"})
 
 
 @dataclass(frozen=True, slots=True)
 class TextVariants:
-    """Something with several wordings: a page with two names, a notification with title and body.
+    """Value with several texts, such as a notification with a title and a body.
 
-    It equals each of `texts`, or `document` key by key; a search looks through all of the texts.
+    It equals each of `texts`. A mapping is compared with `document`. `matches` and `contains`
+    search all texts.
     """
 
     texts: tuple[str, ...]
@@ -43,38 +44,44 @@ class TextVariants:
 
 @dataclass(frozen=True, slots=True)
 class Matcher:
-    """One of the ways to expect other than by equality. `pattern` is None but for `matches`."""
+    """Comparison other than equality.
 
-    way: str
+    `kind` is `absent`, `present`, `matches` or `contains`; `pattern` is set for `matches` only.
+    """
+
+    kind: str
     text: str = ""
     pattern: re.Pattern[str] | None = None
 
 
 def parse_matcher(value: object, path: KeyPath, problems: list[Problem]) -> Matcher | None:
-    """The matcher that `value` is; None where it is a plain value to be equal to."""
-    if isinstance(value, str) and value in _WORDS:
+    """Parse the expected value `value`; return None for a plain value (compared by equality).
+
+    Appends a Problem to `problems` for a malformed matcher.
+    """
+    if isinstance(value, str) and value in _KEYWORDS:
         return Matcher(value)
-    if not isinstance(value, Mapping) or not value or not set(value) <= _WAYS:
+    if not isinstance(value, Mapping) or not value or not set(value) <= _SEARCHES:
         return None
     if len(value) > 1:
         problems.append(Problem(path, "matches and contains exclude each other", "one of them"))
-    way, text = next(iter(value.items()))
+    kind, text = next(iter(value.items()))
     if not isinstance(text, str) or not text:
-        problems.append(Problem((*path, way), f"got {shorten_value(text)}", "a string"))
-        return Matcher(way)
-    if way == "contains":
-        return Matcher(way, text)
+        problems.append(Problem((*path, kind), f"got {shorten_value(text)}", "a string"))
+        return Matcher(kind)
+    if kind == "contains":
+        return Matcher(kind, text)
     try:
-        return Matcher(way, text, re.compile(text))
+        return Matcher(kind, text, re.compile(text))
     except re.error as error:
         problems.append(
-            Problem((*path, way), f"not a regular expression: {error.msg}", "a regular expression")
+            Problem((*path, kind), f"not a regular expression: {error.msg}", "a regular expression")
         )
-        return Matcher(way)
+        return Matcher(kind)
 
 
 def matches(expected: object, seen: object) -> bool:
-    """Whether `seen` is as `expected`; None stands for what is not there."""
+    """Return True if `seen` matches `expected`; None means an absent value."""
     if isinstance(expected, Matcher):
         return _matches(expected, seen)
     if isinstance(expected, Mapping):
@@ -86,24 +93,24 @@ def matches(expected: object, seen: object) -> bool:
         return expected in seen.texts
     if isinstance(expected, list | tuple) and isinstance(seen, list | tuple):
         return list(expected) == list(seen)
-    # 1 is no truth, though Python says so.
+    # In Python 1 == True; a scenario file must not mix numbers and truth values.
     return isinstance(expected, bool) is isinstance(seen, bool) and expected == seen
 
 
 def _matches(matcher: Matcher, seen: object) -> bool:
-    there = seen is not None and seen is not False and seen not in ((), [])
-    if matcher.way == ABSENT:
-        return not there
-    if matcher.way == PRESENT:
-        return there
-    found = searchable_texts(seen)
+    is_present = seen is not None and seen is not False and seen not in ((), [])
+    if matcher.kind == ABSENT:
+        return not is_present
+    if matcher.kind == PRESENT:
+        return is_present
+    texts = searchable_texts(seen)
     if matcher.pattern is not None:
-        return any(matcher.pattern.search(text) for text in found)
-    return any(matcher.text in text for text in found)
+        return any(matcher.pattern.search(text) for text in texts)
+    return any(matcher.text in text for text in texts)
 
 
 def searchable_texts(seen: object) -> Iterator[str]:
-    """The texts in a value that can be searched."""
+    """Yield all texts in a value, at any depth, for `matches` and `contains`."""
     if isinstance(seen, TextVariants):
         yield "\n".join(seen.texts)
     elif isinstance(seen, Mapping):
@@ -119,9 +126,9 @@ def searchable_texts(seen: object) -> Iterator[str]:
 
 
 def describe(value: object) -> str:
-    """A value, expected or seen, as a report shows it."""
+    """Return an expected or actual value as text for a report."""
     if isinstance(value, Matcher):
-        return value.way if value.way in _WORDS else f"{{{value.way}: {_plain(value.text)}}}"
+        return value.kind if value.kind in _KEYWORDS else f"{{{value.kind}: {_plain(value.text)}}}"
     if isinstance(value, TextVariants):
         return " / ".join(value.texts)
     return _plain(value)

@@ -1,9 +1,9 @@
-"""What became of scenarios: plain frozen records, for the terminal, `--json` and the reports.
+"""Outcomes of scenarios, for the terminal, `--json` and the reports.
 
-Nothing here holds a passcode, but for what is named so: `ScenarioOutcome.wire` is the traffic as it
-was, `initial_devices` what devices started with, for the recorder, which redacts both. Instants are
-milliseconds since the Unix epoch, UTC, in the scenario's own time; `seconds` are real ones and
-differ from run to run.
+Passcodes occur in two fields only: `ScenarioOutcome.wire` (the traffic) and
+`ScenarioOutcome.initial_devices`. Only the trace writer reads them, and it redacts both. Instants
+are milliseconds since the Unix epoch, UTC, on the clock of the scenario. `seconds` are real time
+and differ from run to run.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ __all__ = [
 
 
 class Status(StrEnum):
-    """How a step or a scenario ended. `skipped` stands behind a failed step."""
+    """Result of a step or a scenario. Steps after a failed step are `skipped`."""
 
     PASSED = "passed"
     FAILED = "failed"
@@ -37,24 +37,24 @@ class Status(StrEnum):
 
 
 class Lane(StrEnum):
-    """Where something happened: a lane of the report's timeline."""
+    """Lane of the timeline in the report."""
 
     PORTAL = "portal"
-    """What an actor did or showed: portal, console, account; `TimelineEvent.actor` tells which."""
+    """Steps and screens of portal, console and account; `TimelineEvent.actor` names the actor."""
     DEVICE = "device"
-    """What a device did: its state, and what appeared on its screen."""
+    """States and notifications of a device, and the steps of its user."""
     WIRE = "wire"
-    """What went over MQTT beside that: commands, inputs, results, escrow, presence."""
+    """All other MQTT messages: commands, inputs, results, escrow, presence."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimelineEvent:
-    """Something that happened, redacted.
+    """Event on the timeline, with passcodes masked.
 
-    `actor` is set in the portal lane, `device` (its name in the scenario) where one is concerned.
-    `kind` is the step's name in the portal lane and the topic's last level in the others; `text` is
-    one line for a reader; `document` the payload or the step's arguments, passcodes taken out.
-    `step` is the number of the step during which it happened, 0 before the first.
+    `actor` is set for steps and screens of actors; `device` is the name of the device in the
+    scenario, or None. `kind` is the name of the step, `screen`, or the last topic level of a
+    message. `text` is a summary in one line; `document` is the payload or the changed screen.
+    `step` is the number of the current step, 0 before the first.
     """
 
     at: int
@@ -69,9 +69,10 @@ class TimelineEvent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """Why a step failed. `messages` are the last ones of the device, or of all where none is meant.
+    """Reason of a failed step, with its position in the file.
 
-    `expected` and `seen` are sentences or `key: value` lists, without passcodes.
+    `messages` are the last messages of the addressed device, or of all devices if the step
+    addresses none. `expected` and `seen` are sentences or `key: value` lists, without passcodes.
     """
 
     path: str
@@ -84,9 +85,9 @@ class Failure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepOutcome:
-    """One step. `text` is the step as the file has it, on one line, passcodes taken out.
+    """Outcome of one step. `text` is the step on one line, with passcodes masked.
 
-    `number` counts from 1; `began` and `ended` are the scenario's time.
+    `number` counts from 1; `began` and `ended` are instants on the clock of the scenario.
     """
 
     number: int
@@ -102,9 +103,9 @@ class StepOutcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WireMessage:
-    """One message as it went over the broker, passcodes included: for the recorder alone.
+    """MQTT message including passcodes, for the trace writer only.
 
-    `topic` is relative to the scenario's root: `devices/phone/commands`.
+    `topic` is relative to the topic root of the scenario: `devices/phone/commands`.
     """
 
     at: int
@@ -115,7 +116,7 @@ class WireMessage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InitialDevice:
-    """What a device of the scenario started with; for the recorder alone, like the wire."""
+    """Device at the start of the scenario including its passcode, for the trace writer only."""
 
     name: str
     passcode: str | None = field(repr=False)
@@ -124,12 +125,12 @@ class InitialDevice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScenarioOutcome:
-    """One scenario.
+    """Outcome of one scenario.
 
-    `path` and `line` are where it stands; `source` is what it names as its source. `problem` is set
-    where it ended for another reason than a failed step: the broker was lost, time ran out.
-    `devices` are (name, platform title, management) in the order of the file. `clock` is `virtual`,
-    or a speed such as `60x`. `known` are the platforms that the scenario could name.
+    `path` and `line` are its position; `source` is its `source` key. `problem` is set if the
+    scenario ended for another reason than a failed step. `devices` are (name, platform title,
+    management) in the order of the file. `clock` is `virtual`, `real`, or a speed such as `60x`.
+    `platforms` are the platforms that its devices may use.
     """
 
     name: str
@@ -151,10 +152,10 @@ class ScenarioOutcome:
 
     @property
     def passed(self) -> bool:
-        """Whether every step passed."""
+        """True if every step passed."""
         return self.status is Status.PASSED
 
     @property
     def failure(self) -> Failure | None:
-        """Why it failed, where a step did."""
+        """Failure of the first failed step, or None."""
         return next((step.failure for step in self.steps if step.failure is not None), None)

@@ -1,4 +1,4 @@
-"""A scenario that was found right: what the engine plays."""
+"""Validated scenarios, ready for `scenarios.run`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["ActorStep", "ExpectStep", "Scenario", "ScenarioDevice", "Step", "Wai
 
 @dataclass(frozen=True, slots=True)
 class ActorStep:
-    """An actor does something."""
+    """Step of an actor: its verb and the validated arguments."""
 
     actor: str
     verb: str
@@ -41,16 +41,17 @@ class ExpectStep:
 
 @dataclass(frozen=True, slots=True)
 class WaitStep:
-    """Time passes: milliseconds."""
+    """Step that lets `duration` milliseconds pass."""
 
-    length: int
+    duration: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One step. `text` is how it stands in the file, on one line and without secrets.
+    """Step of a scenario, with its position in the file.
 
-    `device` is the device that it is about, where it is about one.
+    `text` is the step on one line with secrets masked. `device` is the name of the device that the
+    step addresses, or None. `number` counts from 1.
     """
 
     number: int
@@ -64,7 +65,10 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScenarioDevice:
-    """A device of a scenario. `passcode` is in clear: hand it to `agent.machine.enroll` only."""
+    """Device as defined in a scenario file.
+
+    `passcode` is in clear text: pass it to `agent.machine.enroll` only. None means no passcode.
+    """
 
     name: str
     owner: str
@@ -74,7 +78,11 @@ class ScenarioDevice:
 
 @dataclass(frozen=True, kw_only=True)
 class Scenario:
-    """A scenario. `path` is the file as it was named, `known` the platforms that it may name."""
+    """Validated scenario.
+
+    `path` is the file path as given by the user. `platforms` are the platforms that its devices may
+    use.
+    """
 
     name: str
     path: str

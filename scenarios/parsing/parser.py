@@ -1,7 +1,7 @@
-"""Scenario files: found, read and checked, before anything runs.
+"""Search, parsing and validation of scenario files, before anything runs.
 
-What is wrong is refused as `FileError` with file, line, column, what was expected, and the nearest
-name; the first mistake of the file is told, and how many more there are.
+An invalid file raises `FileError` with file, line, column, the expected value and the most similar
+valid name. The error reports the first problem of the file and the number of further problems.
 """
 
 from __future__ import annotations
@@ -34,22 +34,22 @@ __all__ = [
 ]
 
 LIBRARY: Final = Path(__file__).resolve().parents[1] / "library"
-"""The scenarios that come with passfleet."""
+"""Folder of the scenarios that passfleet includes."""
 ENDINGS: Final = (".yaml", ".yml")
-"""What the names of scenario files end in."""
+"""File name extensions of scenario files."""
 _MAX_SIZE: Final = 1024 * 1024
 _NAME: Final = re.compile(DEVICE_ID)
 _OWN_PLATFORM: Final = (
     "one of your own is defined under platforms: in this file, or in a fleet file (play --fleet)"
 )
-_USUAL_PASSWORD: Final = "Pa55word of "  # noqa: S105  # of a virtual user
-"""With the user's name: what a user without a password of his own in the file has."""
+_DEFAULT_PASSWORD_PREFIX: Final = "Pa55word of "  # noqa: S105  # of a virtual user
+"""Default password of a user, followed by the name of the user."""
 
 
 def find_scenarios(paths: Sequence[Path]) -> list[Path]:
-    """The scenario files that are meant, each once: files as named, folders searched, in order.
+    """Return the scenario files among `paths` and in the folders among `paths`, each once.
 
-    Raises FileError for what is not there, UsageError where nothing is found.
+    Files in hidden folders are skipped. Raises UsageError for a folder without scenario files.
     """
     found: dict[Path, None] = {}
     for path in paths:
@@ -74,16 +74,19 @@ def _hidden(path: Path, below: Path) -> bool:
 
 
 def load_scenarios(paths: Iterable[Path], known: Platforms | None = None) -> list[Scenario]:
-    """Read and check files. Raises FileError at the first that is not right.
+    """Load and validate scenario files. Raises FileError for the first invalid file.
 
-    `known` are the platforms, and the dated table, of the fleet file that they are played with;
-    None for the built-in ones.
+    `known` are the platforms and the conformance table of a fleet file; None means the built-in
+    ones.
     """
     return [load_scenario(path, known) for path in paths]
 
 
 def load_scenario(path: Path, known: Platforms | None = None) -> Scenario:
-    """Read and check the scenario file at `path`; `known` as above. Raises FileError."""
+    """Load and validate one scenario file; `known` is described at `load_scenarios`.
+
+    Raises FileError if the file cannot be read or is invalid.
+    """
     return parse_scenario(_read(path), path, known)
 
 
@@ -104,27 +107,30 @@ def _read(path: Path) -> str:
 
 
 def parse_scenario(text: str, path: Path | str, known: Platforms | None = None) -> Scenario:
-    """Check a scenario's text; `path` is what messages call it. Raises FileError."""
+    """Parse and validate the text of a scenario file.
+
+    `path` is the name of the file in error messages. Raises FileError if the text is invalid.
+    """
     located = read_yaml(text, path)
     return _Reader(located, path, known or Platforms()).scenario()
 
 
 class _Reader:
-    """One document, and what is wrong with it."""
+    """Reader of one document; collects its problems."""
 
     def __init__(self, located: YamlDocument, path: Path | str, known: Platforms) -> None:
         self._located = located
         self._path = str(path)
         self._platforms = known
-        self._found: list[Problem] = []
+        self._problems: list[Problem] = []
 
     def scenario(self) -> Scenario:
         document = self._located.value
         if not isinstance(document, dict):
-            self._refuse_now(
+            self._raise_problem(
                 Problem((), f"got {shorten_value(document)}", "keys: name, devices, steps")
             )
-        file = validated(ScenarioFile, document, (), self._found)
+        file = validated(ScenarioFile, document, (), self._problems)
         self._read_platforms(document)
         devices = self._devices(document.get("devices"))
         users = self._users(document.get("users"))
@@ -135,9 +141,9 @@ class _Reader:
         )
         steps = document.get("steps")
         read = parse_steps(steps if isinstance(steps, list) else [], names, self._located)
-        self._found += read.problems
-        self._refuse()
-        assert file is not None  # noqa: S101  # else there was a problem
+        self._problems += read.problems
+        self._raise_problems()
+        assert file is not None  # noqa: S101  # otherwise _raise_problems raised
         return Scenario(
             name=file.name,
             path=self._path,
@@ -151,34 +157,34 @@ class _Reader:
             platforms=self._platforms,
         )
 
-    def _refuse(self) -> None:
+    def _raise_problems(self) -> None:
         problems = Problems(
             self._path, self._located.value, self._located.lines, self._located.columns
         )
-        problems.extend(self._found)
+        problems.extend(self._problems)
         problems.refuse()
 
-    def _refuse_now(self, problem: Problem) -> None:
-        self._found.append(problem)
-        self._refuse()
+    def _raise_problem(self, problem: Problem) -> None:
+        self._problems.append(problem)
+        self._raise_problems()
 
     def _read_platforms(self, document: Mapping[str, Any]) -> None:
-        """Take in the file's own platforms, under the table that it asks for."""
-        # Also where something else is wrong in the file; an unknown table is refused there.
+        """Read the platforms that the file defines, based on the conformance table it selects."""
+        # Runs for invalid files, too: the validation of `conformance` reports an unknown table.
         asked, known = document.get("conformance"), self._platforms
         table = asked if isinstance(asked, str) and asked in CONFORMANCE else known.conformance
         self._platforms, problems = read_platforms(document.get("platforms", {}), table, known.own)
-        self._found += problems
+        self._problems += problems
 
     def _devices(self, tables: Any) -> list[ScenarioDevice]:
-        """The devices that are right, in the order of the file."""
+        """Return the valid devices, in the order of the file."""
         found = []
         for number, name in enumerate(_keys(tables), 1):
             path: KeyPath = ("devices", name)
             if not _NAME.fullmatch(name):
                 words = "1 to 64 letters, digits, dots, dashes or underscores"
-                self._found.append(Problem(path, "cannot be the name of a device", words))
-            entry = validated(DeviceEntry, tables[name], path, self._found)
+                self._problems.append(Problem(path, "cannot be the name of a device", words))
+            entry = validated(DeviceEntry, tables[name], path, self._problems)
             if entry is not None and (device := self._device(entry, name, number)) is not None:
                 found.append(device)
         return found
@@ -190,9 +196,9 @@ class _Reader:
         if profile is None:
             own = self._located.value.get("platforms", {})
             if not isinstance(own, Mapping) or entry.platform in own:
-                return None  # what is wrong with that platform is told where it stands
+                return None  # `read_platforms` reported the problem of that platform
             guess = suggest(entry.platform, profiles)
-            self._found.append(
+            self._problems.append(
                 Problem(
                     (*path, "platform"),
                     f"got {shorten_value(entry.platform)}",
@@ -202,10 +208,10 @@ class _Reader:
             )
             return None
         problems = list(device_problems(entry, path, profile))
-        self._found += problems
+        self._problems += problems
         if problems:
             return None
-        owner = entry.owner or _owner(number)
+        owner = entry.owner or _default_owner(number)
         setup = setup_of(entry, entry.group, profile)
         passcode = starting_passcode(
             entry, setup.policy, profile.passcode, DeviceRandomStream(0, name)
@@ -217,7 +223,7 @@ class _Reader:
         for name in _keys(tables):
             table = tables[name]
             entry = validated(
-                UserEntry, {} if table is None else table, ("users", name), self._found
+                UserEntry, {} if table is None else table, ("users", name), self._problems
             )
             if entry is not None:
                 found[name] = entry
@@ -229,16 +235,16 @@ def _keys(table: object) -> list[str]:
 
 
 def _owners(tables: object) -> list[str]:
-    """Who owns devices, also those that are not right in another key."""
+    """Return the owners of all devices, including devices with another problem."""
     owners = []
     for number, name in enumerate(_keys(tables), 1):
         table = tables[name] if isinstance(tables, Mapping) else None
         owner = table.get("owner") if isinstance(table, Mapping) else None
-        owners.append(owner if isinstance(owner, str) else _owner(number))
+        owners.append(owner if isinstance(owner, str) else _default_owner(number))
     return owners
 
 
-def _owner(number: int) -> str:
+def _default_owner(number: int) -> str:
     return f"user{number}"
 
 
@@ -250,7 +256,7 @@ def _accounts(
     return tuple(
         Account(
             user=name,
-            password=entry.password or _USUAL_PASSWORD + name,
+            password=entry.password or _DEFAULT_PASSWORD_PREFIX + name,
             has_personal_account=entry.personal_account,
         )
         for name, entry in entries.items()

@@ -1,7 +1,7 @@
-"""The steps of a scenario file, read one by one.
+"""Parser of the steps of a scenario file.
 
-`actor.verb: {arguments}`, `expect.actor: {what}`, `command: {...}`, `wait: 2m`. Which steps there
-are is read off the actors; nothing is looked up again when the scenario runs.
+The forms are `actor.verb: {arguments}`, `expect.actor: {values}`, `command: {...}` and `wait: 2m`.
+The valid steps are those of the actors in `scenarios.actors`.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ _COMMAND: Final = "command"
 _WAIT: Final = "wait"
 _WITHIN: Final = "within"
 _DURATION: Final[TypeAdapter[int]] = TypeAdapter(Duration)
-_EVERYONE: Final = "all"
+_ALL_DEVICES: Final = "all"
 _ALWAYS_SECRET: Final = frozenset({"password", "confirm", "newPasscode"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownNames:
-    """The names that steps may use."""
+    """Names of devices, users and groups that steps may use."""
 
     devices: Sequence[str]
     users: Sequence[str]
@@ -45,14 +45,14 @@ class KnownNames:
 
 @dataclass(slots=True)
 class ParsedSteps:
-    """The steps that are right, and what is wrong with the others."""
+    """Valid steps, and the problems of the invalid ones."""
 
     steps: tuple[Step, ...] = ()
     problems: list[Problem] = field(default_factory=list)
 
 
 def step_names() -> list[str]:
-    """Every step of the language."""
+    """Return the names of all steps of the scenario language."""
     names = [_COMMAND, _WAIT]
     for actor in ACTORS:
         names += [f"{actor.name}.{verb}" for verb in actor.steps]
@@ -61,8 +61,8 @@ def step_names() -> list[str]:
     return names
 
 
-def parse_steps(items: Sequence[object], names: KnownNames, located: YamlDocument) -> ParsedSteps:
-    """Read the items under `steps:`."""
+def parse_steps(items: Sequence[object], names: KnownNames, document: YamlDocument) -> ParsedSteps:
+    """Parse the list under `steps`; `document` provides the positions for problems."""
     read = ParsedSteps()
     reader = _Reader(names, read.problems)
     steps = []
@@ -79,8 +79,8 @@ def parse_steps(items: Sequence[object], names: KnownNames, located: YamlDocumen
             number=index + 1,
             name=name,
             text=_text(name, value, operation),
-            line=located.lines[where],
-            column=located.columns[where],
+            line=document.lines[where],
+            column=document.columns[where],
             operation=operation,
             device=_device_of(operation),
         )
@@ -117,14 +117,14 @@ class _Reader:
     def step(
         self, name: str, value: object, path: KeyPath
     ) -> ActorStep | ExpectStep | WaitStep | RawCommand | None:
-        """What a step does; None where something is wrong with it."""
+        """Return the parsed step, or None if it has a problem."""
         first, _, verb = name.partition(".")
         actor = self._actors.get(verb if first == _EXPECT else first)
         if name not in self._known:
             self._unknown(name, path)
             return None
         if name == _WAIT:
-            length = self._length(value, path)
+            length = self._duration(value, path)
             return None if length is None else WaitStep(length)
         value = {} if value is None else value
         if not isinstance(value, Mapping):
@@ -133,8 +133,8 @@ class _Reader:
         if actor is None:
             return self._command(value, path)
         if first == _EXPECT and actor.expects is not None:
-            return self._expect(actor, actor.expects, value, path)
-        return self._act(actor, verb, value, path)
+            return self._expect_step(actor, actor.expects, value, path)
+        return self._actor_step(actor, verb, value, path)
 
     def _add(
         self, path: KeyPath, message: str, expected: str | None = None, hint: str | None = None
@@ -146,7 +146,7 @@ class _Reader:
         same = [each for each in known if each.startswith(name.partition(".")[0] + ".")]
         self._add(path, "unknown step", f"one of {', '.join(same or known)}", suggest(name, known))
 
-    def _length(self, value: object, path: KeyPath) -> int | None:
+    def _duration(self, value: object, path: KeyPath) -> int | None:
         try:
             return _DURATION.validate_python(value)
         except ValidationError as error:
@@ -158,19 +158,19 @@ class _Reader:
 
     # -- kinds of steps ------------------------------------------------------------------------
 
-    def _act(
+    def _actor_step(
         self, actor: type[Actor], verb: str, value: Mapping[str, object], path: KeyPath
     ) -> ActorStep | None:
         arguments = validated(actor.steps[verb], dict(value), path, self._problems)
         if arguments is None:
             return None
-        strangers = verb == "sign_in" and issubclass(actor.steps[verb], DeviceStep)
-        good = self._check_names(value, path, users=not strangers)
+        allows_unknown_users = verb == "sign_in" and issubclass(actor.steps[verb], DeviceStep)
+        good = self._check_names(value, path, users=not allows_unknown_users)
         if isinstance(arguments, DeviceStep) and arguments.device is None:
             good &= self._only_device(path)
         return ActorStep(actor.name, verb, arguments) if good else None
 
-    def _expect(
+    def _expect_step(
         self,
         actor: type[Actor],
         model: type[BaseModel],
@@ -183,7 +183,7 @@ class _Reader:
         plain: dict[str, object] = {}
         for key, each in value.items():
             if key == _WITHIN:
-                within = self._length(each, (*path, key))
+                within = self._duration(each, (*path, key))
             elif (
                 key in keys_of(model)
                 and key not in actor.selectors
@@ -192,7 +192,7 @@ class _Reader:
                 matchers[key] = matcher
             else:
                 plain[key] = each
-        self._check_kinds(model, plain, path)
+        self._check_types(model, plain, path)
         expected = {**plain, **matchers}
         self._check_names(plain, path, users=False, only=actor.selectors)
         if issubclass(model, DeviceStep) and plain.get("device") is None:
@@ -206,14 +206,14 @@ class _Reader:
             return None
         return ExpectStep(actor.name, judged, plain, within)
 
-    def _check_kinds(
+    def _check_types(
         self, model: type[BaseModel], plain: Mapping[str, object], path: KeyPath
     ) -> None:
-        """See that plain values are of the right kind; where there are parts, part by part."""
+        """Check the types of the plain values; check a mapping key by key."""
         checked: dict[str, object] = {}
         for key, value in plain.items():
             if isinstance(value, Mapping):
-                # A part of a table may be expected by a matcher of its own.
+                # A value inside a mapping may be a matcher.
                 parts = {
                     name: part
                     for name, part in value.items()
@@ -232,7 +232,7 @@ class _Reader:
         if command.group is not None and command.device is not None:
             self._add((*path, "group"), "a command goes to a device or to a group", "one of them")
             return None
-        groups = [*self._names.groups, _EVERYONE]
+        groups = [*self._names.groups, _ALL_DEVICES]
         if command.group is not None and command.group not in groups:
             hint = suggest(command.group, groups)
             self._add(
@@ -241,10 +241,10 @@ class _Reader:
             return None
         if command.group is None and command.device is None and not self._only_device(path):
             return None
-        return command if self._is_command(command, path) else None
+        return command if self._is_valid_command(command, path) else None
 
-    def _is_command(self, command: RawCommand, path: KeyPath) -> bool:
-        """Whether it is one by the contract, unless it says that it is not to be."""
+    def _is_valid_command(self, command: RawCommand, path: KeyPath) -> bool:
+        """Check the command against the contract, unless it has a raw `payload`."""
         if "payload" in command.model_fields_set:
             return True
         if command.action_name is None:
@@ -266,7 +266,7 @@ class _Reader:
         users: bool,
         only: frozenset[str] | None = None,
     ) -> bool:
-        """See that the devices and users that a step names are defined, at any depth."""
+        """Check that the devices and users in `value` are defined, at any depth."""
         good = True
         for key, each in value.items():
             if only is not None and key not in only:
@@ -297,7 +297,7 @@ class _Reader:
 
 
 def command_payload(command: RawCommand, command_id: str) -> dict[str, Any]:
-    """The Command as it goes on the wire."""
+    """Return the Command payload as published over MQTT."""
     keys = command.model_dump(
         by_alias=True, exclude_none=True, exclude={"device", "group", "payload", "retained"}
     )
@@ -305,7 +305,7 @@ def command_payload(command: RawCommand, command_id: str) -> dict[str, Any]:
 
 
 def _text(name: str, value: object, operation: object) -> str:
-    """The step on one line, without secrets."""
+    """Return the step on one line with its secrets masked."""
     if value is None:
         return name
     keys = set(_ALWAYS_SECRET)
@@ -321,7 +321,7 @@ def _secret_keys(model: type[BaseModel]) -> Iterator[str]:
 
 
 def _flow(value: object) -> str:
-    """A value in YAML's flow style."""
+    """Return a value in the flow style of YAML."""
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{key}: {_flow(each)}" for key, each in value.items()) + "}"
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""What actors ask for, done: commands, presses, messages and simulations go out on the stage."""
+"""Execution of actor requests: commands, inputs, text messages and simulated events."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["RequestExecutor", "StepFailedError"]
 
 
 class StepFailedError(Exception):
-    """A step failed: what was expected, and what was seen instead."""
+    """Failed step, with the expected and the actual values as text."""
 
     def __init__(self, expected: str, seen: str) -> None:
         super().__init__(expected)
@@ -33,23 +33,23 @@ class StepFailedError(Exception):
 
 
 @dataclass(slots=True)
-class _Pressed:
-    """A press under way, until its answer has come."""
+class _SentInput:
+    """Input that was sent, and its answer once it arrives."""
 
-    press: PressButton
+    request: PressButton
     answer: Mapping[str, Any] | None = None
 
 
 class RequestExecutor:
-    """Publishes for the actors of one scenario, under ids that its seed gives."""
+    """Publisher of the requests of all actors of one scenario; its ids derive from the seed."""
 
     def __init__(self, environment: ScenarioEnvironment, shared: SharedState, seed: int) -> None:
         self._environment = environment
         self._shared = shared
         self._draws = DeviceRandomStream(seed, "+play")
-        self._drawn = 0
+        self._ids = 0
         self._senders: dict[str, tuple[str, str]] = {}
-        self._pressed: dict[str, _Pressed] = {}
+        self._inputs: dict[str, _SentInput] = {}
 
     def match_result(self, result: Mapping[str, Any]) -> tuple[str, str | None]:
         """Return (actor, correlation id) of the command that a result answers.
@@ -57,13 +57,13 @@ class RequestExecutor:
         Returns ("", None) for a result of any other command. Keeps the answers to inputs for
         `check_input_answers`.
         """
-        pressed = self._pressed.get(str(result.get("inputId")))
-        if pressed is not None:
-            pressed.answer = result
+        sent_input = self._inputs.get(str(result.get("inputId")))
+        if sent_input is not None:
+            sent_input.answer = result
         return self._senders.get(str(result.get("commandId")), ("", None))
 
     def execute(self, requests: Sequence[ActorRequest], actor: str) -> None:
-        """Do what an actor asks for, in its order."""
+        """Publish the requests of `actor`, in order."""
         for request in requests:
             match request:
                 case SendCommand():
@@ -72,12 +72,12 @@ class RequestExecutor:
                     self._press(request)
                 case DeliverMessage(device, kind, sender, body):
                     message = {"kind": kind, "from": sender, "body": body}
-                    self._publish(device, "messages", {"messageId": self._fresh("m"), **message})
+                    self._publish(device, "messages", {"messageId": self._new_id("m"), **message})
                 case SimulateDevice(device, action):
                     self._publish(device, "simulate", {"action": action})
 
     def _send(self, request: SendCommand, actor: str) -> None:
-        command_id = self._fresh("c")
+        command_id = self._new_id("c")
         self._senders[command_id] = (actor, request.correlation_id)
         command: dict[str, Any] = {
             "commandId": command_id,
@@ -89,27 +89,29 @@ class RequestExecutor:
         self._publish(request.device, "commands", command)
 
     def _press(self, request: PressButton) -> None:
-        input_id = self._fresh("i")
-        self._pressed[input_id] = _Pressed(request)
+        input_id = self._new_id("i")
+        self._inputs[input_id] = _SentInput(request)
         press = {"inputId": input_id, "action": request.action, **request.values}
         self._publish(request.device, "inputs", press)
 
     def check_input_answers(self) -> None:
-        """See that every press was answered, and as it was to be."""
-        pressed, self._pressed = self._pressed, {}
-        for each in pressed.values():
+        """Raise StepFailedError for an input without an answer or with an unexpected one."""
+        sent, self._inputs = self._inputs, {}
+        for each in sent.values():
             if each.answer is None:
-                raise StepFailedError("an answer of the device to the press", "none: it is offline")
-            state = str(each.answer["actionState"])
-            word = str(each.answer["errorCode"] or state)
-            if each.press.answer not in (None, state, word):
-                said = f"{word}: {each.answer['message']}"
                 raise StepFailedError(
-                    f"the answer {each.press.answer} to {each.press.action}", said
+                    "an answer of the device to the input", "none: the device is offline"
+                )
+            state = str(each.answer["actionState"])
+            outcome = str(each.answer["errorCode"] or state)
+            if each.request.answer not in (None, state, outcome):
+                answer = f"{outcome}: {each.answer['message']}"
+                raise StepFailedError(
+                    f"the answer {each.request.answer} to {each.request.action}", answer
                 )
 
     def send_raw(self, command: RawCommand) -> None:
-        """Send the command of a `command` step."""
+        """Publish the command of a `command` step."""
         topics = self._environment.topics
         if command.group is not None:
             topic = topics.group(command.group)
@@ -119,15 +121,15 @@ class RequestExecutor:
             raw = command.payload
             document = raw.encode() if isinstance(raw, str) else b"" if raw is None else raw
         else:
-            document = command_payload(command, self._fresh("c"))
+            document = command_payload(command, self._new_id("c"))
         self._environment.send(topic, document, retained=command.retained)
 
     def _publish(self, device: ManagedDevice, leaf: str, document: Mapping[str, Any]) -> None:
         topic = self._environment.topics.device(device.device_id, leaf)
         self._environment.send(topic, document, retained=False)
 
-    def _fresh(self, kind: str) -> str:
-        """An id that nobody has used, the same in every run of the seed."""
-        self._drawn += 1
-        bits = self._draws.bits("id", self._drawn)
-        return f"{kind}-{self._drawn}-{bits % 2**32:08x}"
+    def _new_id(self, kind: str) -> str:
+        """Return an unused id that is the same in every run with this seed."""
+        self._ids += 1
+        bits = self._draws.bits("id", self._ids)
+        return f"{kind}-{self._ids}-{bits % 2**32:08x}"

@@ -1,4 +1,4 @@
-"""Plays many scenarios: one broker, one event loop, several at once, each on a root of its own."""
+"""Runs several scenarios at once on one broker and event loop, each under its own topic root."""
 
 from __future__ import annotations
 
@@ -23,12 +23,16 @@ __all__ = ["DEFAULT_JOBS", "PlayListener", "PlayOptions", "play_all"]
 DEFAULT_JOBS: Final = 16
 _OWN_BROKERS: Final = (EMBEDDED, MOSQUITTO)
 _PACE: Final = ConnectionPace(rate=20_000.0, backoff=(0.002, 1.0))
-"""Nobody else is on these connections: a device that is lost comes back at once."""
+"""No other client needs protection here, so a lost device reconnects at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlayOptions:
-    """How to play. `speed` None is virtual time; `seed` None leaves each file its own."""
+    """Options of a run.
+
+    `broker` is `embedded`, `mosquitto` or an address. `speed` None means virtual time, 1 real time.
+    `jobs` is the number of scenarios that run at once. `seed` None uses the seed of each file.
+    """
 
     broker: str = EMBEDDED
     speed: float | None = None
@@ -37,44 +41,44 @@ class PlayOptions:
 
 
 class PlayListener(Protocol):
-    """Who is report_step while scenarios are played; `number` is a scenario's place in the list."""
+    """Observer of a run; `number` is the index of the scenario in the list."""
 
     def started(self, number: int, scenario: Scenario) -> None:
-        """A scenario begins."""
+        """Handle the start of a scenario."""
 
     def stepped(self, number: int, step: StepOutcome) -> None:
-        """A step was taken."""
+        """Handle the end of a step."""
 
     def ended(self, number: int, outcome: ScenarioOutcome) -> None:
-        """A scenario has ended."""
+        """Handle the end of a scenario."""
 
 
 async def play_all(
     scenarios: Sequence[Scenario], options: PlayOptions, listener: PlayListener | None = None
 ) -> list[ScenarioOutcome]:
-    """Play scenarios; returns what became of them, in their own order.
+    """Run scenarios; return their outcomes in the order of `scenarios`.
 
-    Raises BrokerError where the broker is not there, or is lost.
+    Raises BrokerError if the broker cannot be reached or the connection is lost.
     """
     own = options.broker in _OWN_BROKERS
     async with open_broker(options.broker) as broker:
         if not own:
             await probe(broker.address)
-        playing = asyncio.ensure_future(
-            _play_on(broker.address, scenarios, options, listener, tidy=not own)
+        run = asyncio.ensure_future(
+            _play_all_on(broker.address, scenarios, options, listener, tidy=not own)
         )
         try:
-            both: list[asyncio.Future[Any]] = [playing, broker.died]
-            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
-            if not playing.done():
+            futures: list[asyncio.Future[Any]] = [run, broker.died]
+            await asyncio.wait(futures, return_when=asyncio.FIRST_COMPLETED)
+            if not run.done():
                 raise broker.died.result()
-            return playing.result()
+            return run.result()
         finally:
-            playing.cancel()
-            await asyncio.gather(playing, return_exceptions=True)
+            run.cancel()
+            await asyncio.gather(run, return_exceptions=True)
 
 
-async def _play_on(
+async def _play_all_on(
     address: BrokerAddress,
     scenarios: Sequence[Scenario],
     options: PlayOptions,
@@ -84,17 +88,17 @@ async def _play_on(
 ) -> list[ScenarioOutcome]:
     pool = ConnectionPool(address, _PACE)
     root = f"{DEFAULT_ROOT}/plays/{secrets.token_hex(6)}"
-    places = asyncio.Semaphore(options.jobs)
+    slots = asyncio.Semaphore(options.jobs)
 
-    async def one(number: int, scenario: Scenario) -> ScenarioOutcome:
-        async with places:
+    async def run_one(number: int, scenario: Scenario) -> ScenarioOutcome:
+        async with slots:
             topics = Topics(f"{root}/{number}")
             return await _play_one(pool, topics, scenario, options, number, listener, tidy=tidy)
 
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [
-                group.create_task(one(number, scenario), name=f"passfleet.play.{number}")
+                group.create_task(run_one(number, scenario), name=f"passfleet.play.{number}")
                 for number, scenario in enumerate(scenarios)
             ]
     except BaseExceptionGroup as errors:
@@ -139,7 +143,7 @@ def _clock(speed: float | None) -> Clock:
 
 
 def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The first error of a group, however deep it lies."""
+    """Return the first error of a group, at any depth."""
     error: BaseException = errors
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]

@@ -1,8 +1,8 @@
-"""Plays one scenario: steps, over a real broker, in the scenario's own time.
+"""Execution of one scenario over a real broker, on the clock of the scenario.
 
-Between two steps everything in flight settles, which never moves the clock. Time moves in `wait`
-and `within`, to the next instant at which anything can happen: a timer of a device, or a change
-that an actor knows of. On a real clock the same waits are waits.
+After each step the run waits until all messages in flight have arrived, without moving the clock.
+Only `wait` and `within` move the clock. Virtual time jumps to the next timer of a device or the
+next change of an actor; on a real clock the run sleeps until then.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ _ACTOR_TOPICS: Final = frozenset(
     {"state", "presence", "notifications", "escrow", "results", "messages"}
 )
 _ON_THE_DEVICE: Final = frozenset({"user", "device", "network"})
-"""Actors whose steps belong into the device's lane."""
-_ROUNDS: Final = 1_000
-"""Actors that answer one another for ever are a defect, not a scenario."""
+"""Actors whose steps appear in the device lane of the report."""
+_MAX_ROUNDS: Final = 1_000
+"""Limit that ends an endless exchange of messages between actors, which would be a defect."""
 
 
 class ScenarioRun:
-    """One scenario, once."""
+    """One run of one scenario."""
 
     def __init__(self, scenario: Scenario, environment: ScenarioEnvironment, seed: int) -> None:
         self._scenario = scenario
@@ -67,9 +67,9 @@ class ScenarioRun:
         return self._environment.clock.now()
 
     async def play(self, on_step: Callable[[StepOutcome], None] | None = None) -> ScenarioOutcome:
-        """Play it to its end, or to the first step that fails.
+        """Run the steps up to the first failed one; the steps after it are skipped.
 
-        Raises BrokerError where the broker does not do its part.
+        Calls `on_step` after each step. Raises BrokerError if the broker is lost or too slow.
         """
         started, began = time.perf_counter(), self._now
         first = {name: device.state for name, device in self._environment.devices.items()}
@@ -104,7 +104,7 @@ class ScenarioRun:
                 InitialDevice(name=device.name, passcode=device.passcode, state=first[device.name])
                 for device in scenario.devices
             ),
-            clock=_clock_word(self._environment.clock),
+            clock=_clock_name(self._environment.clock),
             platforms=scenario.platforms,
         )
 
@@ -140,21 +140,21 @@ class ScenarioRun:
         match step.operation:
             case ActorStep(actor, verb, arguments):
                 lane = Lane.DEVICE if actor in _ON_THE_DEVICE else Lane.PORTAL
-                self._note_step(step, lane, actor)
+                self._record_step(step, lane, actor)
                 requests = self._actors[actor].perform(verb, arguments, self._now)
                 self._executor.execute(requests, actor)
                 self._record_screens()
                 await self._settle()
                 self._executor.check_input_answers()
             case ExpectStep() as expect:
-                await self._judge(expect)
-            case WaitStep(length):
-                await self._move(self._now + length, lambda: False)
+                await self._check(expect)
+            case WaitStep(duration):
+                await self._move(self._now + duration, lambda: False)
             case RawCommand() as command:
                 self._executor.send_raw(command)
                 await self._settle()
 
-    def _note_step(self, step: Step, lane: Lane, actor: str) -> None:
+    def _record_step(self, step: Step, lane: Lane, actor: str) -> None:
         self._events.append(
             TimelineEvent(
                 at=self._now,
@@ -168,23 +168,23 @@ class ScenarioRun:
         )
 
     def _last_messages(self, device: str | None) -> tuple[TimelineEvent, ...]:
-        said = [
+        messages = [
             each
             for each in self._events
             if each.actor is None and (device is None or each.device == device)
         ]
-        return tuple(said[-_LAST_MESSAGES:])
+        return tuple(messages[-_LAST_MESSAGES:])
 
     # -- expectations --------------------------------------------------------------------------
 
-    async def _judge(self, expect: ExpectStep) -> None:
+    async def _check(self, expect: ExpectStep) -> None:
         actor = self._actors[expect.actor]
 
-        def seen() -> Mapping[str, object]:
+        def observed() -> Mapping[str, object]:
             return actor.observe(expect.plain_values, self._now)
 
         def satisfied() -> bool:
-            found = seen()
+            found = observed()
             return all(
                 matches(expected, found.get(key)) for key, expected in expect.expected.items()
             )
@@ -195,14 +195,17 @@ class ScenarioRun:
         else:
             good = await self._move(self._now + expect.within, satisfied)
         if not good:
-            found = {key: seen().get(key) for key in expect.expected}
-            late = "" if expect.within is None else f", within {_length(expect.within)}"
-            raise StepFailedError(_listed(expect.expected) + late, _listed(found))
+            found = {key: observed().get(key) for key in expect.expected}
+            limit = "" if expect.within is None else f", within {_format_duration(expect.within)}"
+            raise StepFailedError(_format_values(expect.expected) + limit, _format_values(found))
 
     # -- time ----------------------------------------------------------------------------------
 
     async def _move(self, to: int, until: Callable[[], bool]) -> bool:
-        """Let time pass until `to`, or until the first instant at which `until` is true."""
+        """Let time pass up to `to`; stop at the first instant at which `until()` is true.
+
+        Returns the last value of `until()`.
+        """
         await self._settle()
         while not (good := until()) and self._now < to:
             if isinstance(self._environment.clock, VirtualClock):
@@ -212,7 +215,7 @@ class ScenarioRun:
         return good
 
     async def _jump(self, clock: VirtualClock, to: int) -> None:
-        """Move virtual time to the next instant at which anything happens, `to` at the latest."""
+        """Move virtual time to the next timer or change of an actor, at most to `to`."""
         timers = self._environment.timers
         at = timers.next_at()
         changes = [at, *(actor.next_change(clock.now()) for actor in self._actors.values())]
@@ -222,7 +225,7 @@ class ScenarioRun:
         self._record_screens()
 
     async def _wait(self, to: int) -> None:
-        """Wait for something to be said, or for real time to reach the next change."""
+        """Wait for a message or for the next change of an actor, at most until `to`."""
         changes = [actor.next_change(self._now) for actor in self._actors.values()]
         until = min([to, *(each for each in changes if each is not None)])
         self._environment.changed.clear()
@@ -232,26 +235,26 @@ class ScenarioRun:
         await self._settle()
 
     async def _settle(self) -> None:
-        """Let everything arrive, and let the actors hear it, until nobody has more to do."""
-        for _ in range(_ROUNDS):
+        """Deliver all messages in flight to the actors until no actor sends another request."""
+        for _ in range(_MAX_ROUNDS):
             await self._environment.settle()
-            heard = self._environment.take_messages()
-            if not heard:
+            messages = self._environment.take_messages()
+            if not messages:
                 return
             request_count = 0
-            for message in heard:
+            for message in messages:
                 request_count += self._handle_message(message)
             self._record_screens()
             if not request_count:
                 return
         raise StepFailedError(
-            "actors that come to an end", "actors that answer one another for ever"
+            "actors that stop sending requests", f"requests after {_MAX_ROUNDS} rounds of messages"
         )
 
-    # -- hearing -------------------------------------------------------------------------------
+    # -- messages ------------------------------------------------------------------------------
 
     def _handle_message(self, message: TopicMessage) -> int:
-        """Take a message in; returns how much the actors asked for because of it."""
+        """Deliver a message to all actors; return the number of requests that it caused."""
         now = self._now
         self._wire.append(
             WireMessage(
@@ -283,10 +286,10 @@ class ScenarioRun:
             if name in _ON_THE_DEVICE or actor.expects is None or not actor.steps:
                 continue
             before, after = self._screens.get(name, {}), dict(actor.view(self._now))
-            noted = screen_event(name, before, after, self._now, self._step)
+            event = screen_event(name, before, after, self._now, self._step)
             self._screens[name] = after
-            if noted is not None:
-                self._events.append(noted)
+            if event is not None:
+                self._events.append(event)
 
 
 def _shared(scenario: Scenario, seed: int) -> SharedState:
@@ -318,18 +321,18 @@ def _skipped(step: Step, now: int) -> StepOutcome:
     )
 
 
-def _clock_word(clock: Clock) -> str:
+def _clock_name(clock: Clock) -> str:
     if not isinstance(clock, RealClock):
         return "virtual"
     return "real" if clock.speed == 1 else f"{clock.speed:g}x"
 
 
-def _listed(values: Mapping[str, object]) -> str:
+def _format_values(values: Mapping[str, object]) -> str:
     hidden: Mapping[str, object] = mask(values, _SECRET)
     return ", ".join(f"{key}: {describe(value)}" for key, value in hidden.items())
 
 
-def _length(milliseconds: int) -> str:
+def _format_duration(milliseconds: int) -> str:
     for unit, size in (("h", 3_600_000), ("m", 60_000), ("s", 1_000)):
         if milliseconds % size == 0:
             return f"{milliseconds // size}{unit}"

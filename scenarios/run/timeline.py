@@ -1,4 +1,4 @@
-"""The lanes of a report: one line for everything that was said on the wire or seen on a screen."""
+"""Timeline events of the report, made from MQTT messages and changes of a screen."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SECRET: Final = frozenset({"newPasscode"})
 
 
 def message_event(message: TopicMessage, at: int, step: int) -> TimelineEvent:
-    """What was said on the wire. Passcodes are taken out."""
+    """Return the event of an MQTT message, with passcodes masked."""
     document = message.document if isinstance(message.document, Mapping) else None
     shown = mask_payload(message.leaf, document) if document is not None else None
     return TimelineEvent(
@@ -32,13 +32,13 @@ def message_event(message: TopicMessage, at: int, step: int) -> TimelineEvent:
 
 
 def _text(message: TopicMessage, document: Mapping[str, Any] | None) -> str:
-    teller = _TELLERS.get(message.leaf)
-    if document is None or teller is None:
+    summarize = _SUMMARIES.get(message.leaf)
+    if document is None or summarize is None:
         return f"{message.leaf}: {len(message.payload)} bytes"
     try:
-        return teller(document)
+        return summarize(document)
     except KeyError:
-        # A payload that was sent raw, to see what a device makes of it.
+        # A `command` step with `payload` may publish an object that is not a Command.
         return f"{message.leaf}: {len(message.payload)} bytes"
 
 
@@ -49,13 +49,13 @@ def _state(state: Mapping[str, Any]) -> str:
 
 
 def _result(result: Mapping[str, Any]) -> str:
-    said = f"{result['actionName']} {result['actionState']}: {result['message']}"
+    text = f"{result['actionName']} {result['actionState']}: {result['message']}"
     error = f" ({result['errorCode']})" if result["errorCode"] else ""
-    told = ", with a new passcode" if result.get("newPasscode") else ""
-    return said + error + told + (", told before" if result["duplicate"] else "")
+    passcode = ", with a new passcode" if result.get("newPasscode") else ""
+    return text + error + passcode + (", told before" if result["duplicate"] else "")
 
 
-_TELLERS: Final[Mapping[str, Callable[[Mapping[str, Any]], str]]] = {
+_SUMMARIES: Final[Mapping[str, Callable[[Mapping[str, Any]], str]]] = {
     "commands": lambda d: f"{d['actionName']} by {d.get('issuedBy', 'admin')}",
     "inputs": lambda d: f"{d['action']}",
     "messages": lambda d: f"{d['kind']} from {d['from']}",
@@ -71,7 +71,7 @@ _TELLERS: Final[Mapping[str, Callable[[Mapping[str, Any]], str]]] = {
 def screen_event(
     actor: str, before: Mapping[str, object], after: Mapping[str, object], at: int, step: int
 ) -> TimelineEvent | None:
-    """What changed on an actor's screen; None where nothing did."""
+    """Return the event of a changed screen of an actor, or None if nothing changed."""
     changed = {key: after.get(key) for key in after if after.get(key) != before.get(key)}
     changed |= {key: None for key in before if key not in after}
     if not changed:

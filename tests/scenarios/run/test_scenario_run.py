@@ -131,7 +131,7 @@ async def test_a_step_that_cannot_be_taken_fails(line: str, expected: str, seen:
 async def test_a_press_on_a_device_that_is_offline_fails() -> None:
     outcome = await played(steps("network.offline", "user.swipe_up"))
     assert outcome.failure is not None
-    assert outcome.failure.seen == "none: it is offline"
+    assert outcome.failure.seen == "none: the device is offline"
 
 
 async def test_the_world_comes_and_goes_without_a_trace_of_chance(broker: str) -> None:
