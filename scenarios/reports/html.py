@@ -1,7 +1,7 @@
-"""One HTML page for people: every scenario a timeline on its own virtual time.
+"""HTML report: one page with the timeline of each scenario on its virtual clock.
 
-One file that needs no network and no server: style and script stand in it, and its content policy
-lets it load nothing. Everything that came from a scenario is escaped by the template engine.
+The page needs no network and no server: style and script are inline, and its content security
+policy forbids loading anything. The template engine escapes all texts of scenarios.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ __all__ = ["write"]
 _FOLDER: Final = Path(__file__).parent
 _TEMPLATE: Final = "report.html.j2"
 _GAP: Final = 30_000
-"""Milliseconds after which the timeline says how much time passed."""
+"""Shortest pause in milliseconds that the timeline shows as a separate row."""
 _UNITS: Final = ((3_600_000, "h"), (60_000, "min"), (1_000, "s"), (1, "ms"))
 _PARTS_SHOWN: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """One row of a timeline: a gap, or something that happened in its lane."""
+    """Row of a timeline: a pause, or an event in its lane."""
 
     gap: str = ""
     clock: str = ""
@@ -41,7 +41,7 @@ class _Row:
 
 @dataclass(frozen=True, slots=True)
 class _Band:
-    """A step and what happened during it; without a step, what happened before the first."""
+    """Step and its events; `step` is None for the events before the first step."""
 
     step: StepOutcome | None
     clock: str
@@ -59,7 +59,7 @@ class _Dot:
 
 
 def write(path: Path, outcomes: Sequence[ScenarioOutcome]) -> None:
-    """Write the page of `outcomes` to `path`."""
+    """Write the report of `outcomes` to `path`."""
     environment = Environment(
         loader=FileSystemLoader(_FOLDER),
         autoescape=True,
@@ -67,24 +67,24 @@ def write(path: Path, outcomes: Sequence[ScenarioOutcome]) -> None:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(lasted=_lasted, clock=_clock)
+    environment.filters.update(duration=_duration, clock=_clock)
     page = environment.get_template(_TEMPLATE).render(
         scenarios=[_scenario(outcome) for outcome in outcomes],
         total=len(outcomes),
         failed=sum(not outcome.passed for outcome in outcomes),
         passed=sum(outcome.passed for outcome in outcomes),
-        virtual=_lasted(sum(outcome.ended - outcome.began for outcome in outcomes)),
-        real=_lasted(round(1000 * sum(outcome.seconds for outcome in outcomes))),
+        virtual=_duration(sum(outcome.ended - outcome.began for outcome in outcomes)),
+        real=_duration(round(1000 * sum(outcome.seconds for outcome in outcomes))),
         steps=sum(len(outcome.steps) for outcome in outcomes),
-        style=_own("report.css"),
-        script=_own("report.js"),
+        style=_package_file("report.css"),
+        script=_package_file("report.js"),
     )
     path.write_text(page.encode("utf-8", "replace").decode(), encoding="utf-8")
 
 
-def _own(name: str) -> Markup:
-    """A file of ours, to stand in the page as it is."""
-    return Markup((_FOLDER / name).read_text(encoding="utf-8"))  # noqa: S704  # nothing foreign
+def _package_file(name: str) -> Markup:
+    """Return a file of this package for inclusion without escaping."""
+    return Markup((_FOLDER / name).read_text(encoding="utf-8"))  # noqa: S704  # only files of this package
 
 
 def _scenario(outcome: ScenarioOutcome) -> dict[str, Any]:
@@ -116,7 +116,7 @@ def _bands(outcome: ScenarioOutcome) -> Iterator[_Band]:
         yield _Band(None, _clock(0), "", rows)
         last = before[-1].at
     for step in outcome.steps:
-        # The step's own row says what was done; its lane need not say it again.
+        # The row of the step already shows this text, so the lane omits it.
         happened = [h for h in by_step.get(step.number, []) if h.text != step.text]
         gap = _gap(last, step.began)
         rows = tuple(_rows(happened, outcome.began, max(last, step.began)))
@@ -146,7 +146,7 @@ def _pretty(document: Mapping[str, Any] | None) -> str:
 
 
 def _gap(before: int, after: int) -> str:
-    return f"{_lasted(after - before)} later" if after - before >= _GAP else ""
+    return f"{_duration(after - before)} later" if after - before >= _GAP else ""
 
 
 def _dots(outcome: ScenarioOutcome) -> Iterator[_Dot]:
@@ -157,7 +157,7 @@ def _dots(outcome: ScenarioOutcome) -> Iterator[_Dot]:
 
 
 def _marks(outcome: ScenarioOutcome) -> Iterator[tuple[str, str]]:
-    """Where a step failed: a line through all lanes."""
+    """Yield position and title of a line through all lanes for each failed step."""
     for step in outcome.steps:
         if step.status is Status.FAILED:
             yield _place(step.ended, outcome), f"step {step.number} failed"
@@ -170,7 +170,7 @@ def _place(at: int, outcome: ScenarioOutcome) -> str:
 
 
 def _clock(milliseconds: int) -> str:
-    """How far into the scenario: `1:02:07`, `2:00`, `0:02.500`."""
+    """Return the time since the start of the scenario: `1:02:07`, `2:00`, `0:02.500`."""
     seconds, rest = divmod(max(0, milliseconds), 1000)
     minutes, seconds = divmod(seconds, 60)
     hours, minutes = divmod(minutes, 60)
@@ -178,8 +178,8 @@ def _clock(milliseconds: int) -> str:
     return f"{text}.{rest:03}" if rest else text
 
 
-def _lasted(milliseconds: int) -> str:
-    """A length in words, its two largest parts: `1 h 3 min`, `41 ms`."""
+def _duration(milliseconds: int) -> str:
+    """Return a duration as text with its two largest units: `1 h 3 min`, `41 ms`."""
     parts = []
     left = max(0, milliseconds)
     for size, unit in _UNITS:

@@ -1,6 +1,7 @@
-"""What became of scenarios as one JSON document: nothing in it differs between two runs of a seed.
+"""Outcomes of scenarios as one JSON document.
 
-Real times, topic roots and brokers are left out for that.
+Two runs with the same seed give the same document, so it contains no real times, topic roots or
+brokers.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ __all__ = ["as_document"]
 
 
 def as_document(outcomes: Sequence[ScenarioOutcome]) -> dict[str, Any]:
-    """The document of `passfleet play --json`."""
+    """Return the document of `passfleet play --json`."""
     passed = sum(outcome.passed for outcome in outcomes)
     return {
         "passed": passed,

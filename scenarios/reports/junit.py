@@ -1,8 +1,8 @@
-"""JUnit XML: what GitLab, GitHub Actions and Jenkins read.
+"""JUnit XML report, for GitLab, GitHub Actions and Jenkins.
 
-One suite, one test case a scenario; `classname` is the file without its ending, so that readers
-group by file. The document keeps to what the schemas of Jenkins and of Ant have in common, and
-where a test failed its text says everything that the terminal would.
+The report has one suite, with one test case per scenario. `classname` is the file name without its
+extension, so that CI systems group by file. The document conforms to the schemas of both Jenkins
+and Ant. A failed test case contains the same text as the terminal output.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ __all__ = ["write"]
 _SUITE: Final = "passfleet"
 _HOST: Final = "localhost"
 _NOT_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""What XML 1.0 cannot hold, not even escaped."""
+"""Characters that XML 1.0 does not allow, not even escaped."""
 
 
 def write(path: Path, outcomes: Sequence[ScenarioOutcome]) -> None:
     """Write the report of `outcomes` to `path`."""
-    suite: Any = TestSuite(_SUITE)  # half of junitparser is without types
+    suite: Any = TestSuite(_SUITE)  # junitparser is only partly typed
     suite.hostname = _HOST
     suite.timestamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S")
     suite.add_property("scenarios", str(len(outcomes)))
@@ -37,17 +37,17 @@ def write(path: Path, outcomes: Sequence[ScenarioOutcome]) -> None:
         suite.add_testcase(_case(outcome))
     suite.update_statistics()
     suite.time = round(sum(outcome.seconds for outcome in outcomes), 3)
-    # Ant's schema wants these of every suite, in this order, and Jenkins' does not mind.
+    # Required by the schema of Ant, in this order; allowed by the schema of Jenkins.
     for output in (SystemOut(""), SystemErr("")):
         suite.append(output)
-    _for_ant(suite)
+    _add_ant_attributes(suite)
     document: Any = JUnitXml()
     document.append(suite)
     document.write(str(path), pretty=True)
 
 
-def _for_ant(suite: Any) -> None:
-    suite._elem.set("package", _SUITE)  # noqa: SLF001  # junitparser knows no such attribute
+def _add_ant_attributes(suite: Any) -> None:
+    suite._elem.set("package", _SUITE)  # noqa: SLF001  # junitparser has no such attribute
     suite._elem.set("id", "0")  # noqa: SLF001
 
 
@@ -58,7 +58,7 @@ def _case(outcome: ScenarioOutcome) -> TestCase:
         case.result = [Skipped()]
     elif outcome.problem is not None:
         error = Error(_clean(outcome.problem), "problem")
-        error.text = _clean(_story(outcome))
+        error.text = _clean(_details(outcome))
         case.result = [error]
     elif outcome.status is Status.FAILED:
         case.result = [_failure(outcome)]
@@ -66,7 +66,7 @@ def _case(outcome: ScenarioOutcome) -> TestCase:
 
 
 def _class_of(path: str) -> str:
-    """`library/ios-reset.yaml` as readers write classes: `library.ios-reset`."""
+    """Return the class name of a file: `library.ios-reset` for `library/ios-reset.yaml`."""
     pure = PurePath(path)
     parts = [part for part in pure.with_suffix("").parts if part not in (pure.anchor, "..", ".")]
     return _clean(".".join(parts)) or _SUITE
@@ -77,20 +77,22 @@ def _failure(outcome: ScenarioOutcome) -> Failure:
     if step is None or step.failure is None:
         failure = Failure("the scenario failed", "scenario")
     else:
-        told = step.failure
-        message = f"step {step.number}, {step.name}: expected {told.expected}; seen: {told.seen}"
+        reason = step.failure
+        message = (
+            f"step {step.number}, {step.name}: expected {reason.expected}; seen: {reason.seen}"
+        )
         failure = Failure(_clean(message), _clean(step.name))
-    failure.text = _clean(_story(outcome))
+    failure.text = _clean(_details(outcome))
     return failure
 
 
-def _story(outcome: ScenarioOutcome) -> str:
-    """Where and why, and the steps with their ticks."""
+def _details(outcome: ScenarioOutcome) -> str:
+    """Return the text of a failed test case: the problem and all steps with their status."""
     lines = [outcome.problem] if outcome.problem else []
     for step in outcome.steps:
         lines += [_step_line(step)]
         if step.failure is not None:
-            lines += [f"    {line}" for line in _why(step.failure)]
+            lines += [f"    {line}" for line in _failure_lines(step.failure)]
     return "\n".join(lines)
 
 
@@ -99,7 +101,7 @@ def _step_line(step: StepOutcome) -> str:
     return f"{mark} {step.number:>3}. {step.text} (line {step.line})"
 
 
-def _why(failure: StepFailure) -> list[str]:
+def _failure_lines(failure: StepFailure) -> list[str]:
     lines = [
         f"at:       {failure.path}:{failure.line}:{failure.column}",
         f"expected: {failure.expected}",
@@ -108,8 +110,8 @@ def _why(failure: StepFailure) -> list[str]:
     if failure.messages:
         lines.append("last messages:")
     for message in failure.messages:
-        who = f"{message.device} " if message.device else ""
-        lines.append(f"  {format_timestamp(message.at)} {who}{message.kind}: {message.text}")
+        device = f"{message.device} " if message.device else ""
+        lines.append(f"  {format_timestamp(message.at)} {device}{message.kind}: {message.text}")
     return lines
 
 

@@ -1,5 +1,5 @@
 "use strict";
-// The page is whole without this: it only hides what was not asked for.
+// Optional: the page works without this script, which only filters scenarios.
 const cards = [...document.querySelectorAll(".scenario")];
 const buttons = [...document.querySelectorAll("[data-show]")];
 const find = document.getElementById("find");

@@ -1,4 +1,4 @@
-"""What went over the wire while scenarios were played, as traces: one file a scenario."""
+"""Trace files of scenario runs, one file per scenario."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ __all__ = ["write"]
 
 
 def write(path: Path, outcomes: Sequence[ScenarioOutcome]) -> None:
-    """Write the trace of one scenario to `path`; of several, each to a file in the folder `path`.
+    """Write the trace of one scenario to the file `path`, of several to files in folder `path`.
 
-    Raises UsageError where it cannot be written.
+    Raises UsageError if the folder cannot be created, FileError if a file cannot be written.
     """
     if len(outcomes) == 1:
         _write(path, outcomes[0])
@@ -27,8 +27,8 @@ def write(path: Path, outcomes: Sequence[ScenarioOutcome]) -> None:
         path.mkdir(exist_ok=True)
     except OSError as error:
         raise UsageError(
-            f"{path} cannot be a folder: {error.strerror}",
-            hint="several scenarios are recorded into a folder, one file each",
+            f"{path} cannot be created as a folder: {error.strerror}",
+            hint="give a folder: several scenarios are recorded into one file each",
         ) from None
     taken: set[str] = set()
     for outcome in outcomes:
@@ -42,7 +42,7 @@ def write(path: Path, outcomes: Sequence[ScenarioOutcome]) -> None:
 
 
 def _write(path: Path, outcome: ScenarioOutcome) -> None:
-    # Who was there at the start tells of himself first, before anything is done.
+    # Each device publishes its initial state before the first step.
     states: dict[str, DeviceState] = {}
     for message in outcome.wire:
         parts = message.topic.split("/")
@@ -50,13 +50,13 @@ def _write(path: Path, outcome: ScenarioOutcome) -> None:
             states.setdefault(state.device_id, state)
     initial_devices = {start.name: start for start in outcome.initial_devices}
     devices = tuple(_device(state, initial_devices[name]) for name, state in states.items())
-    known = outcome.platforms
+    platforms = outcome.platforms
     header = TraceHeader(
         root=DEFAULT_ROOT,
         clock=outcome.clock,
         start=outcome.began,
-        conformance=known.conformance,
-        platforms=known.definitions(device.state.platform for device in devices),
+        conformance=platforms.conformance,
+        platforms=platforms.definitions(device.state.platform for device in devices),
         devices=devices,
     )
     with TraceWriter(path, header) as writer:

@@ -35,7 +35,7 @@ _Milliseconds = Annotated[int, Field(ge=0)]
 
 
 class TraceModel(BaseModel):
-    """What the parts of a trace share: camelCase, nothing unknown, no value in an error."""
+    """Base model of trace lines: camelCase keys, no unknown keys, no values in errors."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -47,18 +47,18 @@ class TraceModel(BaseModel):
 
 
 class TraceSecret(TraceModel):
-    """A passcode by what is known of it: see `scenarios.traces.placeholders`."""
+    """Character pattern of a passcode: see `scenarios.traces.placeholders`."""
 
     like: str = Field(max_length=256)
     simple: bool = False
 
     def placeholder(self, number: int) -> dict[str, Any]:
-        """A placeholder like one of the trace's own; `number` is one that the trace has not."""
+        """Return a placeholder; `number` must not occur in the trace."""
         return {PASSCODE: number, "like": self.like, "simple": self.simple}
 
 
 class TraceAttributes(TraceModel):
-    """A device's attributes. `os_version` is written `10.0.15063`, None for none."""
+    """Attributes of a device. `os_version` is a text such as `10.0.15063`, or None."""
 
     os_version: str | None = None
     api_level: int | None = None
@@ -73,16 +73,16 @@ class TraceAttributes(TraceModel):
         return text
 
     def attributes(self) -> Attributes:
-        """As the platforms know them."""
+        """Return the attributes as the type that `platforms` uses."""
         version = () if self.os_version is None else parse_version(self.os_version)
         return Attributes(**{**dict(self), "os_version": version})
 
 
 class DeviceSetup(TraceModel):
-    """How a device was set up: all of its group's setup that its state does not tell.
+    """Setup of a device: the parts of its group setup that the published state does not contain.
 
-    `attributes` None means the platform's own; `reaction` is (shortest, longest) in milliseconds;
-    `passcode` is the one it was enrolled with, None for none.
+    `attributes` None means the attributes of the platform. `reaction` is (shortest, longest) in
+    milliseconds. `passcode` is the passcode at enrollment, or None.
     """
 
     policy: Policy | None = None
@@ -92,7 +92,7 @@ class DeviceSetup(TraceModel):
     passcode: TraceSecret | None = None
 
     def group_setup(self, state: Any, profile: PlatformProfile) -> GroupSetup:
-        """The setup, as the state machine takes it, of a device that has said `state`."""
+        """Return the group setup of a device that published `state`."""
         return GroupSetup(
             name=state.group,
             profile=profile,
@@ -105,10 +105,11 @@ class DeviceSetup(TraceModel):
 
 
 class DeviceMemory(TraceModel):
-    """What a device remembered at one instant, beside its state.
+    """Memory of a device at one instant: the parts that the published state does not contain.
 
-    `passcode` is the one that opens it, None for none; `as_enrolled`: it is still the first one.
-    `resets` and `notifications` count those that there had been, `call` is a call coming in.
+    `passcode` is the current passcode, or None; `as_enrolled` is True if it is still the passcode
+    set at enrollment. `resets` and `notifications` are the counts so far. `call` is the sender of
+    an incoming call, or None.
     """
 
     passcode: TraceSecret | None = None
@@ -123,14 +124,14 @@ class DeviceMemory(TraceModel):
     call: str | None = None
 
     def fields(self) -> dict[str, Any]:
-        """The fields of an `agent.state.DeviceState` that it tells as they are."""
+        """Return the fields to copy unchanged into an `agent.state.DeviceState`."""
         return {
-            **{name: getattr(self, name) for name in _AS_THEY_ARE},
+            **{name: getattr(self, name) for name in _COPIED_FIELDS},
             "prompt": Prompt(self.prompt),
         }
 
 
-_AS_THEY_ARE: Final = (
+_COPIED_FIELDS: Final = (
     "retry_at",
     "auto_lock_at",
     "passcode_set_at",
@@ -142,7 +143,7 @@ _AS_THEY_ARE: Final = (
 
 
 class DeviceFacts(TraceModel):
-    """All of that for one device. `policy` is the one in force."""
+    """Setup and memory of one device. `policy` is the policy in force."""
 
     device_id: str
     policy: Policy | None = None
@@ -151,7 +152,7 @@ class DeviceFacts(TraceModel):
 
 
 def collect_device_facts(state: DeviceState) -> DeviceFacts:
-    """The facts of a device in this state."""
+    """Return the facts of a device in this state."""
     enrollment = state.enrollment
     setup = enrollment.setup
     return DeviceFacts(
@@ -168,7 +169,7 @@ def collect_device_facts(state: DeviceState) -> DeviceFacts:
             passcode=_secret(state.secret),
             as_enrolled=_digest(state.secret) == _digest(enrollment.first),
             prompt=state.prompt.value,
-            **{name: getattr(state, name) for name in _AS_THEY_ARE},
+            **{name: getattr(state, name) for name in _COPIED_FIELDS},
         ),
     )
 

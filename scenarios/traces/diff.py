@@ -1,9 +1,10 @@
-"""What a replay did otherwise than its trace: compared device by device, message by message.
+"""Comparison of a replay with its trace, per device and message.
 
-Some things differ by right. Sessions of presence count from another number, and a Last Will may
-come early or late: presence is compared as the order of sessions. Passcodes are compared as
-placeholders, temporary ones by what they are made of too. Instants of a trace that was recorded in
-real time may be off by what a message needs on its way; in virtual time they must be the same.
+Some differences are expected and ignored. Presence sessions start at another number, and a Last
+Will may arrive early or late, so presence is compared by the order of sessions. Passcodes are
+compared as placeholders, temporary passcodes also by the kinds of their characters. Instants of a
+trace recorded in real time may differ by the time that a message needs; in virtual time they must
+be equal.
 """
 
 from __future__ import annotations
@@ -25,17 +26,17 @@ from scenarios.traces.placeholders import (
 __all__ = ["Difference", "PlaceholderBindings", "PublishedMessage", "compare"]
 
 _REAL_TOLERANCE: Final = 2_000
-"""Milliseconds of the time of day by which an instant of a recording may be off."""
+"""Allowed difference between instants of a real-time recording, in milliseconds."""
 _INSTANTS: Final = frozenset(
     {"startDateTime", "lastUpdatedDateTime", "dateTime", "passcodeDeadline"}
 )
-_ANOTHER: Final = 0
-"""The number shown for a passcode that the trace does not know."""
+_UNKNOWN_NUMBER: Final = 0
+"""Placeholder number of a passcode that does not occur in the trace."""
 
 
 @dataclass(frozen=True, slots=True)
 class PublishedMessage:
-    """Something a device published. `line` is where it stands in the trace, 0 in a replay."""
+    """Message published by a device. `line` is its line in the trace, 0 in a replay."""
 
     device_id: str
     leaf: str
@@ -45,9 +46,9 @@ class PublishedMessage:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A message that is not the same: `changed` with its keys, `missing`, or `extra`.
+    """Difference of one message. `kind` is `changed`, `missing` or `extra`.
 
-    `keys` are (dotted key, recorded value, replayed value), one of them None where absent.
+    `keys` are (dotted key, recorded value, replayed value); an absent value is None.
     """
 
     device_id: str
@@ -57,7 +58,7 @@ class Difference:
     keys: tuple[tuple[str, Any, Any], ...]
 
     def as_json(self) -> dict[str, Any]:
-        """The difference for `--json`."""
+        """Return the difference as an object for `--json`."""
         return {
             "deviceId": self.device_id,
             "topic": self.leaf,
@@ -68,29 +69,29 @@ class Difference:
 
 
 class PlaceholderBindings:
-    """Which passcodes of the replay stand for which placeholders of the trace."""
+    """Map from the placeholders of a trace to the passcodes of its replay."""
 
     def __init__(self) -> None:
         self._values: dict[tuple[str, int], str] = {}
 
     def bind(self, placeholder: Mapping[str, Any], value: str) -> None:
-        """The fresh device made `value` where the trace has `placeholder`; the first one counts."""
+        """Bind `placeholder` to `value`; a second binding of a placeholder is ignored."""
         self._values.setdefault(_key(placeholder), value)
 
     def value(self, placeholder: Mapping[str, Any]) -> str | None:
-        """What a placeholder stands for, None where nothing does yet."""
+        """Return the value of a placeholder, or None if it is not bound yet."""
         return self._values.get(_key(placeholder))
 
     def taken(self, value: str) -> bool:
-        """Whether some placeholder stands for `value`."""
+        """Return True if a placeholder is bound to `value`."""
         return value in self._values.values()
 
     def number(self, value: str) -> int:
-        """The placeholder's number for `value`."""
+        """Return the number of the passcode placeholder bound to `value`, 0 if there is none."""
         for (kind, number), bound in self._values.items():
             if kind == PASSCODE and bound == value:
                 return number
-        return _ANOTHER
+        return _UNKNOWN_NUMBER
 
 
 def _key(placeholder: Mapping[str, Any]) -> tuple[str, int]:
@@ -101,7 +102,7 @@ def _key(placeholder: Mapping[str, Any]) -> tuple[str, int]:
 def compare(
     trace: Trace, replayed: Sequence[PublishedMessage], bindings: PlaceholderBindings
 ) -> list[Difference]:
-    """All differences, in the order of the devices' ids and of their messages."""
+    """Return all differences, ordered by device id and message."""
     recorded = [
         PublishedMessage(message.device_id, message.leaf, message.payload, message.line)
         for message in trace.messages
@@ -116,7 +117,7 @@ def compare(
         version = known.state.version if known else 0
         online = known.online if known else True
         for ours, theirs in (
-            (_story(old, version), _story(new, version)),
+            (_messages_except_presence(old, version), _messages_except_presence(new, version)),
             (_presence(old, online=online), _presence(new, online=online)),
         ):
             found += _compare(ours, theirs, tolerance, open_end=trace.broken_off)
@@ -124,41 +125,43 @@ def compare(
 
 
 def clock_tolerance(clock: str) -> int:
-    """By how many milliseconds instants may differ, for a header's `clock`."""
+    """Return the allowed difference of instants in milliseconds for the `clock` of a header."""
     if clock == "virtual":
         return 0
     return round(_REAL_TOLERANCE * (parse_clock_speed(clock) or 1.0))
 
 
-def _story(messages: Sequence[PublishedMessage], version: int) -> list[PublishedMessage]:
-    """A device's messages beside presence, without repetitions of the state it began with."""
-    told = [message for message in messages if message.leaf != "presence"]
-    while told and told[0].leaf == "state" and _get(told[0].document, "version") == version:
-        told.pop(0)
-    return told
+def _messages_except_presence(
+    messages: Sequence[PublishedMessage], version: int
+) -> list[PublishedMessage]:
+    """Return the messages except presence, without leading copies of the initial state."""
+    others = [message for message in messages if message.leaf != "presence"]
+    while others and others[0].leaf == "state" and _get(others[0].document, "version") == version:
+        others.pop(0)
+    return others
 
 
 def _presence(messages: Sequence[PublishedMessage], *, online: bool) -> list[PublishedMessage]:
-    """Presence in the order of sessions, counted from 0."""
-    heard = [m for m in messages if m.leaf == "presence" and isinstance(m.document, dict)]
+    """Return the presence messages by session, with sessions renumbered from 0."""
+    messages = [m for m in messages if m.leaf == "presence" and isinstance(m.document, dict)]
 
-    def place(message: PublishedMessage) -> tuple[int, bool]:
+    def sort_key(message: PublishedMessage) -> tuple[int, bool]:
         session = _get(message.document, "session")
         number = session if isinstance(session, int) else 0
         return number, _get(message.document, "status") != "online"
 
-    heard.sort(key=place)
-    if online and heard and _get(heard[0].document, "status") == "online":
-        heard.pop(0)  # it says what the header says
-    sessions = sorted({place(message)[0] for message in heard})
+    messages.sort(key=sort_key)
+    if online and messages and _get(messages[0].document, "status") == "online":
+        messages.pop(0)  # the header already contains this presence
+    sessions = sorted({sort_key(message)[0] for message in messages})
     return [
         PublishedMessage(
             message.device_id,
             message.leaf,
-            {**message.document, "session": sessions.index(place(message)[0])},
+            {**message.document, "session": sessions.index(sort_key(message)[0])},
             message.line,
         )
-        for message in heard
+        for message in messages
     ]
 
 
@@ -183,55 +186,59 @@ def _compare(
     *,
     open_end: bool,
 ) -> Iterator[Difference]:
-    """The differences; with `open_end` what comes besides at the end is none."""
-    matcher = SequenceMatcher(None, [_name(m) for m in old], [_name(m) for m in new], False)
+    """Yield the differences; with `open_end`, extra messages at the end are none."""
+    matcher = SequenceMatcher(
+        None, [_message_key(m) for m in old], [_message_key(m) for m in new], False
+    )
     for tag, i, i_end, j, j_end in matcher.get_opcodes():
         if tag == "equal":
-            for ours, theirs in zip(old[i:i_end], new[j:j_end], strict=True):
-                keys = tuple(_keys("", ours.document, theirs.document, tolerance))
+            for recorded, replayed in zip(old[i:i_end], new[j:j_end], strict=True):
+                keys = tuple(_changed_keys("", recorded.document, replayed.document, tolerance))
                 if keys:
-                    yield Difference(ours.device_id, ours.leaf, "changed", ours.line, keys)
+                    yield Difference(
+                        recorded.device_id, recorded.leaf, "changed", recorded.line, keys
+                    )
             continue
         for message in old[i:i_end]:
-            yield _whole(message, "missing", message.line)
+            yield _whole_message(message, "missing", message.line)
         if not (open_end and i_end == len(old)):
             for message in new[j:j_end]:
-                yield _whole(message, "extra", 0)
+                yield _whole_message(message, "extra", 0)
 
 
-def _name(message: PublishedMessage) -> tuple[str, str]:
-    """What tells that two messages are the same one."""
+def _message_key(message: PublishedMessage) -> tuple[str, str]:
+    """Return the key that identifies the same message in trace and replay."""
     document = message.document
-    named = _get(document, "commandId") or _get(document, "inputId")
+    identifier = _get(document, "commandId") or _get(document, "inputId")
     if message.leaf == "presence":
-        named = _get(document, "status")
-    return message.leaf, str(named)
+        identifier = _get(document, "status")
+    return message.leaf, str(identifier)
 
 
 def _get(document: object, key: str) -> Any:
     return document.get(key) if isinstance(document, dict) else None
 
 
-def _whole(message: PublishedMessage, kind: str, line: int) -> Difference:
-    document = _shown(message.document)
+def _whole_message(message: PublishedMessage, kind: str, line: int) -> Difference:
+    document = _comparable(message.document)
     entries = document.items() if isinstance(document, dict) else [("payload", document)]
     pairs = [(k, v, None) if kind == "missing" else (k, None, v) for k, v in entries]
     return Difference(message.device_id, message.leaf, kind, line, tuple(pairs))
 
 
-def _keys(key: str, old: Any, new: Any, tolerance: int) -> Iterator[tuple[str, Any, Any]]:
-    """The keys in which two values differ."""
-    old, new = _shown(old), _shown(new)
+def _changed_keys(key: str, old: Any, new: Any, tolerance: int) -> Iterator[tuple[str, Any, Any]]:
+    """Yield the keys in which two values differ."""
+    old, new = _comparable(old), _comparable(new)
     if isinstance(old, dict) and isinstance(new, dict) and not is_placeholder(old):
         for name in (*old, *(name for name in new if name not in old)):
             dotted = f"{key}.{name}" if key else name
-            yield from _keys(dotted, old.get(name), new.get(name), tolerance)
+            yield from _changed_keys(dotted, old.get(name), new.get(name), tolerance)
     elif old != new and not _same_instant(key, old, new, tolerance):
         yield key or "payload", old, new
 
 
-def _shown(value: Any) -> Any:
-    """A placeholder of the trace, as a replay's is written."""
+def _comparable(value: Any) -> Any:
+    """Return a placeholder of the trace in the form used for the replay."""
     if isinstance(value, dict) and is_placeholder(value) and "like" in value:
         return {PASSCODE: value.get(PASSCODE), "kinds": describe_pattern(value)}
     return value

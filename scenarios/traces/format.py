@@ -1,22 +1,21 @@
-"""Traces: what went over the wire, in a file that can be played again.
+"""File format of traces: recorded MQTT messages that can be replayed.
 
-JSON lines. The first names format, version and topic root and tells of every device what is needed
-to make a fresh one; then comes one line a message; the last says where the trace ends, so that one
-that broke off is known for it:
+A trace is a JSON Lines file. The first line contains format, version, topic root and the data
+needed to create each device. One line per message follows. The last line contains the end instant
+and the message count; a trace without it is incomplete:
 
     {"format": "passfleet-trace", "version": 2, "root": "passfleet/v1", "clock": "virtual", ...}
     {"at": "2015-12-10T20:19:07Z", "topic": "devices/ios-001/commands", "payload": {...},
      "retained": false}
     {"end": "2015-12-10T20:24:07Z", "messages": 12}
 
-A device that joined later has a line of its own, `{"device": {...}}`, and a second one once its
-host has told of it. Where the fleet that joined keeps a time of its own, a line `{"clock": ...,
-"now": ...}` says so: what stands before happened at that instant. Passcodes and passwords are
-placeholders (`scenarios.traces.placeholders`).
+A device that joined later has a line `{"device": {...}}`, and a second one once its host has
+sent the device facts. If a fleet with its own clock joined later, a line
+`{"clock": ..., "now": ...}` follows; the messages before it get that instant. Passcodes and
+passwords are placeholders (`scenarios.traces.placeholders`).
 
-Version 1 did not tell how devices were set up (`scenarios.traces.device_facts`), nor of
-platforms of a
-fleet's own. It is still read: its devices are taken to be as the platform's usually are.
+Version 1 contains neither device facts (`scenarios.traces.device_facts`) nor custom platforms. It
+can still be read: its devices get the defaults of their platform.
 """
 
 from __future__ import annotations
@@ -58,23 +57,23 @@ __all__ = [
 
 FORMAT: Final = "passfleet-trace"
 VERSION: Final = 2
-"""What is written. Version 1 is read as well."""
+"""Version of written traces. Version 1 can still be read."""
 OPERATOR_LEAVES: Final = ("commands", "inputs", "messages", "simulate")
-"""What is sent to devices, by the last level of the topic."""
+"""Last topic levels of messages to devices."""
 PUBLISHED_LEAVES: Final = ("results", "escrow", "notifications", "state", "presence")
-"""What devices publish."""
+"""Last topic levels of messages from devices."""
 _NAME: Final = re.compile(DEVICE_ID)
 _ROOT: Final = r"^[^\x00-\x1f+#$/][^\x00-\x1f+#]*$"
 
 
 class TraceDevice(TraceModel):
-    """What is known of a device at the trace's start.
+    """Device at the start of the trace, or at the instant at which it joined.
 
-    `state` is its snapshot, `policy` what was in force, `online` whether it had a connection.
-    `passcode`, where the writer knows it, is the one it starts with: in clear when handed to
-    `TraceWriter`, a placeholder in the file. `setup` and `memory` are None where nobody told.
-    `conformance` and `platforms`, for a device of another fleet than the rest, go before the
-    header's. `line` is where it stands in the file.
+    `state` is its published state, `policy` the policy in force, `online` True if it was connected.
+    `passcode` is its passcode, if known: clear text when passed to `TraceWriter`, a placeholder in
+    the file. `setup` and `memory` are None if its host did not send them. `conformance` and
+    `platforms` override those of the header for a device of another fleet. `line` is its line in
+    the file.
     """
 
     state: DeviceState
@@ -89,22 +88,22 @@ class TraceDevice(TraceModel):
 
     @field_validator("passcode")
     @classmethod
-    def _stands_for_one(cls, passcode: str | dict[str, Any] | None) -> object:
+    def _check_placeholder(cls, passcode: str | dict[str, Any] | None) -> object:
         if isinstance(passcode, dict) and not is_placeholder(passcode):
-            raise ValueError("not what stands for a passcode")
+            raise ValueError("not the placeholder of a passcode")
         return passcode
 
     @property
     def device_id(self) -> str:
-        """The device id."""
+        """Device id."""
         return self.state.device_id
 
 
 class TraceHeader(TraceModel):
-    """The first line. `clock` is `virtual`, `real`, or a speed such as `60x`.
+    """First line. `clock` is `virtual`, `real`, or a speed such as `60x`.
 
-    `conformance` is the dated table in force; `platforms` are those of the fleet's own that its
-    devices are of, as the fleet file has them.
+    `conformance` is the conformance table in force. `platforms` are the definitions of the custom
+    platforms of the devices, as in the fleet file.
     """
 
     format: Literal["passfleet-trace"] = FORMAT
@@ -118,9 +117,9 @@ class TraceHeader(TraceModel):
 
 
 class TraceMessage(TraceModel):
-    """One message: instant, topic below the root, payload without its secrets.
+    """Message: instant, topic below the root, and redacted payload.
 
-    `line` is where it stands in the file.
+    `line` is its line in the file.
     """
 
     at: Instant
@@ -131,25 +130,25 @@ class TraceMessage(TraceModel):
 
     @property
     def leaf(self) -> str:
-        """The topic's last level."""
+        """Last level of the topic."""
         return self.topic.rpartition("/")[2]
 
     @property
     def device_id(self) -> str | None:
-        """Whose topic it is, None for a group's and the clock's."""
+        """Device id in the topic; None for topics of a group and of the clock."""
         parts = self.topic.split("/")
         return parts[1] if parts[0] == "devices" else None
 
 
 class TraceClock(TraceModel):
-    """The fleet's time, in a trace that began before the fleet did."""
+    """Clock of a fleet that joined after the trace began."""
 
     clock: str
     now: Instant
 
 
 class TraceEnd(TraceModel):
-    """The last line: when the trace ends, and of how many messages it tells."""
+    """Last line: the end instant and the number of messages."""
 
     end: Instant
     messages: int
@@ -157,9 +156,9 @@ class TraceEnd(TraceModel):
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """A trace. `devices` are those of the header and those that joined later, by id.
+    """Complete trace. `devices` are the devices of the header and those that joined later, by id.
 
-    `broken_off`: it has no end, and `end` is the instant of its last message.
+    `broken_off` is True if the last line is missing; `end` is then the instant of the last message.
     """
 
     path: Path
@@ -173,11 +172,11 @@ class Trace:
 class TraceWriter:
     """Writes a trace, message by message, and takes the secrets out.
 
-    As a context manager it ends the trace on the way out, at the last instant it heard of. After an
-    exception the trace is left broken off, which a reader then says.
+    As a context manager it ends the trace at the last known instant. After an exception the trace
+    stays without its last line, and `scenarios.traces.reader` reports it as incomplete.
 
-    Every method raises FileError where the file cannot be written. With `overwrite` False, a file
-    that is there already is refused with UsageError.
+    Every method raises FileError if the file cannot be written. With `overwrite` False, an existing
+    file raises UsageError.
     """
 
     def __init__(self, path: Path, header: TraceHeader, *, overwrite: bool = True) -> None:
@@ -185,9 +184,9 @@ class TraceWriter:
         self._redactor = Redactor()
         self._last = header.start
         self.messages = 0
-        """How many messages were written."""
+        """Number of messages written so far."""
         try:
-            # Open as long as the trace is written: the writer is the context manager.
+            # No `with`: the writer itself is the context manager and closes the file.
             self._file = path.open("w" if overwrite else "x", encoding="utf-8")
         except FileExistsError:
             raise trace_exists_error(path) from None
@@ -197,7 +196,7 @@ class TraceWriter:
         self._write(header.model_copy(update={"devices": devices}))
 
     def __enter__(self) -> Self:
-        """The writer."""
+        """Return the writer."""
         return self
 
     def __exit__(
@@ -214,17 +213,17 @@ class TraceWriter:
                 self._file.close()
 
     def device(self, device: TraceDevice) -> None:
-        """A device joined."""
+        """Write a device that joined."""
         line = self._without_passcode(device).model_dump(mode="json", by_alias=True)
         self._write_line({"device": line})
 
     def clock(self, clock: str, now: int) -> None:
-        """A fleet has joined that keeps a time of its own: what was written happened at `now`."""
+        """Write the clock of a fleet that joined; all messages so far happened at `now`."""
         self._last = now
         self._write(TraceClock(clock=clock, now=now))
 
     def message(self, instant: int, topic: str, payload: bytes, retained: bool) -> None:  # noqa: FBT001
-        """A message went over the wire. `topic` is below the root: `devices/<id>/<leaf>`."""
+        """Write a message. `topic` is relative to the topic root: `devices/<id>/<leaf>`."""
         leaf = topic.rpartition("/")[2]
         self._last = max(self._last, instant)
         self.messages += 1
@@ -238,7 +237,7 @@ class TraceWriter:
         )
 
     def close(self, instant: int | None = None) -> None:
-        """End the trace, at `instant` where something passed after the last message."""
+        """End the trace at `instant` or at the last message, whichever is later."""
         if self._file.closed:
             return
         end = max(self._last, instant or 0)
@@ -257,7 +256,7 @@ class TraceWriter:
     def _write_line(self, line: Mapping[str, Any]) -> None:
         try:
             self._file.write(json.dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n")
-            # Whoever kills the recorder keeps what was recorded.
+            # A killed recorder must not lose the messages so far.
             self._file.flush()
         except OSError as error:
             raise self._unwritable(error) from None
@@ -267,16 +266,16 @@ class TraceWriter:
 
 
 def trace_exists_error(path: Path) -> UsageError:
-    """What is said of a trace that would take the place of a file."""
-    return UsageError(f"{path} is there already", hint="--force writes over it")
+    """Return the error for a trace whose file already exists."""
+    return UsageError(f"{path} already exists", hint="--force overwrites it")
 
 
 def is_trace_topic(topic: str) -> bool:
-    """Whether a topic below the root is one of the contract's."""
+    """Return True if a topic below the root belongs to the contract and to traces."""
     match topic.split("/"):
         case ["devices", device_id, leaf]:
-            named = _NAME.fullmatch(device_id) is not None
-            return named and leaf in (*OPERATOR_LEAVES, *PUBLISHED_LEAVES)
+            is_valid_id = _NAME.fullmatch(device_id) is not None
+            return is_valid_id and leaf in (*OPERATOR_LEAVES, *PUBLISHED_LEAVES)
         case ["groups", group, "commands"]:
             return _NAME.fullmatch(group) is not None
         case ["clock"]:

@@ -1,13 +1,14 @@
-"""Secrets out of payloads, and back in: what a trace holds in place of passcodes and passwords.
+"""Placeholders that replace passcodes and passwords in a trace.
 
-A passcode becomes `{"$passcode": 1, "like": "9999"}`: a number, the same for equal passcodes of
-one trace, and what its characters are (`9` a digit, `a` a small letter, `A` a capital, `!` another
-character). That is enough to make up one that a device and its policy treat alike, and not enough
-to open anything. Passwords become `{"$password": 1, ...}`, counted by themselves.
+A passcode becomes `{"$passcode": 1, "like": "9999"}`: a number, which is equal for equal passcodes
+of one trace, and a character pattern (`9` digit, `a` lower-case letter, `A` upper-case letter, `!`
+other character). A replay can generate a passcode from it that a device and its policy treat in the
+same way, but the original passcode cannot be recovered. Passwords become `{"$password": 1, ...}`
+and are numbered separately.
 
-What is not JSON could hide a secret anywhere: of it a trace keeps the size alone (`$bytes`), for a
-device answers any such payload alike. JSON that is no object, `2580` for one, is taken for a
-passcode as a whole. A key of the payload's own that begins with `$` gets another.
+A payload that is not JSON may contain a secret anywhere, so a trace stores its size only
+(`$bytes`); a device answers all such payloads in the same way. A JSON value that is not an object,
+such as `2580`, is treated as a passcode. An original key that begins with `$` gets a second `$`.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ _SECRET_KEYS: Final[Mapping[str, str]] = {
     "password": PASSWORD,
     "confirm": PASSWORD,
 }
-"""As `_folded` has them: a misspelt key is refused, and yet what stands there is a secret."""
+"""Keys after `_normalize_key`. Devices refuse misspelt keys, but their values are secret, too."""
 _CHARACTERS: Final[Mapping[str, str]] = {
     "9": "0123456789",
     "a": "abcdefghijklmnopqrstuvwxyz",
@@ -62,13 +63,13 @@ _TRIES: Final = 2_000
 
 
 class Redactor:
-    """Takes the secrets of one trace out of its payloads; equal ones get equal placeholders."""
+    """Redactor of the payloads of one trace; equal secrets get equal placeholders."""
 
     def __init__(self) -> None:
         self._numbers: dict[str, dict[str, int]] = {PASSCODE: {}, PASSWORD: {}}
 
     def payload(self, leaf: str, payload: bytes) -> Any:
-        """A payload as a trace holds it. `leaf` is the last level of its topic."""
+        """Return the redacted payload for a trace. `leaf` is the last topic level."""
         if len(payload) > MAX_PAYLOAD:
             return {BYTES: len(payload)}
         try:
@@ -80,12 +81,12 @@ class Redactor:
         return self.secret(PASSCODE, document)
 
     def secret(self, kind: str, value: object) -> dict[str, Any]:
-        """The placeholder of one secret; `kind` is PASSCODE or PASSWORD."""
+        """Return the placeholder of one secret; `kind` is PASSCODE or PASSWORD."""
         text = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
         numbers = self._numbers[kind]
         number = numbers.setdefault(text, len(numbers) + 1)
         if not isinstance(value, str):
-            # Refused for its type, whatever it says; a replay sends something of that type.
+            # Devices refuse this type with any value, so a replay sends a value of the same type.
             return {kind: number, _TYPE: type(value).__name__}
         placeholder: dict[str, Any] = {kind: number, _LIKE: character_pattern(value)}
         if traits_of(value).simple:
@@ -96,29 +97,29 @@ class Redactor:
         if isinstance(value, list):
             return [self._value(each) for each in value]
         if isinstance(value, float) and not isfinite(value):
-            # 1e999 is JSON and too large for Python, whose way to write it is no JSON.
+            # 1e999 is valid JSON, but Python reads it as infinity and would write invalid JSON.
             return copysign(float_info.max, value)
         if not isinstance(value, dict):
             return value
         redacted = {}
         for key, each in value.items():
-            kind = _SECRET_KEYS.get(_folded(key))
-            # A state says which kind of passcode there is, by the same key.
-            told = top == "state" and each in _KINDS
-            # None and "" hide nothing, and are refused.
-            secret = kind is not None and each not in (None, "") and not told
+            kind = _SECRET_KEYS.get(_normalize_key(key))
+            # In a state, the key `passcode` is the kind of passcode, which is no secret.
+            is_kind = top == "state" and each in _KINDS
+            # None and "" contain no secret; devices refuse them.
+            secret = kind is not None and each not in (None, "") and not is_kind
             name = f"${key}" if key.startswith("$") else key
             redacted[name] = self.secret(kind or "", each) if secret else self._value(each)
         return redacted
 
 
-def _folded(key: str) -> str:
-    """A key without what it may be misspelt by: capitals, spaces, dashes, underscores."""
+def _normalize_key(key: str) -> str:
+    """Return a key in lower case without spaces, dashes and underscores."""
     return "".join(character for character in key if character not in " -_").casefold()
 
 
 def describe_pattern(placeholder: Mapping[str, Any]) -> str:
-    """What a placeholder's secret is made of, without telling the order: `6 digits and letters`."""
+    """Describe the length and the kinds of characters of a secret: `6 digits and letters`."""
     like = str(placeholder.get(_LIKE, ""))
     kinds = [("digits", "9"), ("letters", "aA"), ("symbols", "!")]
     made_of = [kind for kind, characters in kinds if set(characters) & set(like)]
@@ -126,16 +127,16 @@ def describe_pattern(placeholder: Mapping[str, Any]) -> str:
 
 
 def is_placeholder(value: object) -> bool:
-    """Whether a value of a trace stands for a secret."""
+    """Return True if a value of a trace is a placeholder."""
     if not isinstance(value, dict):
         return False
     kind = next(iter(value), "")
-    # No float, no text: somebody may have written into the file.
+    # The file may have been edited by hand: refuse numbers of another type.
     return kind in (PASSCODE, PASSWORD) and type(value[kind]) is int
 
 
 def restore_payload(document: Any, secret: Callable[[Mapping[str, Any]], str]) -> bytes:
-    """The payload that a trace's document stands for; `secret` gives what a placeholder means."""
+    """Return the payload for a redacted document; `secret` returns the value of a placeholder."""
     if isinstance(document, dict) and BYTES in document:
         return b" " * int(document[BYTES])
     return json.dumps(_restore_value(document, secret), ensure_ascii=False).encode()
@@ -153,7 +154,7 @@ def _restore_value(value: Any, secret: Callable[[Mapping[str, Any]], str]) -> An
 
 
 def generate_similar_secret(placeholder: Mapping[str, Any], taken: Callable[[str], bool]) -> str:
-    """A secret that is like the one that a placeholder stands for, and not `taken`."""
+    """Return a secret with the pattern of a placeholder for which `taken` returns False."""
     like = str(placeholder.get(_LIKE) or "9999")
     simple = bool(placeholder.get(_SIMPLE))
     number = placeholder.get(PASSCODE) or placeholder.get(PASSWORD)
@@ -167,12 +168,12 @@ def generate_similar_secret(placeholder: Mapping[str, Any], taken: Callable[[str
 
 
 def character_pattern(text: str) -> str:
-    """What each character is: `9` a digit, `a` a small letter, `A` a capital, `!` another."""
+    """Return the character pattern of a text; the module docstring lists its characters."""
     return "".join(_class_of(character) for character in text)
 
 
 def pattern_from_traits(traits: Traits) -> str:
-    """A pattern of which `generate_similar_secret` makes passcodes with these traits."""
+    """Return a pattern from which `generate_similar_secret` makes passcodes with these traits."""
     kinds = [(traits.digits, "9"), (traits.small, "a"), (traits.capitals, "A")]
     classes = "".join(kind for has, kind in kinds if has)
     rest = traits.length - len(classes) - traits.symbols

@@ -152,11 +152,11 @@ async def test_a_trace_that_breaks_off_is_refused_with_its_line(
     lines = keep(small, kept)
     process = start("replay", small.name)
     assert await process.ended() == 2
-    assert f"trace.jsonl:{kept}: the trace breaks off here" in process.err
+    assert f"trace.jsonl:{kept}: the trace is incomplete" in process.err
     keep(small, kept, lines[kept][:20])
     process = start("replay", small.name)
     assert await process.ended() == 2
-    assert f"trace.jsonl:{kept + 1}: the line is not JSON; the trace breaks off" in process.err
+    assert f"trace.jsonl:{kept + 1}: the line is not JSON: the trace is incomplete" in process.err
 
 
 async def test_ctrl_c_ends_a_recording_in_good_order(

@@ -97,7 +97,7 @@ async def test_a_recording_does_not_take_the_place_of_a_file(
     path.write_text("precious")
     process = start("record", "-o", "trace.jsonl", *broker)
     assert await process.ended() == 2
-    assert process.err == ("error: trace.jsonl is there already\nhint: --force writes over it\n")
+    assert process.err == ("error: trace.jsonl already exists\nhint: --force overwrites it\n")
     assert path.read_text() == "precious"
     # Not even with --force, where nothing is recorded in its place.
     nobody = ["--broker", f"mqtt://127.0.0.1:{free_port()}"]
@@ -131,8 +131,8 @@ async def test_what_a_killed_recorder_left_can_be_played(
         assert await recorded.process.signalled(signal.SIGKILL) == -signal.SIGKILL
     process = start("replay", "trace.jsonl")
     assert await process.ended() == 2
-    assert "the trace breaks off here" in process.err
-    assert "hint: --partial plays what there is of it" in process.err
+    assert "the trace is incomplete" in process.err
+    assert "hint: --partial replays the complete lines" in process.err
     whole = recorded.path.read_text()
     for cut in (0, 1, 40, 1_000):
         recorded.path.write_text(whole[: len(whole) - cut])
@@ -252,7 +252,7 @@ def test_a_writer_that_fails_leaves_a_trace_that_says_so(tmp_path: Path) -> None
 
     with pytest.raises(RuntimeError):
         fail()
-    with pytest.raises(FileError, match="breaks off"):
+    with pytest.raises(FileError, match="incomplete"):
         read_trace(tmp_path / "t.jsonl")
     with TraceWriter(tmp_path / "t.jsonl", header) as writer:
         writer.message(START, "clock", "{}\u2028".encode(), retained=False)
