@@ -28,6 +28,8 @@ from broker.contract import Refusal, Topics
 
 __all__ = ["Device", "DeviceContext", "Store"]
 
+ParsedCommand = contract.DeviceCommand | contract.PolicyCommand | Refusal
+
 _RECENT: Final = 5
 """How many notifications are kept for whoever asks what was on the screen."""
 
@@ -39,11 +41,12 @@ class Store(Protocol):
         self,
         device: Device,
         publications: Sequence[effects.Publication],
-        then: Callable[[Sequence[int]], None],
+        then: Callable[[Sequence[int | None]], None],
     ) -> None:
         """Store the device's state and what it is about to publish.
 
-        Afterwards `then` is called with a mark for each publication.
+        Afterwards `then` is called with a mark for each publication, None for one that is not
+        stored: a state snapshot, which is published again after every restart.
         """
 
     def accepted(self, device: Device, mark: int) -> None:
@@ -63,9 +66,9 @@ class DeviceContext:
     store: Store | None = None
     on_effect: Callable[[Device, effects.Effect], None] | None = None
     """Told of every effect carried out: the live table and the figures."""
-    _last_group: tuple[bytes, object] = field(default=(b"", None), repr=False)
+    _last_group: tuple[bytes, ParsedCommand | None] = field(default=(b"", None), repr=False)
 
-    def parse_group_command(self, payload: bytes, *, retained: bool) -> object:
+    def parse_group_command(self, payload: bytes, *, retained: bool) -> ParsedCommand:
         """Parse a group's command once, however many devices of this process it reaches."""
         if retained:
             return contract.parse_command(payload, retained=True)
@@ -166,7 +169,7 @@ class Device(ConnectionListener):
             parsed = contract.parse_command(payload, retained=retained)
         if isinstance(parsed, contract.DeviceCommand | contract.PolicyCommand):
             self.apply(payloads.command_event(parsed, delivery))
-        elif isinstance(parsed, Refusal):
+        else:
             self.refuse(parsed)
             self.connection.acknowledge(delivery)
 
@@ -195,7 +198,7 @@ class Device(ConnectionListener):
         self,
         done: Sequence[effects.Effect],
         delivery: Delivery | None,
-        marks: Sequence[int],
+        marks: Sequence[int | None],
     ) -> None:
         left = iter(marks)
         on_effect = self._shared.on_effect

@@ -222,24 +222,28 @@ class StateFile:
         self,
         device: Device,
         publications: Sequence[effects.Publication],
-        then: Callable[[Sequence[int]], None],
+        then: Callable[[Sequence[int | None]], None],
     ) -> None:
         """Store a device's state and what it is about to publish; call `then` when it is stored.
 
-        A state snapshot is not stored beside the state it is made of: it is sent again anyway.
+        `then` is called with a mark for each publication, None for a state snapshot: that is not
+        stored beside the state it is made of, since it is published again after every restart.
         """
-        marks = []
-        for publication in publications:
-            mark = self._next_mark
-            self._next_mark += self._step
-            marks.append(mark)
-            kind = type(publication).__name__
-            if kind in _OUTGOING:
-                body = _OUTGOING[kind].dump_json(publication).decode()
-                self._outgoing.append((mark, device.id, kind, body))
+        marks = [self._store_outgoing(device, publication) for publication in publications]
         self._rows[device.id] = device
         self._pending.append((device.id, partial(then, marks)))
         self._schedule()
+
+    def _store_outgoing(self, device: Device, publication: effects.Publication) -> int | None:
+        """Queue a publication for the next commit; returns its mark, None where not stored."""
+        kind = type(publication).__name__
+        if kind not in _OUTGOING:
+            return None
+        mark = self._next_mark
+        self._next_mark += self._step
+        body = _OUTGOING[kind].dump_json(publication).decode()
+        self._outgoing.append((mark, device.id, kind, body))
+        return mark
 
     def accepted(self, device: Device, mark: int) -> None:
         """The broker has a publication."""

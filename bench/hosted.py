@@ -27,6 +27,7 @@ from typing import Any
 from bare import BareFleet
 
 from agent.clock import RealClock
+from agent.device_factory import DeviceSpec
 from agent.effects import Publication
 from agent.events import Command
 from agent.machine import enroll, first_state, step
@@ -35,7 +36,6 @@ from agent.random_stream import DeviceRandomStream
 from agent.state import GroupSetup
 from broker.address import BrokerAddress
 from broker.contract import Topics
-from fleet.config.loader import DeviceSpec
 from fleet.hosting.host import Host
 from fleet.hosting.limits import check_room
 from platforms import PLATFORMS_BY_ID

@@ -16,8 +16,8 @@ from typing import Any, Final, Literal
 
 from agent.definition.device_rules import setup_of, starting_passcode
 from agent.definition.platforms import Platforms, read_platforms
+from agent.device_factory import DeviceSpec
 from agent.random_stream import DeviceRandomStream
-from agent.state import GroupSetup
 from broker.errors import FileError, UsageError
 from broker.validation import KeyPath, Problem, Problems, line_of, shorten_value, suggest, validated
 from fleet.config.checks import (
@@ -41,7 +41,7 @@ from fleet.config.toml_positions import key_lines
 from platforms.conformance import CONFORMANCE, DEFAULT_CONFORMANCE
 from platforms.profile import PlatformProfile
 
-__all__ = ["DeviceSpec", "FleetConfig", "load_fleet", "load_platforms", "parse_fleet"]
+__all__ = ["FleetConfig", "load_fleet", "load_platforms", "parse_fleet"]
 
 _UNNAMED: Final = Path("fleet.toml")
 """How the text of a fleet file is called that stands in none."""
@@ -50,23 +50,6 @@ _LINE_OF_SYNTAX_ERROR: Final = re.compile(r" \(at line (\d+), column \d+\)$")
 _AT_END: Final = " (at end of document)"
 _DEVICES_UNSAID: Final = 10
 """How many devices `--platform` makes of a platform that no group has."""
-
-
-@dataclass(frozen=True, slots=True)
-class DeviceSpec:
-    """One device to be: `offline` is the share of time it has no network, from 0 to below 1.
-
-    `setup` is one object shared by the whole group. `passcode` is in clear, None for a device that
-    starts without one: hand it on to `agent.machine.enroll` and keep it nowhere. `shared`: it is
-    behind the connection that its process shares.
-    """
-
-    device_id: str
-    owner: str
-    setup: GroupSetup
-    passcode: str | None = field(repr=False)
-    offline: float
-    shared: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,26 +13,26 @@ import gc
 import logging
 import secrets
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Final
 
 from agent.clock import Clock, RealClock, Timers, VirtualClock
 from agent.definition.platforms import Platforms
+from agent.device_factory import DeviceFactory, DeviceSpec
 from agent.effects import Effect
-from agent.machine import enroll, first_state
 from agent.random_stream import DeviceRandomStream
 from agent.runner import Device, DeviceContext
+from agent.state import DeviceState
 from agent.state_file import StateFile
 from broker import contract
 from broker.address import BrokerAddress
-from broker.client.client_ids import device_client_id, gateway_client_id, host_client_id
+from broker.client.client_ids import gateway_client_id, host_client_id
 from broker.client.connection import Connection
 from broker.client.gateway import Gateway
 from broker.client.messages import ConnectionListener, Delivery, OutgoingMessage
 from broker.client.pool import ConnectionPace, ConnectionPool
 from broker.contract import Refusal, Topics
-from fleet.config.loader import DeviceSpec
 from fleet.hosting.device_facts import answers, question_topic, read_question
 from fleet.hosting.ownership import find_sessions
 
@@ -68,13 +68,15 @@ class Host(ConnectionListener):
         moved: Callable[[int], None] | None = None,
         index: int = 0,
         known: Platforms | None = None,
+        restored: Mapping[str, tuple[DeviceState, DeviceRandomStream]] | None = None,
     ) -> None:
         """Make the devices, in their first state or the one that `store` has of them.
 
         `on_effect` is called with every effect. `moved` is told when virtual time moved,
         where somebody else than this host publishes it (`publish_now`): there are several hosts,
         of which this is number `index`. `known` are the platforms that the devices are of, None
-        for the built-in ones.
+        for the built-in ones. `restored` gives the state and the random stream to start with,
+        by device id; devices that it does not name start as without it.
         """
         self.clock = clock
         self._moved = moved
@@ -101,15 +103,11 @@ class Host(ConnectionListener):
         shared = DeviceContext(
             topics=topics, clock=clock, timers=self.timers, store=store, on_effect=on_effect
         )
-        now = clock.now()
+        self._factory = DeviceFactory(
+            shared, partial(DeviceRandomStream, seed), store.load if store else None, restored
+        )
         for spec in specs:
-            draws = DeviceRandomStream(seed, spec.device_id)
-            enrollment = enroll(
-                spec.device_id, spec.owner, spec.setup, spec.passcode or None, draws
-            )
-            state = store.load(enrollment) if store else None
-            device = Device(state or first_state(enrollment, now), draws, shared)
-            self.devices[spec.device_id] = device
+            self.devices[spec.device_id] = self._factory.make(spec)
 
     # -- starting and stopping -----------------------------------------------------------
 
@@ -148,7 +146,7 @@ class Host(ConnectionListener):
                 group = spec.setup.name
                 device.connection = gateway.member(device.id, group, device, number)
             else:
-                connections.append(self._connection(device, number))
+                connections.append(self._factory.connect(device, self.pool, number=number))
             self._joined[device.id] = device
             device.start(self._store.unsent(device.id) if self._store else ())
         if len(connections) < len(self.devices):
@@ -166,19 +164,6 @@ class Host(ConnectionListener):
         for spec in self._specs:
             if spec.offline:
                 self._next_outage(spec, 0)
-
-    def _connection(self, device: Device, number: int) -> Connection:
-        """Make a device's own connection."""
-        device.connection = Connection(
-            self.pool,
-            device_client_id(self._topics.root, device.id),
-            device.filters(),
-            device,
-            lasting=device.group_filters(),
-            number=number,
-        )
-        self.pool.add(device.connection)
-        return device.connection
 
     async def _all_said(self, gateway: Gateway, progress: Callable[[int], None]) -> None:
         """Wait until the broker has accepted what every device said when it came up."""

@@ -19,11 +19,11 @@ from rich.console import Console
 from rich.table import Table
 
 from agent.clock import VirtualClock
+from agent.device_factory import DeviceSpec
 from agent.state import GroupSetup
 from broker.contract import ActionResult, InputResult, Topics
 from broker.operator.operator import Operator
 from broker.server.open import EMBEDDED, open_broker
-from fleet.config.loader import DeviceSpec
 from fleet.hosting.host import Host
 from platforms import PLATFORMS
 from platforms.profile import Alphabet, Management, PlatformProfile, ResetOutcome
@@ -93,7 +93,6 @@ async def run_demo(err: Console) -> list[Row]:
                 biometrics=row.profile.biometrics,
             ),
             _PASSCODE,
-            0.0,
         )
         for row in rows
     ]

@@ -62,10 +62,8 @@ async def replay(
         topics,
         seed=SEED,
         clock=VirtualClock(trace.header.start),
+        restored={each.spec.device_id: (each.state, each.draws) for each in cast},
     )
-    for restaged in cast:
-        device = host.devices[restaged.spec.device_id]
-        device.state, device.draws = restaged.state, restaged.draws
     check_room(len(cast))
     # The link first: its look at the broker needs a small file descriptor, whoever has the others.
     async with open_broker(broker) as handle, OperatorLink(handle.address, topics) as link:

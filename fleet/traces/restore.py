@@ -15,7 +15,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from agent.definition.platforms import Platforms, read_platforms
-from agent.machine import enroll, first_state
+from agent.device_factory import DeviceSpec
+from agent.machine import first_state
 from agent.passcode import PasscodePolicy, traits_of
 from agent.payloads import policy_of
 from agent.random_stream import DeviceRandomStream
@@ -33,7 +34,6 @@ from broker.errors import FileError
 from broker.operator.operator import EVERYONE
 from broker.timestamps import parse_timestamp
 from broker.validation import Problems
-from fleet.config.loader import DeviceSpec
 from platforms.profile import Biometric, PlatformProfile
 from scenarios.traces.device_facts import DeviceSetup
 from scenarios.traces.format import Trace, TraceDevice, TraceMessage
@@ -203,7 +203,7 @@ class _Device:
         took_time = longest > 0 or group.reaction[1] > 0
         reaction = (0, max(longest, _UNFINISHED)) if took_time else (0, 0)
         group = replace(group, reaction=reaction)
-        return DeviceSpec(state.device_id, state.owner, group, passcode, 0.0)
+        return DeviceSpec(state.device_id, state.owner, group, passcode)
 
     def _usual_setup(self) -> DeviceSetup:
         """How a device is taken to have been set up, of which nobody told."""
@@ -216,9 +216,7 @@ class _Device:
         self, spec: DeviceSpec, passcode: str | None, draws: RecordedRandomStream
     ) -> DeviceState:
         told, start = self._device.state, self._trace.header.start
-        first = first_state(
-            enroll(spec.device_id, spec.owner, spec.setup, spec.passcode, draws), start
-        )
+        first = first_state(spec.enrollment(draws), start)
         kind = PasscodeKind(told.passcode)
         secret = None
         if kind is not PasscodeKind.NONE and passcode is not None:

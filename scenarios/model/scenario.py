@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from pydantic import BaseModel
 
 from agent.definition.platforms import Platforms
-from agent.state import GroupSetup
+from agent.device_factory import DeviceSpec
 from scenarios.model.actor import Account, Organization
 from scenarios.model.file import RawCommand
 
-__all__ = ["ActorStep", "ExpectStep", "Scenario", "ScenarioDevice", "Step", "WaitStep"]
+__all__ = ["ActorStep", "ExpectStep", "Scenario", "Step", "WaitStep"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,19 +63,6 @@ class Step:
     device: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ScenarioDevice:
-    """Device as defined in a scenario file.
-
-    `passcode` is in clear text: pass it to `agent.machine.enroll` only. None means no passcode.
-    """
-
-    name: str
-    owner: str
-    setup: GroupSetup
-    passcode: str | None = field(repr=False)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Scenario:
     """Validated scenario.
@@ -89,7 +76,7 @@ class Scenario:
     line: int
     source: str
     seed: int
-    devices: tuple[ScenarioDevice, ...]
+    devices: tuple[DeviceSpec, ...]
     accounts: tuple[Account, ...]
     organization: Organization
     steps: tuple[Step, ...]

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from agent.definition.device_rules import device_problems, setup_of, starting_passcode
 from agent.definition.platforms import Platforms, read_platforms
+from agent.device_factory import DeviceSpec
 from agent.random_stream import DeviceRandomStream
 from broker.contract import DEVICE_ID
 from broker.errors import FileError, UsageError
@@ -20,7 +21,7 @@ from broker.validation import KeyPath, Problem, Problems, shorten_value, suggest
 from platforms.conformance import CONFORMANCE
 from scenarios.model.actor import Account, Organization, SelfServiceReset
 from scenarios.model.file import DeviceEntry, OrganizationEntry, ScenarioFile, UserEntry
-from scenarios.model.scenario import Scenario, ScenarioDevice
+from scenarios.model.scenario import Scenario
 from scenarios.parsing.steps import KnownNames, parse_steps
 from scenarios.parsing.yaml_positions import YamlDocument, read_yaml
 
@@ -176,7 +177,7 @@ class _Reader:
         self._platforms, problems = read_platforms(document.get("platforms", {}), table, known.own)
         self._problems += problems
 
-    def _devices(self, tables: Any) -> list[ScenarioDevice]:
+    def _devices(self, tables: Any) -> list[DeviceSpec]:
         """Return the valid devices, in the order of the file."""
         found = []
         for number, name in enumerate(_keys(tables), 1):
@@ -189,7 +190,7 @@ class _Reader:
                 found.append(device)
         return found
 
-    def _device(self, entry: DeviceEntry, name: str, number: int) -> ScenarioDevice | None:
+    def _device(self, entry: DeviceEntry, name: str, number: int) -> DeviceSpec | None:
         path: KeyPath = ("devices", name)
         profiles = self._platforms.profiles
         profile = profiles.get(entry.platform)
@@ -216,7 +217,7 @@ class _Reader:
         passcode = starting_passcode(
             entry, setup.policy, profile.passcode, DeviceRandomStream(0, name)
         )
-        return ScenarioDevice(name=name, owner=owner, setup=setup, passcode=passcode)
+        return DeviceSpec(name, owner, setup, passcode)
 
     def _users(self, tables: Any) -> dict[str, UserEntry]:
         found = {}
@@ -248,9 +249,7 @@ def _default_owner(number: int) -> str:
     return f"user{number}"
 
 
-def _accounts(
-    devices: Iterable[ScenarioDevice], users: Mapping[str, UserEntry]
-) -> tuple[Account, ...]:
+def _accounts(devices: Iterable[DeviceSpec], users: Mapping[str, UserEntry]) -> tuple[Account, ...]:
     names = dict.fromkeys([*(device.owner for device in devices), *users])
     entries = {name: users.get(name) or UserEntry() for name in names}
     return tuple(

@@ -22,18 +22,17 @@ from functools import partial
 from typing import Any, Final
 
 from agent.clock import Clock, Timers
+from agent.device_factory import DeviceFactory, DeviceSpec
 from agent.effects import Effect, Reboot
-from agent.machine import enroll, first_state
 from agent.random_stream import DeviceRandomStream
 from agent.runner import Device, DeviceContext
-from broker.client.client_ids import device_client_id, host_client_id
+from broker.client.client_ids import host_client_id
 from broker.client.connection import Connection
 from broker.client.messages import ConnectionListener, Delivery, OutgoingMessage
 from broker.client.pool import ConnectionPool
 from broker.contract import Topics
 from broker.errors import BrokerError
 from broker.operator.readers import read_json
-from scenarios.model.scenario import ScenarioDevice
 
 __all__ = ["ScenarioEnvironment", "TopicMessage"]
 
@@ -69,7 +68,6 @@ class _DeviceListener(ConnectionListener):
         self._device = device
         self._environment = environment
         self._fence = environment.fence_of(device.id)
-        self.filters = [*device.filters(), *device.group_filters(), self._fence]
 
     def presence(self, number: int) -> tuple[str, bytes, bytes]:
         """The device's own."""
@@ -100,7 +98,7 @@ class ScenarioEnvironment(ConnectionListener):
         self,
         pool: ConnectionPool,
         topics: Topics,
-        devices: Sequence[ScenarioDevice],
+        devices: Sequence[DeviceSpec],
         seed: int,
         clock: Clock,
     ) -> None:
@@ -126,10 +124,9 @@ class ScenarioEnvironment(ConnectionListener):
         shared = DeviceContext(
             topics=topics, clock=clock, timers=self.timers, on_effect=self._on_effect
         )
-        for each in devices:
-            draws = DeviceRandomStream(seed, each.name)
-            enrollment = enroll(each.name, each.owner, each.setup, each.passcode, draws)
-            self.devices[each.name] = Device(first_state(enrollment, clock.now()), draws, shared)
+        self._factory = DeviceFactory(shared, partial(DeviceRandomStream, seed))
+        for spec in devices:
+            self.devices[spec.device_id] = self._factory.make(spec)
         self._order = {name: number for number, name in enumerate(self.devices)}
 
     # -- opening and closing -------------------------------------------------------------
@@ -140,11 +137,13 @@ class ScenarioEnvironment(ConnectionListener):
         if not await self._control.until_up(_ANSWER_WITHIN):
             raise self._silent("let a scenario in")
         for device in self.devices.values():
-            listener = _DeviceListener(device, self)
-            name = device_client_id(self.topics.root, device.id)
-            device.connection = Connection(self._pool, name, listener.filters, listener)
-            self._pool.add(device.connection)
-            self._connections.append(device.connection)
+            connection = self._factory.connect(
+                device,
+                self._pool,
+                listener=_DeviceListener(device, self),
+                extra_filters=[self.fence_of(device.id)],
+            )
+            self._connections.append(connection)
             device.start()
         await self.settle()
 

@@ -95,13 +95,15 @@ class ScenarioRun:
             ended=self._now,
             seconds=time.perf_counter() - started,
             devices=tuple(
-                (device.name, device.setup.profile.title, device.setup.management.value)
+                (device.device_id, device.setup.profile.title, device.setup.management.value)
                 for device in scenario.devices
             ),
             events=tuple(self._events),
             wire=tuple(self._wire),
             initial_devices=tuple(
-                InitialDevice(name=device.name, passcode=device.passcode, state=first[device.name])
+                InitialDevice(
+                    name=device.device_id, passcode=device.passcode, state=first[device.device_id]
+                )
                 for device in scenario.devices
             ),
             clock=_clock_name(self._environment.clock),
@@ -294,9 +296,9 @@ class ScenarioRun:
 
 def _shared(scenario: Scenario, seed: int) -> SharedState:
     devices = {
-        device.name: ManagedDevice(
-            name=device.name,
-            device_id=device.name,
+        device.device_id: ManagedDevice(
+            name=device.device_id,
+            device_id=device.device_id,
             owner=device.owner,
             profile=device.setup.profile,
             management=device.setup.management,

@@ -9,10 +9,11 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import pytest
 
+from agent import effects
 from agent.clock import Timers, VirtualClock
 from agent.passcode import PasscodePolicy
 from agent.runner import Device, DeviceContext
@@ -192,3 +193,33 @@ async def test_a_device_that_the_file_does_not_know_has_no_state(tmp_path: Path)
     await written(path, rig.state)
     rig.enrollment = replace(rig.enrollment, device_id="d-2")
     assert read(path, rig) is None
+
+
+async def test_a_state_snapshot_is_neither_stored_nor_marked(tmp_path: Path) -> None:
+    rig, clock = Rig("android"), VirtualClock(0)
+    context = DeviceContext(topics=Topics("t"), clock=clock, timers=Timers(clock))
+    device, path = Device(rig.state, rig.draws, context), tmp_path / "state.db"
+    file = StateFile(path, SEED)
+    marks: list[int | None] = []
+    published: list[effects.Publication] = []
+    for number in range(5):
+        made = [e for e in rig.send("resetPasscode", f"c-{number}") if _is_publication(e)]
+        published += made
+        device.state = rig.state
+        file.keep(device, made, marks.extend)
+        file.flush()
+        for effect, mark in zip(made, marks[-len(made) :], strict=True):
+            assert (mark is None) is isinstance(effect, effects.PublishState)
+
+    snapshots = [e for e in published if isinstance(e, effects.PublishState)]
+    stored = [e for e in published if not isinstance(e, effects.PublishState)]
+    assert len(snapshots) == 5
+    assert [effect for _, effect in file.unsent("d-1")] == stored
+    assert [mark for mark, _ in file.unsent("d-1")] == [m for m in marks if m is not None]
+    file.close()
+    with closing(sqlite3.connect(path)) as db:
+        assert db.execute("select count(*) from outgoing").fetchone() == (len(stored),)
+
+
+def _is_publication(effect: effects.Effect) -> TypeGuard[effects.Publication]:
+    return isinstance(effect, effects.Publication)

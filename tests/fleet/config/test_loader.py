@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.device_factory import DeviceSpec
 from agent.passcode import traits_of, violations
 from broker.errors import FileError, UsageError
-from fleet.config.loader import DeviceSpec, FleetConfig, load_fleet, parse_fleet
+from fleet.config.loader import FleetConfig, load_fleet, parse_fleet
 from fleet.config.sample import SAMPLE, default_config, write_sample
 from platforms import PLATFORMS, PLATFORMS_BY_ID
 from platforms.profile import Biometric, Management
