@@ -249,6 +249,11 @@ class OperatorLink:
         if self._lost.done():
             self._lost.result()
 
+    async def lost(self) -> None:
+        """Wait until the connection is lost, which is raised as a BrokerError."""
+        await asyncio.wait((self._lost,))
+        self._lost.result()
+
     # -- reading ------------------------------------------------------------------------------
 
     async def _read(self) -> None:

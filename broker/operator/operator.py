@@ -11,13 +11,21 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import AsyncGenerator, Callable, Collection, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Self
 
 from broker.address import BrokerAddress
-from broker.contract import ClockNow, ClockTo, Inspection, Policy, Topics
+from broker.contract import (
+    ClockNow,
+    ClockTo,
+    DeviceCommand,
+    Inspection,
+    Policy,
+    PolicyCommand,
+    Topics,
+)
 from broker.errors import PeerError, UsageError
 from broker.operator.cleanup import CleanupReport, clean
 from broker.operator.link import OperatorLink
@@ -36,6 +44,7 @@ from broker.operator.requests import (
     SIMULATIONS,
     build_command,
     build_input,
+    build_message,
     build_simulation,
     fresh_id,
 )
@@ -211,6 +220,64 @@ class Operator:
         async with self._link.subscribed(filters, listen):
             while True:
                 yield await self._link.guard(queue.get(), None)
+
+    @contextlib.asynccontextmanager
+    async def observed(
+        self, listener: Callable[[ReceivedMessage], None], *leaves: str
+    ) -> AsyncIterator[None]:
+        """Call `listener` with every message of these leaves of every device.
+
+        Entering returns once what is retained has arrived. The listener must not block; it is
+        called with other messages of this connection, too.
+        """
+        async with self._link.subscribed(self._filters(None, *leaves), listener):
+            await self._settle()
+            yield
+
+    async def lost(self) -> None:
+        """Wait until the connection is lost, which is raised as a BrokerError."""
+        await self._link.lost()
+
+    # -- publishing without waiting for an answer ----------------------------------------------
+
+    async def post_command(
+        self,
+        device_id: str,
+        action: str,
+        *,
+        issued_by: str = "admin",
+        policy: Policy | None = None,
+        before: Callable[[DeviceCommand | PolicyCommand], None] | None = None,
+    ) -> str:
+        """Publish a command that never expires, and return its id once the broker has it.
+
+        `before` is called with the command just before it is published. Raises UsageError for what
+        is no command.
+        """
+        command = build_command(action, policy, issued_by, None)
+        if before is not None:
+            before(command)
+        await self._link.publish(self.topics.device(device_id, "commands"), command.to_bytes())
+        return command.command_id
+
+    async def post_input(self, device_id: str, action: str, **values: str) -> str:
+        """Publish an input, and return its id once the broker has it.
+
+        Raises UsageError where `action` is no input, or comes without what it needs, or with more.
+        """
+        press = {**values, "inputId": fresh_id(), "action": action}
+        await self._link.publish(self.topics.device(device_id, "inputs"), build_input(press))
+        return press["inputId"]
+
+    async def post_simulation(self, device_id: str, action: str) -> None:
+        """Publish one of SIMULATIONS, and return once the broker has it."""
+        payload = build_simulation(action)
+        await self._link.publish(self.topics.device(device_id, "simulate"), payload)
+
+    async def post_message(self, device_id: str, kind: str, sender: str, body: str) -> None:
+        """Let a text message or call reach a device; returns once the broker has it."""
+        payload = build_message(kind, sender, body)
+        await self._link.publish(self.topics.device(device_id, "messages"), payload)
 
     # -- commands and inputs ------------------------------------------------------------------
 

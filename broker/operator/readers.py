@@ -18,8 +18,11 @@ from broker.contract import (
     ActionResult,
     ClockNow,
     DeviceState,
+    Escrow,
     InputResult,
     Inspection,
+    Message,
+    Notification,
     Presence,
     is_more_than_json,
 )
@@ -32,9 +35,12 @@ __all__ = [
     "RequestOutcome",
     "SimulationOutcome",
     "read_clock_now",
+    "read_escrow",
     "read_input_result",
     "read_inspection",
     "read_json",
+    "read_message",
+    "read_notification",
     "read_presence",
     "read_result",
     "read_state",
@@ -59,6 +65,18 @@ class _DeviceState(DeviceState):
 
 
 class _Presence(Presence):
+    model_config = ConfigDict(extra="ignore")
+
+
+class _Notification(Notification):
+    model_config = ConfigDict(extra="ignore")
+
+
+class _Escrow(Escrow):
+    model_config = ConfigDict(extra="ignore")
+
+
+class _Message(Message):
     model_config = ConfigDict(extra="ignore")
 
 
@@ -226,6 +244,21 @@ def read_state(payload: bytes) -> DeviceState | None:
 def read_presence(payload: bytes) -> Presence | None:
     """A device's presence, None where the payload is none."""
     return _read(_Presence, payload)
+
+
+def read_notification(payload: bytes) -> Notification | None:
+    """A notification on a device's screen, None where the payload is none."""
+    return _read(_Notification, payload)
+
+
+def read_escrow(payload: bytes) -> Escrow | None:
+    """A passcode in escrow, None where the payload is none."""
+    return _read(_Escrow, payload)
+
+
+def read_message(payload: bytes) -> Message | None:
+    """A text message or call that reaches a device, None where the payload is none."""
+    return _read(_Message, payload)
 
 
 def read_clock_now(payload: bytes) -> ClockNow | None:

@@ -8,10 +8,18 @@ from typing import Any, Final, Literal, cast, get_args
 
 from pydantic import TypeAdapter, ValidationError
 
-from broker.contract import DeviceCommand, Input, Policy, PolicyCommand, Simulate
+from broker.contract import DeviceCommand, Input, Message, Policy, PolicyCommand, Simulate
 from broker.errors import UsageError
 
-__all__ = ["ACTIONS", "SIMULATIONS", "build_command", "build_input", "build_simulation", "fresh_id"]
+__all__ = [
+    "ACTIONS",
+    "SIMULATIONS",
+    "build_command",
+    "build_input",
+    "build_message",
+    "build_simulation",
+    "fresh_id",
+]
 
 ActionName = Literal["resetPasscode", "remoteLock", "syncDevice", "applyPasscodePolicy"]
 SimulationName = Literal["offline", "online", "dropConnection", "crash", "restart", "restore"]
@@ -29,9 +37,9 @@ def fresh_id() -> str:
 
 
 def build_command(
-    action: str, policy: Policy | None, issued_by: str, expires: int
+    action: str, policy: Policy | None, issued_by: str, expires: int | None
 ) -> DeviceCommand | PolicyCommand:
-    """A command with an id of its own that expires at the instant `expires`."""
+    """A command with an id of its own that expires at the instant `expires`; None: never."""
     named = {"command_id": fresh_id(), "expires_date_time": expires, "issued_by": issued_by}
     try:
         if action == "applyPasscodePolicy":
@@ -66,3 +74,14 @@ def build_simulation(action: str) -> bytes:
     if action not in SIMULATIONS:
         raise UsageError(f"{action!r} is no simulation", hint=", ".join(SIMULATIONS))
     return Simulate(action=cast("SimulationName", action)).to_bytes()
+
+
+def build_message(kind: str, sender: str, body: str) -> bytes:
+    """A text message or call as it goes on the wire; `kind` is `text` or `call`."""
+    values = {"messageId": fresh_id(), "kind": kind, "from": sender, "body": body}
+    try:
+        return Message.model_validate(values, by_alias=True, by_name=False).to_bytes()
+    except ValidationError:
+        raise UsageError(
+            "not a message", hint="kind is text or call, the sender 1 to 256 characters"
+        ) from None

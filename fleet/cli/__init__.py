@@ -16,6 +16,7 @@ import typer
 from broker.errors import PassfleetError, UsageError
 from fleet.cli.common import err, out, print_error
 from fleet.cli.streams import mute_stdout, open_streams
+from fleet.cli.web_option import with_web_address
 
 __all__ = ["app", "application", "main"]
 
@@ -84,7 +85,7 @@ def main() -> None:
     open_streams()
     run = application()
     try:
-        run()
+        run(args=with_web_address(sys.argv[1:]))
     except PassfleetError as error:
         print_error(error)
         sys.exit(error.exit_code)

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from fleet.config.loader import FleetConfig
+    from fleet.service.run import UpOptions
+    from fleet.web.settings import WebOptions
 
 __all__ = ["register"]
 
@@ -47,6 +49,49 @@ _UpBrokerOption = Annotated[
         help="embedded, mosquitto, or mqtt://host:port.",
     ),
 ]
+
+
+_WebOption = Annotated[
+    str | None,
+    typer.Option(
+        "--web",
+        metavar="[HOST:PORT]",
+        help="Serve the browser pages and the Graph API.  \\[without a value: 127.0.0.1 and a free"
+        " port]",
+    ),
+]
+_WebTokenOption = Annotated[
+    str | None,
+    typer.Option(
+        "--web-token",
+        metavar="SOURCE",
+        envvar="PASSFLEET_WEB_TOKEN",
+        show_envvar=False,
+        help="Where the web server's token is: env:NAME or file:PATH. Needed beyond loopback.",
+    ),
+]
+_WebCertOption = Annotated[
+    Path | None,
+    typer.Option("--web-cert", metavar="PEM", help="Certificate of the web server, for TLS."),
+]
+_WebKeyOption = Annotated[
+    Path | None, typer.Option("--web-key", metavar="PEM", help="Key of that certificate.")
+]
+
+
+def _web(
+    address: str | None, token: str | None, cert: Path | None, key: Path | None
+) -> WebOptions | None:
+    """The web server that was asked for. Raises UsageError where it cannot be."""
+    if address is None:
+        if token is None and cert is None and key is None:
+            return None
+        raise UsageError(
+            "--web-token, --web-cert and --web-key need --web", hint="add --web HOST:PORT"
+        )
+    from fleet.web.settings import web_options  # noqa: PLC0415
+
+    return web_options(address, token=token, cert=cert, key=key)
 
 
 def register(app: typer.Typer) -> None:
@@ -92,6 +137,10 @@ def up(
             " else 1]",
         ),
     ] = None,
+    web: _WebOption = None,
+    web_token: _WebTokenOption = None,
+    web_cert: _WebCertOption = None,
+    web_key: _WebKeyOption = None,
     as_json: JsonOption = False,  # noqa: FBT002
 ) -> None:
     """Run a fleet until Ctrl-C."""
@@ -103,16 +152,30 @@ def up(
     if workers is not None:
         config = config.with_workers(read_workers(workers))
     limit = _duration(duration)
+    served = _web(web, web_token, web_cert, web_key)
     if detach:
         from fleet.service.detach import start_detached  # noqa: PLC0415
 
-        start_detached(config.folder, metrics=metrics is not None)
+        asked = {"metrics": metrics, "web": served}
+        announced = [name for name, value in asked.items() if value is not None]
+        start_detached(config.folder, announced=announced)
         return
+    from fleet.service.run import UpOptions  # noqa: PLC0415
+
+    options = UpOptions(
+        broker=broker,
+        duration=limit,
+        as_json=as_json,
+        log_level=log_level,
+        metrics=metrics,
+        web=served,
+    )
+    _run_fleet(config, options)
+
+
+def _run_fleet(config: FleetConfig, options: UpOptions) -> None:
     from fleet.service import run as running  # noqa: PLC0415
 
-    options = running.UpOptions(
-        broker=broker, duration=limit, as_json=as_json, log_level=log_level, metrics=metrics
-    )
     try:
         run_async(running.run(config, options, out, err))
     except running.Interrupted:
@@ -215,9 +278,19 @@ def demo(
     picture: Annotated[
         Path | None, typer.Option("--picture", metavar="SVG", help="Save the table as a picture.")
     ] = None,
+    web: _WebOption = None,
     as_json: JsonOption = False,  # noqa: FBT002
 ) -> None:
-    """The tour: every platform on the embedded broker, the seed flows in virtual time."""
+    """The tour: every platform on the embedded broker, the seed flows in virtual time.
+
+    With --web one phone of each platform is served in the browser, until Ctrl-C.
+    """
+    if (served := _web(web, None, None, None)) is not None:
+        from fleet.service.run import UpOptions  # noqa: PLC0415
+        from fleet.web.demo import demo_config  # noqa: PLC0415
+
+        _run_fleet(demo_config(), UpOptions(as_json=as_json, web=served))
+        return
     from fleet.cli.output import without_lines  # noqa: PLC0415
     from fleet.service.demo import as_table, run_demo, save_picture  # noqa: PLC0415
 

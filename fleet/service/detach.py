@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -32,12 +33,12 @@ class _FleetEndedError(PassfleetError):
         self.exit_code = exit_code or 1
 
 
-def start_detached(folder: Path, *, metrics: bool) -> None:
+def start_detached(folder: Path, *, announced: Sequence[str] = ()) -> None:
     """Start the same command line again without `--detach`, and wait until it says it is ready.
 
-    Its output goes to `.passfleet/up.log`; what it says on stdout when it is ready, with `metrics`
-    where they are, is repeated. Raises PassfleetError, with its exit code, where it ends
-    before that; what it said is repeated.
+    Its output goes to `.passfleet/up.log`; what it says on stdout when it is ready is repeated,
+    with the lines `NAME=URL` of the names in `announced`. Raises PassfleetError, with its exit
+    code, where it ends before that; what it said is repeated.
     """
     found = run_file.find_running(folder)
     if found is not None and found[0].parent.parent == folder and found[1].alive:
@@ -57,7 +58,7 @@ def start_detached(folder: Path, *, metrics: bool) -> None:
         )
     until = time.monotonic() + _READY_WITHIN
     while time.monotonic() < until:
-        ready = _ready_lines(log, metrics=metrics)
+        ready = _ready_lines(log, announced)
         if ready:
             sys.stdout.writelines(f"{line}\n" for line in ready)
             return
@@ -69,13 +70,13 @@ def start_detached(folder: Path, *, metrics: bool) -> None:
     raise PeerError(f"the fleet was not ready within {_READY_WITHIN:.0f} s", hint=f"see {log}")
 
 
-def _ready_lines(log: Path, *, metrics: bool) -> list[str]:
+def _ready_lines(log: Path, announced: Sequence[str]) -> list[str]:
     """What a fleet that is ready has said on stdout; nothing until all of it stands there."""
     written = log.read_text(encoding="utf-8", errors="replace")
     lines = written[: written.rfind("\n") + 1].splitlines()
     ready = [line for line in lines if line.startswith(("ready ", '{"event": "ready"'))]
-    told = [line for line in lines if line.startswith("metrics=")]
-    whole = ready and (told or not metrics or ready[0].startswith("{"))
+    told = [line for line in lines if line.startswith(tuple(f"{name}=" for name in announced))]
+    whole = ready and (len(told) == len(announced) or ready[0].startswith("{"))
     return ready + told if whole else []
 
 

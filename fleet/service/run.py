@@ -8,7 +8,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -29,6 +29,7 @@ from fleet.hosting.supervisor import WorkerBackend
 from fleet.service import run_file
 from fleet.service.status import progress_bar, show_lines, show_table
 from fleet.service.wording import counted
+from fleet.web.settings import WebOptions
 
 __all__ = ["Interrupted", "UpOptions", "run"]
 
@@ -42,6 +43,8 @@ class Interrupted(Exception):  # noqa: N818  # not an error: the user's Ctrl-C
     """Ctrl-C ended it, in good order."""
 
 
+WebServer = Callable[[BrokerAddress], contextlib.AbstractAsyncContextManager[str | None]]
+"""Serves the pages and the Graph API for a broker; gives the URL, None where it serves nothing."""
 View = Callable[[Console, HostingBackend], Coroutine[Any, Any, None]]
 """Shows a crew on a console until it is cancelled; what it raises ends the fleet."""
 
@@ -52,7 +55,8 @@ class UpOptions:
 
     `broker` overrides `broker.url`; `duration` is how long to run, None until Ctrl-C; `metrics` is
     the port to serve them on, 0 for a free one, None for not at all; `view` shows the crew while
-    it runs, None for a table on a terminal and lines elsewhere.
+    it runs, None for a table on a terminal and lines elsewhere; `web` is where to serve the pages
+    and the Graph API, None for not at all.
     """
 
     broker: str | None = None
@@ -61,6 +65,7 @@ class UpOptions:
     log_level: str = "warning"
     metrics: int | None = None
     view: View | None = None
+    web: WebOptions | None = None
 
 
 async def run(config: FleetConfig, options: UpOptions, out: Console, err: Console) -> None:
@@ -81,7 +86,7 @@ async def run(config: FleetConfig, options: UpOptions, out: Console, err: Consol
         from fleet.service.metrics import check_port  # noqa: PLC0415  # paid for by those who ask
 
         check_port(options.metrics)
-    async with open_broker(url, **config.login(url)) as broker:
+    async with _web(config, options) as serve, open_broker(url, **config.login(url)) as broker:
         ours = url in _OWN_BROKERS
         if not ours:
             await probe(broker.address)
@@ -89,7 +94,7 @@ async def run(config: FleetConfig, options: UpOptions, out: Console, err: Consol
         crew = _crew(config, workers, options.log_level)
         stop = _StopSignals()
         with stop.listening():
-            await _live(crew, config, options, broker, stop, out, err, ours=ours)
+            await _live(crew, config, options, broker, stop, out, err, serve, ours=ours)
         if broker.died.done():
             raise broker.died.result()
         if crew.failed.done():
@@ -112,6 +117,7 @@ async def _live(
     stop: _StopSignals,
     out: Console,
     err: Console,
+    serve: WebServer,
     *,
     ours: bool,
 ) -> None:
@@ -123,18 +129,46 @@ async def _live(
         await _first_of(started, stop.asked, broker.died, crew.failed)
     try:
         if await _came_up(started):
-            path = run_file.write(config.folder, _running(config, address, crew.size))
-            if path is None:
-                err.print("another fleet runs here: the commands talk to it, unless given --broker")
-            try:
-                _announce(out, err, address, config, options, _metrics(crew, options))
-                await _until_stopped(crew, stop, broker, options, err)
-            finally:
-                if path is not None:
-                    run_file.remove(path, os.getpid())
+            async with serve(address) as web:
+                with _run_file(config, address, crew.size, web, err):
+                    urls = {"metrics": _metrics(crew, options), "web": web}
+                    _announce(out, err, address, config, options, urls)
+                    await _until_stopped(crew, stop, broker, options, err)
     finally:
         # Also where only some came up, or somebody lost patience before all did.
         await _take_down(crew, err, forget=not ours and config.state is None, leave=not ours)
+
+
+@contextlib.asynccontextmanager
+async def _web(config: FleetConfig, options: UpOptions) -> AsyncIterator[WebServer]:
+    """What serves the pages and the Graph API; its port is taken before the fleet starts."""
+    if options.web is None:
+        yield _no_web
+        return
+    from fleet.web.server import open_listener, serving  # noqa: PLC0415  # paid for by who asks
+
+    with contextlib.closing(open_listener(options.web)) as listener:
+        yield partial(serving, listener, options.web, config)
+
+
+@contextlib.asynccontextmanager
+async def _no_web(_: BrokerAddress) -> AsyncIterator[None]:
+    yield
+
+
+@contextlib.contextmanager
+def _run_file(
+    config: FleetConfig, address: BrokerAddress, devices: int, web: str | None, err: Console
+) -> Iterator[None]:
+    """Write `.passfleet/up.json` for as long as the context lasts."""
+    path = run_file.write(config.folder, _running(config, address, devices, web))
+    if path is None:
+        err.print("another fleet runs here: the commands talk to it, unless given --broker")
+    try:
+        yield
+    finally:
+        if path is not None:
+            run_file.remove(path, os.getpid())
 
 
 def _metrics(crew: HostingBackend, options: UpOptions) -> str | None:
@@ -153,7 +187,9 @@ def _warn_of_limits(url: str, devices: int, err: Console) -> None:
         )
 
 
-def _running(config: FleetConfig, address: BrokerAddress, devices: int) -> run_file.RunningFleet:
+def _running(
+    config: FleetConfig, address: BrokerAddress, devices: int, web: str | None
+) -> run_file.RunningFleet:
     return run_file.RunningFleet(
         broker=address.url,
         root=config.root,
@@ -166,6 +202,7 @@ def _running(config: FleetConfig, address: BrokerAddress, devices: int) -> run_f
         ca=_text(address.ca),
         cert=_text(address.cert),
         key=_text(address.key),
+        web=web,
     )
 
 
@@ -179,7 +216,7 @@ def _announce(
     address: BrokerAddress,
     config: FleetConfig,
     options: UpOptions,
-    metrics: str | None,
+    urls: Mapping[str, str | None],
 ) -> None:
     """Say on stdout that the fleet is ready, and on stderr how to talk to it."""
     devices = config.device_count
@@ -191,13 +228,13 @@ def _announce(
             "root": config.root,
             "conformance": config.known.conformance,
         }
-        if metrics is not None:
-            ready["metrics"] = metrics
+        ready |= {name: url for name, url in urls.items() if url is not None}
         print(json.dumps(ready), file=out.file, flush=True)
         return
     print(f"ready devices={devices} broker={address.url}", file=out.file, flush=True)
-    if metrics is not None:
-        print(f"metrics={metrics}", file=out.file, flush=True)
+    for name, url in urls.items():
+        if url is not None:
+            print(f"{name}={url}", file=out.file, flush=True)
     first = config.devices()[0].device_id
     command = json.dumps({"commandId": "c-1", "actionName": "resetPasscode"})
     login = f" -u {address.username} -P …" if address.username else ""

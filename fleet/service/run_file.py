@@ -46,6 +46,8 @@ class RunningFleet:
     ca: str | None = None
     cert: str | None = None
     key: str | None = None
+    web: str | None = None
+    """URL of the web server; None where there is none."""
     started: str | None = None
     """When the process started, by the system's own count; None where it is not known."""
 

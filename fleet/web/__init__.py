@@ -1,0 +1,1 @@
+"""HTTP server of a running fleet: browser pages and the Microsoft Graph API."""

@@ -1,0 +1,1 @@
+"""Microsoft Graph API over the virtual fleet: managedDevices, their actions, and `$batch`."""
