@@ -1,4 +1,4 @@
-"""The actors of the play, gathered in an explicit tuple: what is not listed here does not exist."""
+"""Actors of scenarios; `ACTORS` lists all of them."""
 
 from __future__ import annotations
 

@@ -1,16 +1,17 @@
 """The `account` actor: self-service reset of a work account's password, without I/O.
 
-It follows "How to manage your own password" (Microsoft Intune documentation, 2017-02): register,
-"who are you?" with its captcha, one of five methods, a second one where the administrator asks for
-two, a new password typed twice.
+It implements "How to manage your own password" (Microsoft Intune documentation, 2017-02): register,
+identify the account and solve a captcha, pass one of five methods, pass a second one if the
+administrator requires two, and type a new password twice.
 
-A text message or a call leaves as a `DeliverMessage` and is known to have arrived by what the
-device then shows: `enter_code: {from: phone}` reads the screen, not our own memory. A call is
-verified when the device answers that a key was pressed on it.
+The actor sends a text message or call as a `DeliverMessage`. It has arrived once the device shows
+it: `enter_code: {from: phone}` reads the code from the screen of the device. A call is verified
+when the device reports the pressed key.
 
-Assumptions, where the source says nothing: a code is good for ten minutes and only the last one
-counts; e-mail address, office phone and security questions are registered without a code; text and
-call on the same phone are different options; case and spaces around an answer do not matter.
+Assumptions, because the source does not specify it: a code is valid for ten minutes, and only the
+last code is valid; e-mail address, office phone and security questions are registered without a
+code; text and call on the same phone are different methods; case and surrounding spaces of an
+answer are ignored.
 """
 
 from __future__ import annotations
@@ -67,12 +68,12 @@ _ENABLES: Final[Mapping[str, tuple[str, ...]]] = {
     "office_phone": ("callOffice",),
     "security_questions": ("securityQuestions",),
 }
-"""Which methods make it worth registering something."""
+"""Methods that use each registered contact; at least one of them must be allowed."""
 
 
 @dataclass(slots=True)
 class _Session:
-    """A reset under way: who, and by which methods he was verified."""
+    """Reset in progress: the user and the methods passed so far."""
 
     user: str
     verified: list[str] = field(default_factory=list)
@@ -80,7 +81,7 @@ class _Session:
 
 
 class AccountActor(Actor):
-    """A user who forgot the password of the work account, at the reset page."""
+    """User of the password reset page of a work account."""
 
     name: ClassVar[str] = "account"
     steps: ClassVar[Mapping[str, type[BaseModel]]] = {
@@ -109,14 +110,14 @@ class AccountActor(Actor):
             "choose_password": self._choose_password,
         }
 
-    # -- what an actor is ----------------------------------------------------------------------
+    # -- interface of actors ----------------------------------------------------------------------
 
     def perform(self, step: str, arguments: BaseModel, now: int) -> Sequence[ActorRequest]:
-        """Take a step; see the models in `account_steps`."""
+        """Perform a step; see the models in `account_steps`."""
         return self._handlers[step](arguments, now)
 
     def on_message(self, message: DeviceMessage, now: int) -> Sequence[ActorRequest]:
-        """Read the texts that devices show, and hear of keys pressed on a call."""
+        """Store text messages that devices show; verify a call whose key was pressed."""
         payload = message.payload
         if message.leaf == "notifications" and payload.get("title") == SENDER:
             self._texts[message.device.name] = str(payload.get("body", ""))
@@ -126,7 +127,7 @@ class AccountActor(Actor):
         return ()
 
     def view(self, now: int) -> Mapping[str, object]:
-        """What the page says, which methods it offers, and the last e-mail."""
+        """Return the status of the page, the offered methods and the last e-mail."""
         del now
         seen: dict[str, object] = {}
         if self._status is not None:
@@ -161,7 +162,7 @@ class AccountActor(Actor):
         return self._challenge_by_phone(phone, user, None, Channel(phone.by), now)
 
     def _may_register(self, arguments: Register) -> bool:
-        """Whether the administrator has switched on a method for everything that is registered."""
+        """Return True if a method is allowed for each of the registered contacts."""
         offer = self.shared.organization.self_service_reset
         given = [name for name in _ENABLES if getattr(arguments, name) is not None]
         return offer.enabled and all(set(_ENABLES[name]) & set(offer.methods) for name in given)
@@ -183,7 +184,7 @@ class AccountActor(Actor):
         return ()
 
     def _options(self, session: _Session) -> list[str]:
-        """The methods that the administrator allows and the user registered and did not use yet."""
+        """Return the methods that are allowed, registered and not passed yet."""
         allowed = self.shared.organization.self_service_reset.methods
         known = self._registered.get(session.user, Registration())
         return [
@@ -216,7 +217,7 @@ class AccountActor(Actor):
     def _reach(
         self, session: _Session, phone: Phone, arguments: Verify, channel: Channel, now: int
     ) -> Sequence[ActorRequest]:
-        """Check the number that the user typed, and only then send something to it."""
+        """Check the typed phone number; send a code or call only if it is correct."""
         if arguments.number is not None and phone_digits(arguments.number) != phone.digits:
             self._status = PageStatus.NUMBER_NOT_VERIFIED
             return ()
@@ -258,7 +259,7 @@ class AccountActor(Actor):
             self._status = PageStatus.CALLING
             return [DeliverMessage(device, "call", SENDER, "Press # to verify this call.")]
         self._status = PageStatus.CODE_SENT
-        # What lies on the screen from before is not what was sent now.
+        # An older text on the screen must not be taken for the new one.
         self._texts.pop(device.name, None)
         return [DeliverMessage(device, "text", SENDER, verification_text(challenge.code))]
 
@@ -282,14 +283,14 @@ class AccountActor(Actor):
         if challenge.channel is Channel.CALL and not challenge.used:
             return self._press(challenge, arguments)
         code = arguments.code or self._read(arguments.source or "", challenge)
-        if challenge.holds(now) and code == challenge.code:
+        if challenge.is_valid(now) and code == challenge.code:
             self._accept(challenge)
         else:
             self._status = PageStatus.CODE_REJECTED
         return ()
 
     def _press(self, challenge: Challenge, arguments: EnterCode) -> Sequence[ActorRequest]:
-        """Answer the call: what is entered is a key."""
+        """Answer the call and press the entered key."""
         assert challenge.device is not None  # noqa: S101  # a call goes to a device
         if arguments.source == _MAILBOX:
             raise StepRefusedError("a key pressed on the call", "an e-mail's code")
@@ -305,14 +306,14 @@ class AccountActor(Actor):
             return
         if challenge.device is None or challenge.device.name != device.name or challenge.used:
             return
-        if challenge.holds(now) and challenge.key in (None, _POUND):
+        if challenge.is_valid(now) and challenge.key in (None, _POUND):
             self._accept(challenge)
         else:
             challenge.used = True
             self._status = PageStatus.CODE_REJECTED
 
     def _read(self, source: str, challenge: Challenge) -> str:
-        """The code that stands in the last e-mail, or in the text that the device shows."""
+        """Return the code from the last e-mail or from the text that the device shows."""
         if source == _MAILBOX:
             found = _CODE.search(self._mailbox[-1]) if self._mailbox else None
             place = "an e-mail with a code"
@@ -342,7 +343,7 @@ class AccountActor(Actor):
         elif self._session is not None:
             self._now_verified(self._session, challenge.method)
 
-    # -- parts ---------------------------------------------------------------------------------
+    # -- helpers ---------------------------------------------------------------------------------
 
     def _now_verified(self, session: _Session, method: str) -> None:
         session.verified.append(method)
@@ -359,7 +360,7 @@ class AccountActor(Actor):
         return self._session
 
     def _user(self, named: str | None) -> str:
-        """The user named, else the only one there is."""
+        """Return the given user, or the only user if none is given."""
         accounts = self.shared.accounts
         if named is None:
             if len(accounts) != 1:
@@ -370,7 +371,7 @@ class AccountActor(Actor):
         return named
 
     def _device_of(self, phone: Phone, user: str) -> ManagedDevice:
-        """Where a phone rings: the device it names, else the user's first one."""
+        """Return the device of a phone number: the given one, or the first device of the user."""
         devices = self.shared.devices
         if phone.device is not None:
             if phone.device not in devices:

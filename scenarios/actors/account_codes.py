@@ -1,4 +1,4 @@
-"""What the password reset page sends and remembers: codes, calls, e-mails, registrations."""
+"""Data of the password reset page: codes, calls, e-mails and registrations."""
 
 from __future__ import annotations
 
@@ -24,16 +24,18 @@ __all__ = [
 ]
 
 CODE_LIFETIME: Final = 10 * 60 * 1000
-"""Milliseconds for which a code, or a ringing call, verifies (assumption: the source says that a
-text may take minutes, and nothing of when it is too late)."""
+"""Lifetime of a code or a ringing call in milliseconds.
+
+This is an assumption: the source says that a text may take minutes, but gives no limit."""
 SENDER: Final = "732873"
-"""Whom texts and calls come from. It has six digits on purpose: the source warns of taking the
-number that the code was sent from for the code."""
+"""Sender of texts and calls.
+
+It has six digits because the source warns against entering the sender's number as the code."""
 _CODES: Final = 1_000_000
 
 
 class PageStatus(StrEnum):
-    """What the page says."""
+    """Status shown on the page."""
 
     REGISTERED = "registered"
     CAPTCHA_FAILED = "captchaFailed"
@@ -52,7 +54,7 @@ class PageStatus(StrEnum):
 
 
 class Channel(StrEnum):
-    """How a challenge reaches the user."""
+    """Channel that delivers a challenge."""
 
     TEXT = "text"
     CALL = "call"
@@ -61,11 +63,11 @@ class Channel(StrEnum):
 
 @dataclass(slots=True, kw_only=True)
 class Challenge:
-    """Something to be answered: a code, or a call.
+    """Challenge that the user must answer: a code or a call.
 
-    `method` is the method that it verifies, None where it confirms a phone that is being
-    registered. `device` is where it went, None for an e-mail. `key` is the key that the user is
-    known to press on the call.
+    `method` is the verified method, None for the registration of a phone. `device` is the
+    receiving device, None for an e-mail. `key` is the key that the user pressed on the call.
+    `sent` is an instant in milliseconds since the Unix epoch.
     """
 
     user: str
@@ -77,14 +79,14 @@ class Challenge:
     used: bool = False
     key: str | None = None
 
-    def holds(self, now: int) -> bool:
-        """Whether a right answer still counts."""
+    def is_valid(self, now: int) -> bool:
+        """Return True if the challenge is unused and not expired at `now`."""
         return not self.used and now <= self.sent + CODE_LIFETIME
 
 
 @dataclass(slots=True, kw_only=True)
 class Registration:
-    """What a user registered. `pending` is a phone whose code was not entered yet."""
+    """Registered contacts of a user. `pending` is a phone whose code was not entered yet."""
 
     phone: Phone | None = None
     pending: Phone | None = None
@@ -93,11 +95,11 @@ class Registration:
     questions: Mapping[str, str] | None = None
 
     def phone_for(self, method: str) -> Phone | None:
-        """The phone that a method reaches."""
+        """Return the phone that a method uses."""
         return self.office if method == "callOffice" else self.phone
 
     def allows(self, method: str) -> bool:
-        """Whether a method can reach the user at all."""
+        """Return True if the user registered the contact that a method needs."""
         if method == "emailAlternate":
             return self.email is not None
         if method == "securityQuestions":
@@ -106,18 +108,18 @@ class Registration:
 
 
 def verification_code(seed: int, user: str, count: int) -> str:
-    """The `count`-th six-digit code of a user: the same for the same seed."""
+    """Return the `count`-th six-digit code of a user, derived from the seed."""
     drawn = blake2b(f"code/{seed}/{user}/{count}".encode(), digest_size=8).digest()
     return f"{int.from_bytes(drawn) % _CODES:06}"
 
 
 def verification_text(code: str) -> str:
-    """The text message that brings a code."""
+    """Return the text message with a code."""
     return f"Use {code} as your verification code."
 
 
 def verification_email(code: str, address: str) -> str:
-    """The e-mail that brings a code."""
+    """Return the e-mail with a code."""
     return (
         f"To: {address}\nSubject: Account verification code\n\n"
         f"Your verification code is {code}. It expires in {CODE_LIFETIME // 60_000} minutes."

@@ -1,4 +1,4 @@
-"""The steps of the `account` actor, as models: what a scenario file may say of them."""
+"""Models of the steps of the `account` actor."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ METHODS: Final[tuple[Method, ...]] = (
     "emailAlternate",
     "securityQuestions",
 )
-"""The ways to prove who one is, in the order in which the page lists them."""
+"""Verification methods, in the order of the page."""
 
 _PHONE: Final = re.compile(r"\+?[\d\s().-]+")
 _A_PHONE: Final = "a phone number such as '+1 425 555 0100', or a table with its parts"
@@ -40,7 +40,7 @@ _SHORTEST: Final = 7
 
 
 def _text(value: object) -> object:
-    """YAML reads 123456 as a number; what is meant is what stands there."""
+    """Convert an unquoted number such as 123456 to text."""
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
@@ -55,7 +55,7 @@ def _email(value: str) -> str:
 
 
 def phone_digits(number: str) -> str:
-    """A phone number without its spaces and signs; the country code comes first."""
+    """Return the digits of a phone number, country code first."""
     return re.sub(r"\D", "", number)
 
 
@@ -69,11 +69,11 @@ class _Arguments(BaseModel):
 
 
 class Phone(_Arguments):
-    """A phone number, and the virtual device on which it rings.
+    """Phone number and the virtual device that receives its texts and calls.
 
     Written `"+1 425 555 0100"`, or with its parts: `{countryCode: "+1", number: "425 555 0100",
-    device: phone, by: text}`. `device` is unsaid for the user's first device; `by` is how the code
-    of the registration arrives, `text` unless it is `call`.
+    device: phone, by: text}`. Without `device`, the first device of the user receives them. `by`
+    is the channel of the registration code: `text` (default) or `call`.
     """
 
     country_code: Text | None = Field(default=None, description='a country code such as "+1"')
@@ -85,29 +85,30 @@ class Phone(_Arguments):
     @classmethod
     def _from_text(cls, value: Any) -> Any:
         if isinstance(value, int) and not isinstance(value, bool):
-            return {"number": f"+{value}"}  # YAML's reading of +14255550100
+            return {"number": f"+{value}"}  # YAML reads an unquoted +14255550100 as a number
         return {"number": value} if isinstance(value, str) else value
 
     @model_validator(mode="after")
     def _complete(self) -> Phone:
         if not _PHONE.fullmatch(self.number.strip()) or len(self.digits) < _SHORTEST:
-            raise value_error("this is no phone number", hint=_PHONE_HINT)
+            raise value_error("this is not a phone number", hint=_PHONE_HINT)
         if self.country_code is None and not self.number.strip().startswith("+"):
             raise value_error("the country code is missing", hint=_PHONE_HINT)
         return self
 
     @property
     def digits(self) -> str:
-        """The whole number, country code first."""
+        """Digits of the whole number, country code first."""
         return phone_digits((self.country_code or "") + self.number)
 
 
 class Register(_Arguments):
-    """Register for password reset: one way to be reached, or several.
+    """Register one or several contacts for password reset.
 
-    `user` and `password` are those of the sign-in page; unsaid, the only account's, and no password
-    is checked. A text message or a call goes to `authenticationPhone`: enter its six-digit code, or
-    press # on the call, and the status is `registered`.
+    `user` and `password` are entered on the sign-in page. Without `user` the only account is used;
+    without `password` none is checked. A text message or a call goes to `authenticationPhone`:
+    enter its six-digit code, or
+    press # on the call; the status is then `registered`.
     """
 
     user: str | None = Field(default=None, description="the name of a user")
@@ -135,7 +136,7 @@ class Register(_Arguments):
 class StartReset(_Arguments):
     """Open the password reset page, name the account, and pass the captcha.
 
-    `captcha` is `solved`; `failed` shows what happens to a robot (status `captchaFailed`).
+    `captcha` is `solved` or `failed` (status `captchaFailed`).
     """
 
     user: str | None = Field(default=None, description="the name of a user")
@@ -143,11 +144,11 @@ class StartReset(_Arguments):
 
 
 class Verify(_Arguments):
-    """Choose a way to prove who one is.
+    """Choose a verification method.
 
-    `number` is what the user types where the page asks for the full phone number before it sends a
-    text or calls, and `answers` what he answers to his security questions, by question; unsaid,
-    both are as they were registered.
+    `number` is the full phone number that the user types before the page sends a text or calls.
+    `answers` are the answers to the security questions, by question. Both default to the
+    registered values.
     """
 
     method: Method
@@ -158,11 +159,11 @@ class Verify(_Arguments):
 
 
 class EnterCode(_Arguments):
-    """Enter the six-digit code: a `code` one knows, or the one that is read `from` somewhere.
+    """Enter the six-digit code: a given `code`, or a code read `from` a device or the mailbox.
 
-    `from: phone` reads the text message on the screen of the device that it was sent to (or the
-    device's own name), `from: mailbox` the last e-mail. While a call is ringing, `from: phone`
-    answers it and presses #, and `code` is the key that is pressed.
+    `from: phone` reads the text message on the screen of the receiving device, `from: <name>`
+    the one on that device, `from: mailbox` the last e-mail. While a call is ringing, `from: phone`
+    answers it and presses #, and `code` is the pressed key.
     """
 
     code: Annotated[str, BeforeValidator(_six_digits), Field(min_length=1)] | None = Field(
@@ -180,20 +181,20 @@ class EnterCode(_Arguments):
 
 
 class ChoosePassword(_Arguments):
-    """Choose a new password and type it again; both must be the same (`passwordMismatch`)."""
+    """Choose a new password and type it again (if they differ: `passwordMismatch`)."""
 
     password: Text = Field(repr=False, description="a string")
     confirm: Text = Field(repr=False, description="a string")
 
 
 class AccountExpectation(_Arguments):
-    """What can be seen of the password reset.
+    """Visible state of the password reset.
 
-    `status` is what the page says: `registered`, `captchaFailed`, `notEnabled` (contact your
+    `status` is the status of the page: `registered`, `captchaFailed`, `notEnabled` (contact your
     administrator), `notRegistered`, `chooseMethod`, `numberNotVerified`, `codeSent`, `calling`
     (press #), `codeRejected`, `answersRejected`, `secondMethod`, `choosePassword`,
-    `passwordMismatch`, `done`. `options` are the methods that the page offers, `mailbox` is the
-    text of the last e-mail.
+    `passwordMismatch`, `done`. `options` are the offered methods, `mailbox` is the text of
+    the last e-mail.
     """
 
     status: (

@@ -1,9 +1,9 @@
 """The `console` actor: the administrator at the Intune administration console.
 
-It follows "Passcode reset and remote lock": All Direct Managed Devices or All Exchange ActiveSync
-Managed Devices, or a user's devices; one or several of them; Remote Tasks, Passcode Reset or Remote
-Lock. The display of a new passcode in hybrid follows "Reset passcode via the Company Portal
-website" (2015-12): only if a reset had been done on that device before.
+It implements "Passcode reset and remote lock": All Direct Managed Devices or All Exchange
+ActiveSync Managed Devices, or a user's devices; one or several of them; Remote
+Tasks, Passcode Reset or Remote Lock. The display of a new passcode in hybrid follows "Reset passcode via the Company Portal
+website" (2015-12): the console shows it only from the second reset of a device on.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from scenarios.model.file import Arguments
 __all__ = ["FIRST_VISIBLE_RESET", "ConsoleActor"]
 
 FIRST_VISIBLE_RESET: Final = 2
-"""In hybrid the console shows a new passcode from this reset of the device on."""
+"""Number of the first reset whose new passcode the console shows in hybrid."""
 _ONCE_MORE: Final = "No passcode is available yet. Reset the passcode once more to see the new one."
 _GROUPS: Final[Mapping[str, frozenset[Management]]] = {
     "directManaged": frozenset({Management.STANDALONE, Management.HYBRID}),
     "exchangeActiveSync": frozenset({Management.EXCHANGE_ACTIVESYNC}),
 }
-# Where the devices that were selected differ, the console says the first of these.
-_WORST_FIRST: Final = ("pending", "active", "failed", "notSupported", "canceled", "done")
+# If the selected devices differ, the console shows the first of these states.
+_STATE_PRIORITY: Final = ("pending", "active", "failed", "notSupported", "canceled", "done")
 
 
 def _list(value: object) -> object:
@@ -44,7 +44,7 @@ def _list(value: object) -> object:
 
 
 class Select(Arguments):
-    """Select devices: by their names, all of a user's, or all of a group."""
+    """Select devices by name, all devices of a user, or all devices of a group."""
 
     devices: Annotated[list[str], BeforeValidator(_list), Field(min_length=1)] | None = Field(
         default=None, description="a list of device names"
@@ -54,22 +54,22 @@ class Select(Arguments):
 
 
 class ResetPasscode(Arguments):
-    """Remote Tasks, Passcode Reset: on every device that is selected."""
+    """Remote Tasks, Passcode Reset: on every selected device."""
 
 
 class RemoteLock(Arguments):
-    """Remote Tasks, Remote Lock: on every device that is selected."""
+    """Remote Tasks, Remote Lock: on every selected device."""
 
 
 class ShowPasscode(Arguments):
-    """Show the new passcode of the devices that are selected, where the console may."""
+    """Show the new passcode of the selected devices, if the console may show it."""
 
 
 class ConsoleExpectation(Arguments):
-    """What can be seen in the console of the devices that are selected.
+    """Visible state of the selected devices.
 
-    Where they differ, `actionState` is that of the one still to be waited for, or worst off;
-    `device` asks about one of them.
+    If the devices differ, `actionState` is the first of these that occurs: pending, active, failed,
+    notSupported, canceled, done. `device` selects one device.
     """
 
     device: str | None = Field(default=None, description="the name of a device")
@@ -83,18 +83,18 @@ class ConsoleExpectation(Arguments):
 
 @dataclass(slots=True)
 class _Row:
-    """What the console knows of one device."""
+    """Row of one device in the console."""
 
     correlation_id: str = ""
     state: str | None = None
     message: str | None = None
-    told: str | None = None
+    result_passcode: str | None = None
     escrow: tuple[int, str] | None = None
     showing: bool = False
 
 
 class ConsoleActor(Actor):
-    """One administrator."""
+    """Console session of one administrator."""
 
     name: ClassVar[str] = "console"
     steps: ClassVar[Mapping[str, type[BaseModel]]] = {
@@ -110,7 +110,7 @@ class ConsoleActor(Actor):
         super().__init__(shared)
         self._selected: tuple[ManagedDevice, ...] = ()
         self._rows = {name: _Row() for name in shared.devices}
-        self._asked = 0
+        self._command_count = 0
         self._handlers: Mapping[str, Callable[[Any], Sequence[ActorRequest]]] = {
             "select": self._select,
             "reset_passcode": lambda _: self._task(Action.RESET_PASSCODE),
@@ -119,7 +119,7 @@ class ConsoleActor(Actor):
         }
 
     def perform(self, step: str, arguments: BaseModel, now: int) -> Sequence[ActorRequest]:
-        """Take a step; raises StepRefusedError where nothing is selected."""
+        """Perform a step; raises StepRefusedError if no device is selected."""
         del now
         return self._handlers[step](arguments)
 
@@ -127,14 +127,14 @@ class ConsoleActor(Actor):
         ways = [arguments.devices, arguments.user, arguments.group]
         if sum(way is not None for way in ways) != 1:
             raise StepRefusedError("devices, a user, or a group to select", "none or several")
-        everybody = self.shared.devices.values()
+        all_devices = self.shared.devices.values()
         if arguments.devices is not None:
             found = [self.shared.devices[name] for name in arguments.devices]
         elif arguments.user is not None:
-            found = [device for device in everybody if device.owner == arguments.user]
+            found = [device for device in all_devices if device.owner == arguments.user]
         else:
             kinds = _GROUPS[arguments.group or ""]
-            found = [device for device in everybody if device.management in kinds]
+            found = [device for device in all_devices if device.management in kinds]
         if not found:
             raise StepRefusedError("devices in the list", "an empty list")
         self._selected = tuple(found)
@@ -143,10 +143,10 @@ class ConsoleActor(Actor):
     def _task(self, action: Action) -> Sequence[ActorRequest]:
         requests = []
         for device in self._chosen():
-            self._asked += 1
+            self._command_count += 1
             row = self._rows[device.name]
-            row.correlation_id = f"{action.value}-{self._asked}"
-            row.state, row.message, row.told, row.showing = "pending", None, None, False
+            row.correlation_id = f"{action.value}-{self._command_count}"
+            row.state, row.message, row.result_passcode, row.showing = "pending", None, None, False
             requests.append(SendCommand(device, action.value, "admin", row.correlation_id))
         return requests
 
@@ -161,7 +161,7 @@ class ConsoleActor(Actor):
         return self._selected
 
     def on_message(self, message: DeviceMessage, now: int) -> Sequence[ActorRequest]:
-        """Learn what became of a task, and keep what is in escrow."""
+        """Store the result of a task and passcodes from escrow."""
         del now
         row, payload = self._rows[message.device.name], message.payload
         if message.leaf == "escrow":
@@ -172,31 +172,33 @@ class ConsoleActor(Actor):
             and message.correlation_id == row.correlation_id
         ):
             row.state, row.message = payload["actionState"], payload["message"]
-            row.told = payload.get("newPasscode")
+            row.result_passcode = payload.get("newPasscode")
         return ()
 
     def view(self, now: int) -> Mapping[str, object]:
-        """What the console shows of the devices that are selected."""
+        """Return the visible state of the selected devices."""
         del now
-        return self._seen_of(self._selected)
+        return self._view_of(self._selected)
 
     def observe(self, query: Mapping[str, Any], now: int) -> Mapping[str, object]:
-        """The same of one device, where one is asked for."""
+        """Return the visible state of the device in `query`, or of the selected devices."""
         del now
         name = query.get("device")
-        return self._seen_of((self.shared.devices[name],) if name else self._selected)
+        return self._view_of((self.shared.devices[name],) if name else self._selected)
 
-    def _seen_of(self, devices: Sequence[ManagedDevice]) -> Mapping[str, object]:
+    def _view_of(self, devices: Sequence[ManagedDevice]) -> Mapping[str, object]:
         seen: dict[str, object] = {}
         if self._selected:
             seen["devices"] = tuple(device.name for device in self._selected)
         rows = [(device, self._rows[device.name]) for device in devices]
         states = {row.state for _, row in rows} - {None}
         if states:
-            seen["actionState"] = min(states, key=lambda state: _WORST_FIRST.index(str(state)))
-        said = [row.message for _, row in rows if row.message and row.state == seen["actionState"]]
-        if said:
-            seen["message"] = said[0]
+            seen["actionState"] = min(states, key=lambda state: _STATE_PRIORITY.index(str(state)))
+        messages = [
+            row.message for _, row in rows if row.message and row.state == seen["actionState"]
+        ]
+        if messages:
+            seen["message"] = messages[0]
         for device, row in rows:
             passcode = _passcode(device, row)
             if passcode is not None:
@@ -207,12 +209,12 @@ class ConsoleActor(Actor):
 
 
 def _passcode(device: ManagedDevice, row: _Row) -> str | None:
-    """The new passcode that the console shows of a device.
+    """Return the new passcode that the console shows for a device, or None.
 
-    In hybrid it comes from escrow, is shown when asked for, and not after the first reset.
+    In hybrid it comes from escrow, and is shown on request only, from the second reset on.
     """
     if device.management is not Management.HYBRID:
-        return row.told
+        return row.result_passcode
     if not row.showing or row.escrow is None or row.escrow[0] < FIRST_VISIBLE_RESET:
         return None
     return row.escrow[1]

@@ -1,4 +1,4 @@
-"""The `device` and `network` actors: what happens to a device, and what can be seen of it."""
+"""The `device` and `network` actors: simulated events, and the visible state of a device."""
 
 from __future__ import annotations
 
@@ -14,36 +14,36 @@ from scenarios.model.matchers import TextVariants
 
 __all__ = ["DeviceActor", "NetworkActor"]
 
-_MESSAGES_UNDER_WAY: Final = 20
+_MAX_PENDING_MESSAGES: Final = 20
 
 _Biometric = Literal["enrolled", "mustEnroll", "blocked", "none"]
 
 
 class RestartStep(DeviceStep):
-    """The device restarts in good order."""
+    """Restart the device after an orderly shutdown."""
 
 
 class CrashStep(DeviceStep):
-    """The device dies and comes up again: what it had not finished, it does again."""
+    """Crash and restart the device; it repeats unfinished work."""
 
 
 class OfflineStep(DeviceStep):
-    """The device loses its network, until it is online again."""
+    """Cut the network of the device until `network.online`."""
 
 
 class OnlineStep(DeviceStep):
-    """The device has a network again."""
+    """Restore the network of the device."""
 
 
 class DropStep(DeviceStep):
-    """The device's connection breaks; it connects again at once."""
+    """Break the connection of the device; it reconnects at once."""
 
 
 class DeviceExpectation(DeviceStep):
-    """What can be seen of a device: every key of its state, and its screen.
+    """Visible state of a device: every key of its state, its screen and its presence.
 
-    `notification` is the last thing that appeared on its screen, by title, by body, or both;
-    `message` is the last text message or call that reached it; `presence` is `online` or `offline`.
+    `notification` is the last notification, compared by title, body, or `title: body`. `message` is
+    the last text message or call that it received. `presence` is `online` or `offline`.
     """
 
     device_id: str | None = None
@@ -70,7 +70,7 @@ class DeviceExpectation(DeviceStep):
 
 
 class DeviceActor(Actor):
-    """What the world does to a device, and what is published of it."""
+    """Restarts and crashes of devices, and their published state."""
 
     name: ClassVar[str] = "device"
     steps: ClassVar[Mapping[str, type[BaseModel]]] = {"restart": RestartStep, "crash": CrashStep}
@@ -81,16 +81,16 @@ class DeviceActor(Actor):
         super().__init__(shared)
         self._seen: dict[str, dict[str, object]] = {name: {} for name in shared.devices}
         self._sent: dict[str, deque[tuple[str, str]]] = {
-            name: deque(maxlen=_MESSAGES_UNDER_WAY) for name in shared.devices
+            name: deque(maxlen=_MAX_PENDING_MESSAGES) for name in shared.devices
         }
 
     def perform(self, step: str, arguments: BaseModel, now: int) -> Sequence[ActorRequest]:
-        """Let it happen."""
+        """Return the request for the event."""
         del now
         return [SimulateDevice(_device(self.shared, arguments), step)]
 
     def on_message(self, message: DeviceMessage, now: int) -> Sequence[ActorRequest]:
-        """Keep what the device says of itself, and what its screen shows."""
+        """Store the state, the presence and the last notification of a device."""
         del now
         seen, payload = self._seen[message.device.name], message.payload
         if message.leaf == "state":
@@ -100,14 +100,14 @@ class DeviceActor(Actor):
         elif message.leaf == "messages":
             self._sent[message.device.name].append((payload["from"], payload["body"]))
         elif message.leaf == "notifications":
-            self._take_notification(message.device.name, payload)
+            self._store_notification(message.device.name, payload)
         return ()
 
-    def _take_notification(self, name: str, payload: Mapping[str, Any]) -> None:
+    def _store_notification(self, name: str, payload: Mapping[str, Any]) -> None:
         title, body = payload["title"], payload["body"]
         seen, sent = self._seen[name], self._sent[name]
         seen["notification"] = TextVariants((title, body, f"{title}: {body}"), payload)
-        # What was sent is received once the screen shows it: a text by its sender, or a call.
+        # A text or call counts as received once the device shows its notification.
         for sender, said in sent:
             if (title, body) == (sender, said) or (body == sender and payload["buttons"]):
                 seen["message"] = said
@@ -115,17 +115,17 @@ class DeviceActor(Actor):
                 break
 
     def view(self, now: int) -> Mapping[str, object]:
-        """What can be seen of the only device."""
+        """Return the visible state of the only device."""
         return self.observe({}, now)
 
     def observe(self, query: Mapping[str, Any], now: int) -> Mapping[str, object]:
-        """What can be seen of the device asked for."""
+        """Return the visible state of the device in `query`."""
         del now
         return self._seen[self.shared.device(query.get("device")).name]
 
 
 class NetworkActor(Actor):
-    """The network between a device and its broker."""
+    """Network between a device and its broker."""
 
     name: ClassVar[str] = "network"
     steps: ClassVar[Mapping[str, type[BaseModel]]] = {
@@ -135,7 +135,7 @@ class NetworkActor(Actor):
     }
 
     def perform(self, step: str, arguments: BaseModel, now: int) -> Sequence[ActorRequest]:
-        """Let it happen."""
+        """Return the request for the event."""
         del now
         action = "dropConnection" if step == "drop_connection" else step
         return [SimulateDevice(_device(self.shared, arguments), action)]

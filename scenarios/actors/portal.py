@@ -1,13 +1,13 @@
-"""The `portal` actor: the Company Portal website, as the end user meets it.
+"""The `portal` actor: the Company Portal website, as the end user sees it.
 
-It follows "How to reset your device passcode from the Company Portal website" (Intune
+It implements "How to reset your device passcode from the Company Portal website" (Intune
 documentation, 2017-01), "Reset passcode via the Company Portal website" (2015-12) and the user
-guide "Mobile Device Passcode Self-reset": sign in, choose a device, Reset Passcode, sign out, back
-in within five minutes, read what a reset does, Reset Passcode again, wait, see the result.
+guide "Mobile Device Passcode Self-reset": sign in, choose a device, Reset Passcode, sign out, sign
+in again within five minutes, read the explanation, Reset Passcode again, wait for the result.
 
-Assumptions, where the sources say nothing: five minutes to the very second are still within; the
-way back is one user's and is used up by any other sign-in; the button missing is no dead end but
-leads to the words "contact your IT admin".
+Assumptions, because the sources do not specify it: exactly five minutes are still in time; a reset
+can be continued by the same user only, and any other sign-in cancels it; a device without the
+button shows the text "contact your IT admin".
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from scenarios.model.matchers import TextVariants
 __all__ = ["CONTACT_ADMIN", "SIGN_BACK_IN_LIMIT", "PortalActor", "Screen"]
 
 SIGN_BACK_IN_LIMIT: Final = 5 * 60 * 1000
-"""Milliseconds within which the user must be back from signing out."""
+"""Time limit in milliseconds between signing out and signing in again."""
 CONTACT_ADMIN: Final = "Contact your IT admin to reset the passcode of this device."
 _SIGN_IN_AGAIN: Final = "Sign out, then sign back in within five minutes to reset your passcode."
 _WRONG_PASSWORD: Final = "Your account or password is incorrect."  # noqa: S105  # a message
@@ -56,7 +56,7 @@ _ENDED: Final = ("done", "failed", "notSupported", "canceled")
 
 
 class Screen(StrEnum):
-    """The pages."""
+    """Pages of the portal."""
 
     SIGN_IN = "signIn"
     ACCOUNT_CHOOSER = "accountChooser"
@@ -71,7 +71,7 @@ class SignIn(Arguments):
     """Sign in.
 
     `user` may be left out in answer to the account chooser. Without `password` the user types the
-    right one. `account` chooses between a work and a personal account of the same address.
+    correct one. `account` chooses between a work and a personal account of the same address.
     """
 
     user: str | None = Field(default=None, description="the name of a user")
@@ -80,7 +80,7 @@ class SignIn(Arguments):
 
 
 class SignOut(Arguments):
-    """Sign out, where a reset asks for it or anywhere else."""
+    """Sign out, on any page."""
 
 
 class SelectDevice(Arguments):
@@ -90,7 +90,7 @@ class SelectDevice(Arguments):
 
 
 class ResetPasscode(Arguments):
-    """Press Reset Passcode: on a device's page, or on the page that explains what it does."""
+    """Press Reset Passcode: on a device's page, or on the page that explains the reset."""
 
 
 class RemoteLock(Arguments):
@@ -98,7 +98,7 @@ class RemoteLock(Arguments):
 
 
 class CheckStatus(Arguments):
-    """Press Check status: the device is asked to report."""
+    """Press Check status, which sends `syncDevice` to the device."""
 
 
 class OpenNotifications(Arguments):
@@ -106,7 +106,7 @@ class OpenNotifications(Arguments):
 
 
 class PortalExpectation(Arguments):
-    """What can be seen on the website.
+    """Visible state of the website.
 
     `message` is what the page says: on `confirmReset` what a reset does on this device, afterwards
     how it went. `newPasscode` is shown where the platform and its management let the user see it.
@@ -134,8 +134,8 @@ class PortalExpectation(Arguments):
 
 
 @dataclass(frozen=True, slots=True)
-class _Way:
-    """The way back to a reset: whose, of which device, and since when he is signed out."""
+class _InterruptedReset:
+    """Reset to continue after sign-in: user, device, and the instant of signing out."""
 
     user: str
     device: ManagedDevice
@@ -144,7 +144,7 @@ class _Way:
 
 @dataclass(slots=True)
 class _Progress:
-    """What was last asked of a device."""
+    """Progress of the last action on a device."""
 
     action: Action
     correlation_id: str
@@ -154,7 +154,7 @@ class _Progress:
 
 
 class PortalActor(Actor):
-    """One browser, in the hands of one user after another."""
+    """Browser session, used by one user at a time."""
 
     name: ClassVar[str] = "portal"
     steps: ClassVar[Mapping[str, type[BaseModel]]] = {
@@ -173,11 +173,11 @@ class PortalActor(Actor):
         self._screen = Screen.SIGN_IN
         self._user: str | None = None
         self._device: ManagedDevice | None = None
-        self._way: _Way | None = None
-        self._said = ""
+        self._interrupted_reset: _InterruptedReset | None = None
+        self._message = ""
         self._choosing: SignIn | None = None
         self._flag_open = False
-        self._asked = 0
+        self._command_count = 0
         self._progress: dict[str, _Progress] = {}
         self._notifications: dict[str, list[str]] = {}
         self._handlers: Mapping[str, Callable[[Any, int], Sequence[ActorRequest]]] = {
@@ -191,7 +191,7 @@ class PortalActor(Actor):
         }
 
     def perform(self, step: str, arguments: BaseModel, now: int) -> Sequence[ActorRequest]:
-        """Take a step; raises StepRefusedError on a page that does not have it."""
+        """Perform a step; raises StepRefusedError if the page does not offer it."""
         return self._handlers[step](arguments, now)
 
     # -- signing in and out --------------------------------------------------------------------
@@ -219,23 +219,25 @@ class PortalActor(Actor):
         return ()
 
     def _enter(self, user: str, now: int) -> None:
-        """Let the user in: to the reset he left for, if he is back in time, or else home."""
-        way, self._way = self._way, None
+        """Sign the user in: continue the interrupted reset if in time, otherwise show home."""
+        reset, self._interrupted_reset = self._interrupted_reset, None
         self._user, self._device, self._flag_open = user, None, False
-        back = way is not None and way.user == user and now - way.left <= SIGN_BACK_IN_LIMIT
-        if way is None or not back:
+        in_time = (
+            reset is not None and reset.user == user and now - reset.left <= SIGN_BACK_IN_LIMIT
+        )
+        if reset is None or not in_time:
             self._show(Screen.HOME)
             return
-        self._device = way.device
-        self._show(Screen.CONFIRM_RESET, way.device.profile.reset.portal_explains)
+        self._device = reset.device
+        self._show(Screen.CONFIRM_RESET, reset.device.profile.reset.portal_explains)
 
     def _sign_out(self, _: SignOut, now: int) -> Sequence[ActorRequest]:
         if self._user is None:
-            raise self._refused("somebody signed in")
+            raise self._refused("a signed-in user")
         if self._screen is Screen.SIGN_IN_AGAIN and self._device is not None:
-            self._way = _Way(self._user, self._device, now)
+            self._interrupted_reset = _InterruptedReset(self._user, self._device, now)
         else:
-            self._way = None
+            self._interrupted_reset = None
         self._user = self._device = None
         self._flag_open = False
         self._show(Screen.SIGN_IN)
@@ -246,7 +248,7 @@ class PortalActor(Actor):
     def _select_device(self, arguments: SelectDevice, now: int) -> Sequence[ActorRequest]:
         del now
         if self._user is None:
-            raise self._refused("somebody signed in")
+            raise self._refused("a signed-in user")
         device = self.shared.devices[arguments.device]
         if device.owner != self._user:
             own = ", ".join(self._own()) or "none"
@@ -259,7 +261,7 @@ class PortalActor(Actor):
         return [d.name for d in self.shared.devices.values() if d.owner == self._user]
 
     def _has_button(self, device: ManagedDevice) -> bool:
-        """Whether Reset Passcode is on the device's page."""
+        """Return True if the page of the device shows Reset Passcode."""
         return (
             self.shared.organization.reset_passcode
             and device.management is not Management.EXCHANGE_ACTIVESYNC
@@ -301,29 +303,31 @@ class PortalActor(Actor):
     def _open_notifications(self, _: OpenNotifications, now: int) -> Sequence[ActorRequest]:
         del now
         if self._user is None:
-            raise self._refused("somebody signed in")
+            raise self._refused("a signed-in user")
         self._flag_open = True
         return ()
 
-    # -- what becomes of it --------------------------------------------------------------------
+    # -- results --------------------------------------------------------------------
 
     def _ask(self, device: ManagedDevice, action: Action) -> SendCommand:
-        self._asked += 1
-        progress = _Progress(action, f"{action.value}-{self._asked}", message=_PENDING[action])
+        self._command_count += 1
+        progress = _Progress(
+            action, f"{action.value}-{self._command_count}", message=_PENDING[action]
+        )
         self._progress[device.name] = progress
         return SendCommand(device, action.value, "user", progress.correlation_id)
 
     def on_message(self, message: DeviceMessage, now: int) -> Sequence[ActorRequest]:
-        """Learn from a result what became of the last action on a device."""
+        """Update the progress of the last action on a device from its result."""
         del now
         progress = self._progress.get(message.device.name)
         ended = message.payload.get("actionState") in _ENDED
         if progress is None or message.correlation_id != progress.correlation_id or not ended:
             return ()
-        told = str(message.payload.get("message", ""))
+        text = str(message.payload.get("message", ""))
         progress.status = str(message.payload["actionState"])
         done = progress.status == "done"
-        progress.message = told if done else f"{_FAILED[progress.action]} {told}".strip()
+        progress.message = text if done else f"{_FAILED[progress.action]} {text}".strip()
         if done and message.device.management in message.device.profile.reset.shown_to_user:
             progress.new_passcode = message.payload.get("newPasscode")
         if not message.payload.get("duplicate"):
@@ -331,11 +335,11 @@ class PortalActor(Actor):
         return ()
 
     def view(self, now: int) -> Mapping[str, object]:
-        """What the page shows."""
+        """Return the visible values of the page."""
         del now
         seen: dict[str, object] = {"screen": self._screen.value}
-        if self._said:
-            seen["message"] = self._said
+        if self._message:
+            seen["message"] = self._message
         if self._user is None:
             return seen
         seen["devices"] = tuple(self._own())
@@ -345,7 +349,7 @@ class PortalActor(Actor):
             return seen
         seen["resetButton"] = self._has_button(self._device)
         if not seen["resetButton"]:
-            # The page of such a device is both: its own, and the words of whom to turn to.
+            # Such a page is both the page of the device and the page contactAdmin.
             seen["screen"] = TextVariants((Screen.CONTACT_ADMIN.value, Screen.DEVICE.value))
         progress = self._progress.get(self._device.name)
         if progress is not None:
@@ -354,8 +358,8 @@ class PortalActor(Actor):
                 seen["newPasscode"] = progress.new_passcode
         return seen
 
-    def _show(self, screen: Screen, said: str = "") -> None:
-        self._screen, self._said = screen, said
+    def _show(self, screen: Screen, message: str = "") -> None:
+        self._screen, self._message = screen, message
 
     def _refused(self, expected: str) -> StepRefusedError:
         return StepRefusedError(expected, f"the page {self._screen.value}")

@@ -1,4 +1,4 @@
-"""What devices answered: behind `expect.result`, an actor that takes no steps."""
+"""The `result` actor, which provides the values of `expect.result` and has no steps."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _BY_VALUE: Final = ("commandId", "inputId", "actionName")
 
 
 class ResultObserver(Actor):
-    """Remembers every result, and shows the last one that is meant."""
+    """Store of all results; shows the last one that matches the query."""
 
     name: ClassVar[str] = "result"
     steps: ClassVar[Mapping[str, type[BaseModel]]] = {}
@@ -28,19 +28,19 @@ class ResultObserver(Actor):
         self._results: list[tuple[str, Mapping[str, object]]] = []
 
     def perform(self, step: str, arguments: BaseModel, now: int) -> Sequence[ActorRequest]:
-        """Take no step: there is none."""
+        """Raise NotImplementedError: this actor has no steps."""
         del arguments, now
         raise NotImplementedError(step)
 
     def on_message(self, message: DeviceMessage, now: int) -> Sequence[ActorRequest]:
-        """Keep a result."""
+        """Store a result."""
         del now
         if message.leaf == "results":
             self._results.append((message.device.name, message.payload))
         return ()
 
     def observe(self, query: Mapping[str, Any], now: int) -> Mapping[str, object]:
-        """The last result that has the ids asked for, of the device asked for."""
+        """Return the last result with the device, ids and action name of `query`."""
         del now
         for device, result in reversed(self._results):
             if query.get("device") not in (None, device):

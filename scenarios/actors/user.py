@@ -1,4 +1,4 @@
-"""The `user` actor: the thumb on the device, and the eye on what the portal and the console say."""
+"""The `user` actor: inputs on a device, and passcodes read from portal and console."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ _ACTIONS: Final = {
 
 
 class PressStep(DeviceStep):
-    """A press on the device.
+    """Input on the device.
 
-    `answer` is what the device must answer: `done`, `notSupported`, or an errorCode such as
-    `deviceLocked`. Unsaid, a press that the device refuses is no failure: what follows will show.
+    `answer` is the required answer: `done`, `notSupported`, or an errorCode such as `deviceLocked`.
+    Without `answer`, the step passes even if the device refuses the input.
     """
 
     answer: str | None = Field(default=None, description="done, notSupported, or an errorCode")
 
 
 class DisplayedPasscode(Arguments):
-    """The new passcode that can be read on the portal's or the console's screen."""
+    """New passcode as shown by the portal or the console."""
 
     source: Literal["portal", "console"] = Field(alias="from")
 
 
 class PasscodeStep(PressStep):
-    """A passcode typed: as it stands, or `{from: portal}`, the one that is shown there."""
+    """Typed passcode: a text, or `{from: portal}` for the passcode that the portal shows."""
 
     passcode: str | DisplayedPasscode = Field(
         repr=False, description='a string such as "2580", or {from: portal} or {from: console}'
@@ -61,13 +61,13 @@ class PasscodeStep(PressStep):
 
 
 class SignInStep(PressStep):
-    """A user signs in on the device: any user, known to the organization or not."""
+    """Sign in on the device, as any user, even one without an account in the organization."""
 
     user: str = Field(min_length=1, max_length=256, description="the name of a user")
 
 
 class UserActor(Actor):
-    """Whoever holds the device."""
+    """Person who uses the device."""
 
     name: ClassVar[str] = "user"
     steps: ClassVar[Mapping[str, type[BaseModel]]] = {
@@ -82,7 +82,7 @@ class UserActor(Actor):
     }
 
     def perform(self, step: str, arguments: BaseModel, now: int) -> Sequence[ActorRequest]:
-        """Press it."""
+        """Return the request for the input."""
         assert isinstance(arguments, PressStep)  # noqa: S101  # `steps` says so
         values: dict[str, str] = {}
         if isinstance(arguments, PasscodeStep):
@@ -98,5 +98,5 @@ class UserActor(Actor):
         screen = self.shared.actors[passcode.source].view(now)
         found = screen.get("newPasscode")
         if not isinstance(found, str):
-            raise StepRefusedError(f"a new passcode to read on the {passcode.source}", "none")
+            raise StepRefusedError(f"a new passcode shown by the {passcode.source}", "none")
         return found

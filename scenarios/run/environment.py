@@ -1,14 +1,14 @@
-"""The devices of one scenario on a broker, and all that is said on its topics.
+"""Devices of one scenario on a broker, and the messages on its topics.
 
-Theory of operation. A scenario has a topic root of its own, and on it one connection that listens
-to everything: the stage's. On it commands, inputs and messages are published, too. `settle` lets
-what is in flight arrive without waiting for time to pass: a fence goes to every device that is
-connected, over the broker, and each sends it back over its own connection. What was sent to a
-device before the fence has reached it, and what it answered has reached the stage, before the fence
-is back; that its broker has accepted all of it is known when it has accepted the fence.
+Each scenario has its own topic root and one control connection, which subscribes to all topics
+below the root and publishes commands, inputs and text messages. `settle` waits until all messages
+in flight have arrived, without letting time pass: it publishes a fence to every connected device,
+and each device returns it over its own connection. MQTT keeps the order of messages, so all earlier
+messages to a device have reached it, and all its answers have reached the control connection, when
+the fence returns. The broker has accepted all messages of a device when it accepts the fence.
 
-Devices that are on their way back (a restart, a lost connection) are waited for, and so is the Last
-Will of one that was lost, so that a scenario never sees half of it.
+`settle` also waits for devices that reconnect and for the Last Will of a lost device, so that a
+scenario never observes an intermediate state.
 """
 
 from __future__ import annotations
@@ -36,21 +36,22 @@ from broker.operator.readers import read_json
 
 __all__ = ["ScenarioEnvironment", "TopicMessage"]
 
-_ANSWER_WITHIN: Final = 20.0
-"""Real seconds for a broker to pass a fence on, or to let a device in again."""
-_LOOK_AGAIN: Final = 0.25
-"""Real seconds between two looks at whether the broker is still there, while one waits for it."""
-_CUTS: Final = frozenset({"offline", "dropConnection", "crash"})
-_COMES_BACK: Final = frozenset({"dropConnection", "crash"})
-_ASKED_FIRST: Final = {"commands": 0, "inputs": 0, "messages": 0, "simulate": 0, "presence": 1}
-_SAID: Final = 2
+_TIME_LIMIT: Final = 20.0
+"""Time limit in real seconds for the broker to deliver a fence or to accept a connection."""
+_CHECK_INTERVAL: Final = 0.25
+"""Interval in real seconds between two checks of the control connection during a wait."""
+_DISCONNECTING: Final = frozenset({"offline", "dropConnection", "crash"})
+_RECONNECTING: Final = frozenset({"dropConnection", "crash"})
+_RANKS: Final = {"commands": 0, "inputs": 0, "messages": 0, "simulate": 0, "presence": 1}
+_LAST_RANK: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
 class TopicMessage:
-    """A message on the scenario's topics; `device` is the name of the device, if it is one's.
+    """Message on a topic of the scenario; `device` is the device name, None for other topics.
 
-    `document` is the payload read as JSON, None where it is none.
+    `topic` is relative to the topic root. `document` is the parsed JSON payload, None if the
+    payload is not JSON.
     """
 
     topic: str
@@ -62,7 +63,7 @@ class TopicMessage:
 
 
 class _DeviceListener(ConnectionListener):
-    """What a device's connection belongs to: the device, and the fences that reach it."""
+    """Listener on the connection of a device: returns fences, passes all else to the device."""
 
     def __init__(self, device: Device, environment: ScenarioEnvironment) -> None:
         self._device = device
@@ -70,16 +71,16 @@ class _DeviceListener(ConnectionListener):
         self._fence = environment.fence_of(device.id)
 
     def presence(self, number: int) -> tuple[str, bytes, bytes]:
-        """The device's own."""
+        """Return the presence messages of the device."""
         return self._device.presence(number)
 
     def on_connected(self) -> None:
-        """Let the device say who it is."""
+        """Let the device publish its presence and state."""
         self._device.on_connected()
         self._environment.changed.set()
 
     def on_message(self, topic: str, payload: bytes, retained: bool, delivery: Delivery) -> None:  # noqa: FBT001
-        """Send a fence back, and hand the device what is its own."""
+        """Return a fence; pass any other message to the device."""
         if topic != self._fence:
             self._device.on_message(topic, payload, retained, delivery)
             return
@@ -92,7 +93,7 @@ class _DeviceListener(ConnectionListener):
 
 
 class ScenarioEnvironment(ConnectionListener):
-    """One scenario's devices. `clock` is the scenario's time, `timers` what happens in it."""
+    """Devices and connections of one scenario; `timers` are the timers of its devices."""
 
     def __init__(
         self,
@@ -110,12 +111,12 @@ class ScenarioEnvironment(ConnectionListener):
         self.changed = asyncio.Event()
         """Set when a connection came up or a message arrived."""
         self._pool = pool
-        self._heard: list[TopicMessage] = []
+        self._messages: list[TopicMessage] = []
         self._fences = 0
         self._awaited: set[str] = set()
         self._all_passed = asyncio.Event()
-        self._back: dict[str, int] = {}
-        self._wills: dict[str, int] = {}
+        self._expected_sessions: dict[str, int] = {}
+        self._pending_wills: dict[str, int] = {}
         self._retained: set[str] = set()
         self._connections: list[Connection] = []
         self._control = Connection(
@@ -132,10 +133,10 @@ class ScenarioEnvironment(ConnectionListener):
     # -- opening and closing -------------------------------------------------------------
 
     async def open(self) -> None:
-        """Connect everybody; raises BrokerError where the broker does not take the connections."""
+        """Connect all devices; raises BrokerError if the broker does not accept a connection."""
         self._open(self._control)
-        if not await self._control.until_up(_ANSWER_WITHIN):
-            raise self._silent("let a scenario in")
+        if not await self._control.until_up(_TIME_LIMIT):
+            raise self._timeout_error("accept the connection of a scenario")
         for device in self.devices.values():
             connection = self._factory.connect(
                 device,
@@ -153,14 +154,14 @@ class ScenarioEnvironment(ConnectionListener):
         connection.open()
 
     async def close(self, *, tidy: bool) -> None:
-        """Leave; `tidy` takes retained messages and sessions off a broker that stays."""
+        """Disconnect; with `tidy`, also remove retained messages and sessions from the broker."""
         self.timers.close()
         if tidy and self._control.up:
             for device in self.devices.values():
                 if hasattr(device, "connection"):
                     await device.stop(forget=True)
                     await self._pool.end_session(device.connection.client_id)
-            # The Will of a device that is offline is retained, and it cannot take it back itself.
+            # An offline device cannot remove its own retained Last Will.
             leaves = ("state", "presence")
             own = {self.topics.device(name, leaf) for name in self.devices for leaf in leaves}
             blank = [OutgoingMessage(topic, b"", retain=True) for topic in own | self._retained]
@@ -169,23 +170,23 @@ class ScenarioEnvironment(ConnectionListener):
             connection.drop(stay_away=True)
             self._pool.remove(connection)
 
-    # -- what is sent --------------------------------------------------------------------
+    # -- outgoing messages --------------------------------------------------------------------
 
     def send(self, topic: str, document: Mapping[str, Any] | bytes, *, retained: bool) -> None:
-        """Publish on the scenario's own connection, at QoS 1."""
+        """Publish a message on the control connection, with QoS 1."""
         payload = document if isinstance(document, bytes) else json.dumps(document).encode()
         if retained:
             self._retained.add(topic)
         self._control.publish(OutgoingMessage(topic, payload, retained))
 
     def fence_of(self, device_id: str) -> str:
-        """Where a device is sent its fences."""
+        """Return the topic of the fences for a device."""
         return f"{self.topics.root}/fences/{device_id}"
 
     # -- incoming messages
 
     def on_message(self, topic: str, payload: bytes, retained: bool, delivery: Delivery) -> None:  # noqa: FBT001
-        """Keep what is said, take fences that are back, and do what the world does."""
+        """Store a message, count returned fences and perform simulated events."""
         self._control.acknowledge(delivery)
         if topic == self.echo:
             self.passed(payload.decode())
@@ -194,7 +195,7 @@ class ScenarioEnvironment(ConnectionListener):
             return
         name, leaf = self.topics.split(topic) or (None, topic.rpartition("/")[2])
         document = read_json(payload)
-        self._heard.append(
+        self._messages.append(
             TopicMessage(
                 topic[len(self.topics.root) + 1 :], name, leaf, payload, document, retained
             )
@@ -206,77 +207,78 @@ class ScenarioEnvironment(ConnectionListener):
         self.changed.set()
 
     def take_messages(self) -> list[TopicMessage]:
-        """What was heard since, in an order that hangs on the scenario alone.
+        """Return and clear the received messages, in an order that timing does not influence.
 
-        Device by device; of each, first what it was sent, then whether it is there, then what it
-        said, in its own order.
+        The order is by device. For each device, messages to it come first, then its presence, then
+        its other messages in the order of arrival.
         """
-        heard, self._heard = self._heard, []
+        messages, self._messages = self._messages, []
         last = len(self._order)
-        heard.sort(key=lambda m: (self._order.get(m.device or "", last), *_rank(m)))
-        return heard
+        messages.sort(key=lambda m: (self._order.get(m.device or "", last), *_rank(m)))
+        return messages
 
-    # -- the world -----------------------------------------------------------------------
+    # -- simulated events -----------------------------------------------------------------------
 
     def _simulate(self, device: Device, action: str) -> None:
         number, was_up = device.connection.number, device.connection.up
-        if action in _CUTS and was_up:
-            self._wills[device.id] = number
+        if action in _DISCONNECTING and was_up:
+            self._pending_wills[device.id] = number
         device.simulate(action)
         if action == "offline":
             self._forget_fences(device.id)
-        elif (action in _COMES_BACK and device.online) or (action == "online" and not was_up):
-            self._back[device.id] = number + 1
+        elif (action in _RECONNECTING and device.online) or (action == "online" and not was_up):
+            self._expected_sessions[device.id] = number + 1
 
     def _on_effect(self, device: Device, effect: Effect) -> None:
         if isinstance(effect, Reboot) and not effect.abrupt and device.online:
-            self._back[device.id] = device.connection.number + 1
+            self._expected_sessions[device.id] = device.connection.number + 1
 
     def _on_presence(self, name: str, document: Mapping[str, Any]) -> None:
-        lost = self._wills.get(name)
+        lost = self._pending_wills.get(name)
         if lost is not None and document["status"] == "offline" and document["session"] >= lost:
-            del self._wills[name]
+            del self._pending_wills[name]
 
-    # -- letting things settle -----------------------------------------------------------
+    # -- settling -----------------------------------------------------------
 
     async def settle(self) -> None:
-        """Return once nothing is in flight. Time does not move.
+        """Wait until no message is in flight. The clock does not move.
 
-        Raises BrokerError where the broker does not do its part.
+        Raises BrokerError if the broker is lost or exceeds the time limit.
         """
         while True:
-            await self._rest()
-            numbers = self._numbers()
+            await self._wait_until_stable()
+            numbers = self._connection_numbers()
             await self._pass_fences()
-            if self._is_at_rest() and self._numbers() == numbers:
+            if self._is_stable() and self._connection_numbers() == numbers:
                 return
 
-    def _numbers(self) -> list[int]:
+    def _connection_numbers(self) -> list[int]:
         return [device.connection.number for device in self.devices.values()]
 
-    def _is_at_rest(self) -> bool:
-        """Whether everybody who has a network is connected, and the Wills of the lost are out."""
-        return not self._wills and all(
-            device.connection.up and device.connection.number >= self._back.get(name, 0)
+    def _is_stable(self) -> bool:
+        """Return True if all devices with a network are connected and no Last Will is pending."""
+        return not self._pending_wills and all(
+            device.connection.up
+            and device.connection.number >= self._expected_sessions.get(name, 0)
             for name, device in self.devices.items()
             if device.online
         )
 
-    async def _rest(self) -> None:
-        while not self._is_at_rest():
+    async def _wait_until_stable(self) -> None:
+        while not self._is_stable():
             self.changed.clear()
-            await self._until(self.changed, "take a device back, or publish its Last Will")
+            await self._until(self.changed, "reconnect a device or publish its Last Will")
 
-    async def _until(self, event: asyncio.Event, what: str) -> None:
-        """Wait for what the broker brings about; raises BrokerError where it does not, or is lost.
+    async def _until(self, event: asyncio.Event, action: str) -> None:
+        """Wait for an event that the broker causes; raises BrokerError on a timeout or loss.
 
-        What was said while the stage had no connection is lost to it: there is no going on.
+        Messages published while the control connection is down are lost: the run cannot go on.
         """
-        limit = self._pool.loop.time() + _ANSWER_WITHIN
+        limit = self._pool.loop.time() + _TIME_LIMIT
         while not event.is_set():
             with contextlib.suppress(TimeoutError):
-                # Not wait_for, which up to Python 3.11 loses a Ctrl-C that comes with the event.
-                async with asyncio.timeout(_LOOK_AGAIN):
+                # Not wait_for: up to Python 3.11 it loses a Ctrl-C that arrives with the event.
+                async with asyncio.timeout(_CHECK_INTERVAL):
                     await event.wait()
             if self._control.number > 1 or not self._control.up:
                 raise BrokerError(
@@ -284,7 +286,7 @@ class ScenarioEnvironment(ConnectionListener):
                     hint="is the broker still running?",
                 )
             if self._pool.loop.time() > limit:
-                raise self._silent(what)
+                raise self._timeout_error(action)
 
     async def _pass_fences(self) -> None:
         self._fences += 1
@@ -299,10 +301,10 @@ class ScenarioEnvironment(ConnectionListener):
             self._control.publish(OutgoingMessage(self.fence_of(device.id), number.encode()))
         accepted = partial(self.passed, f"accepted/{own}")
         self._control.publish(OutgoingMessage(self.echo, own.encode(), accepted=accepted))
-        await self._until(self._all_passed, "pass on what is published")
+        await self._until(self._all_passed, "deliver published messages")
 
     def passed(self, fence: str) -> None:
-        """A fence is back, or accepted."""
+        """Record that a fence returned or was accepted."""
         self._awaited.discard(fence)
         if not self._awaited:
             self._all_passed.set()
@@ -312,16 +314,16 @@ class ScenarioEnvironment(ConnectionListener):
         for fence in own:
             self.passed(fence)
 
-    def _silent(self, what: str) -> BrokerError:
+    def _timeout_error(self, action: str) -> BrokerError:
         return BrokerError(
-            f"{self._pool.address.url} did not {what} within {_ANSWER_WITHIN:g} s",
+            f"{self._pool.address.url} did not {action} within {_TIME_LIMIT:g} s",
             hint="look at the broker's log and its limits",
         )
 
 
 def _rank(message: TopicMessage) -> tuple[int, int, bool]:
-    """Where a message stands among those of its device; presences by session, online first."""
-    rank = _ASKED_FIRST.get(message.leaf, _SAID)
+    """Return the sort key of a message within its device; presence by session, online first."""
+    rank = _RANKS.get(message.leaf, _LAST_RANK)
     if message.leaf != "presence" or not isinstance(message.document, Mapping):
         return rank, 0, False
     return rank, message.document["session"], message.document["status"] == "offline"

@@ -117,7 +117,7 @@ async def test_what_never_comes_fails_at_the_end_of_its_time() -> None:
         ("portal.reset_passcode", "the page of a device, or confirmReset", "the page signIn"),
         ("console.reset_passcode", "a device that is selected", "none"),
         ("user.swipe_up: {answer: done}", "the answer done to swipeUp", "deviceLocked: "),
-        ("user.enter_passcode: {passcode: {from: portal}}", "a new passcode to read", "none"),
+        ("user.enter_passcode: {passcode: {from: portal}}", "a new passcode shown by", "none"),
         ("portal.sign_in: {account: work}", "a user to sign in", "none"),
     ],
 )
