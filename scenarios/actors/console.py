@@ -1,9 +1,9 @@
 """The `console` actor: the administrator at the Intune administration console.
 
 It implements "Passcode reset and remote lock": All Direct Managed Devices or All Exchange
-ActiveSync Managed Devices, or a user's devices; one or several of them; Remote
-Tasks, Passcode Reset or Remote Lock. The display of a new passcode in hybrid follows "Reset passcode via the Company Portal
-website" (2015-12): the console shows it only from the second reset of a device on.
+ActiveSync Managed Devices, or a user's devices; one or several of them; Remote Tasks, Passcode
+Reset or Remote Lock. The display of a new passcode in hybrid follows "Reset passcode via the
+Company Portal website" (2015-12): the console shows it only from the second reset of a device on.
 """
 
 from __future__ import annotations

@@ -52,7 +52,7 @@ def _result(result: Mapping[str, Any]) -> str:
     text = f"{result['actionName']} {result['actionState']}: {result['message']}"
     error = f" ({result['errorCode']})" if result["errorCode"] else ""
     passcode = ", with a new passcode" if result.get("newPasscode") else ""
-    return text + error + passcode + (", told before" if result["duplicate"] else "")
+    return text + error + passcode + (", duplicate" if result["duplicate"] else "")
 
 
 _SUMMARIES: Final[Mapping[str, Callable[[Mapping[str, Any]], str]]] = {

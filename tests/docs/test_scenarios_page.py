@@ -1,4 +1,4 @@
-"""docs/scenarios.md: every example is played, every step and every key of the language is there."""
+"""docs/scenarios.md: every example runs, and every step and key is documented."""
 
 from __future__ import annotations
 

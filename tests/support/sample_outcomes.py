@@ -1,4 +1,4 @@
-"""Outcomes to report: a small play in which one scenario fails and one ends with a problem."""
+"""Sample outcomes for reports: one failed scenario, and one that ended with a problem."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the tests of traces share: a recording, a replay, and what is done in between."""
+"""Helpers for trace tests: recording, replay, and the actions in between."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ async def answered(operator: WireOperator, device: str, count: int) -> None:
 
 
 async def session_of(operator: WireOperator, device: str) -> None:
-    """What a user and an administrator may do to any device, its answers awaited one by one."""
+    """Perform the actions of a user and an administrator; await each answer."""
     presses: list[tuple[str, dict[str, Any]]] = [
         ("inputs", {"inputId": "i-1", "action": "enterPasscode", "passcode": "1111"}),
         ("inputs", {"inputId": "i-2", "action": "enterPasscode", "passcode": "2580"}),

@@ -1,4 +1,4 @@
-"""The account actor: what no path through it can do, and the walk of the source document."""
+"""Account actor: properties of all step sequences, and the procedure of the source document."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def subject(name: str) -> ManagedDevice:
 
 
 class AccountRig:
-    """An actor and the devices around it: what is delivered appears on their screens."""
+    """Account actor with devices that show delivered texts and calls."""
 
     def __init__(self, **reset: Any) -> None:
         self.shared = SharedState(
@@ -130,7 +130,7 @@ def pass_method(rig: AccountRig, method: str) -> None:
 # -- the walk of the document -----------------------------------------------------------------
 
 
-def test_the_walk_of_the_document() -> None:
+def test_the_procedure_of_the_source_document() -> None:
     rig = AccountRig()
     rig.perform("register", user="alex", password="old-secret", authenticationPhone=NUMBER)
     assert rig.status == "codeSent"
@@ -156,7 +156,7 @@ def test_each_method_verifies(method: str) -> None:
 
 
 @pytest.mark.parametrize("method", ["callMobile", "callOffice"])
-def test_pressing_a_key_with_the_thumb_verifies_a_call(method: str) -> None:
+def test_a_key_pressed_on_the_device_verifies_a_call(method: str) -> None:
     rig = AccountRig().registered().at_reset()
     rig.perform("verify", method=method)
     assert rig.status == "calling"
@@ -222,7 +222,7 @@ def test_a_text_that_did_not_arrive_cannot_be_read() -> None:
     assert rig.status == "choosePassword"
 
 
-def test_a_code_is_good_for_ten_minutes() -> None:
+def test_a_code_is_valid_for_ten_minutes() -> None:
     rig = AccountRig().registered().at_reset()
     rig.perform("verify", method="emailAlternate")
     rig.now += CODE_LIFETIME + 1
@@ -259,7 +259,7 @@ def test_two_methods_are_two_different_ones() -> None:
     assert rig.status == "choosePassword"
 
 
-def test_what_the_administrator_did_not_switch_on() -> None:
+def test_disabled_resets_and_methods_are_refused() -> None:
     off = AccountRig(enabled=False)
     off.perform("register", **EVERYTHING)
     assert (off.status, off.delivered) == ("notEnabled", [])
@@ -276,14 +276,14 @@ def test_what_the_administrator_did_not_switch_on() -> None:
     assert some.status == "choosePassword"
 
 
-def test_who_has_not_registered_cannot_reset() -> None:
+def test_an_unregistered_user_cannot_reset() -> None:
     rig = AccountRig()
     rig.perform("register", authenticationPhone=NUMBER)  # the code is never entered
     rig.perform("start_reset", captcha="solved")
     assert rig.status == "notRegistered"
 
 
-def test_robots_and_wrong_answers() -> None:
+def test_failed_captcha_and_wrong_answers() -> None:
     rig = AccountRig().registered()
     rig.perform("start_reset", captcha="failed")
     assert rig.status == "captchaFailed"
@@ -320,7 +320,7 @@ def test_the_wrong_password_registers_nothing() -> None:
         ("choose_password", {"password": "x", "confirm": "x", "again": "x"}),
     ],
 )
-def test_what_no_step_says(step: str, arguments: dict[str, Any]) -> None:
+def test_invalid_step_arguments_are_refused(step: str, arguments: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         AccountActor.steps[step].model_validate(arguments)
 
@@ -352,7 +352,7 @@ def test_every_status_can_be_expected() -> None:
 
 
 class AnyPath(RuleBasedStateMachine):
-    """Whatever a user tries, in whatever order.
+    """State machine test of arbitrary step sequences.
 
     The model counts what he proved: a method counts once a code that was sent for it in this
     session came back in time and for the first time, or # was pressed on its call.
@@ -388,7 +388,7 @@ class AnyPath(RuleBasedStateMachine):
 
     @rule()
     def begin_anew(self) -> None:
-        """Registered and at the reset page: where paths get interesting."""
+        """Start registered and at the reset page."""
         self.register(set(EVERYTHING))
         self.enter("phone")
         self.start("solved")

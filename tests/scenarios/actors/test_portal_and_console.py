@@ -1,4 +1,4 @@
-"""The portal and the console by properties, without a broker: what no path through them does."""
+"""Property-based tests of portal and console, without a broker."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ portal_step: st.SearchStrategy[tuple[str, Any]] = st.one_of(
         st.just({}),
     ),
 )
-# The usual way, in which drawn steps are strewn: alone they would hardly ever come so far.
+# Random steps are inserted into the usual path: alone they would rarely reach a reset.
 usual = [
     ("sign_in", {"user": "alex", "account": "work"}),
     ("select_device", {"device": "ios"}),
@@ -117,7 +117,7 @@ def portal_paths(draw: st.DrawFn) -> list[tuple[str, Mapping[str, Any], int]]:
 def perform(
     actor: Actor, verb: str, arguments: Mapping[str, Any], now: int
 ) -> list[ActorRequest] | None:
-    """Take a step; None where it is refused."""
+    """Perform a step; return None if it is refused."""
     try:
         return list(actor.perform(verb, actor.steps[verb].model_validate(arguments), now))
     except StepRefusedError:
@@ -125,7 +125,7 @@ def perform(
 
 
 class Watcher:
-    """Somebody who looks over the user's shoulder, and knows when a reset may be sent."""
+    """Independent model that knows when a reset may be sent."""
 
     def __init__(self) -> None:
         self.user: str | None = None
@@ -231,7 +231,7 @@ def result(request: SendCommand, state: str, **more: object) -> DeviceMessage:
     st.lists(st.sampled_from(("active", "done", "failed", "escrow", "foreign")), max_size=6),
 )
 def test_no_path_shows_a_passcode_to_a_user_who_must_not_see_it(name: str, said: list[str]) -> None:
-    """Whatever arrives, were it even a passcode in the result."""
+    """Any message, even a result that contains a passcode."""
     portal, request = reset_portal(name)
     device = request.device
     may_see = device.management in device.profile.reset.shown_to_user
@@ -278,7 +278,7 @@ def test_the_console_shows_a_hybrid_passcode_from_the_second_reset_on(
 
 
 @given(st.permutations(("pending", "active", "done", "failed")))
-def test_of_many_devices_the_console_says_what_is_still_to_be_waited_for(
+def test_the_console_shows_the_pending_state_of_several_devices(
     states: list[str],
 ) -> None:
     console = ConsoleActor(shared())
@@ -316,7 +316,7 @@ def test_the_console_selects_one_way_at_a_time(arguments: dict[str, Any]) -> Non
     assert perform(ConsoleActor(shared()), "select", arguments, 0) is None
 
 
-def test_a_failure_is_told_in_the_portals_words_and_behind_the_flag() -> None:
+def test_a_failure_appears_as_message_and_notification() -> None:
     portal, request = reset_portal("ios")
     portal.on_message(result(request, "failed", message="The device is not enrolled."), 0)
     said = "The passcode could not be reset. The device is not enrolled."
@@ -359,7 +359,7 @@ def test_a_user_reads_the_passcode_on_the_portal_or_cannot() -> None:
     assert press.values == {"passcode": "123456"}
 
 
-def test_the_world_acts_on_devices() -> None:
+def test_simulated_events_reach_devices() -> None:
     here = shared()
     for actor, verb, action in (
         (DeviceActor(here), "restart", "restart"),

@@ -1,4 +1,4 @@
-"""Scenario files: what is read, and what is refused, with line, column and the nearest name."""
+"""Scenario files: accepted and refused files, with line, column and the most similar name."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ STEPS = [
 
 
 @pytest.mark.parametrize(("line", "column", "message", "hint"), STEPS, ids=[s[0] for s in STEPS])
-def test_a_wrong_step_is_refused_where_it_stands(
+def test_an_invalid_step_is_refused_with_its_position(
     line: str, column: int, message: str, hint: str | None
 ) -> None:
     error = refused(steps("wait: 1s", line))
@@ -106,7 +106,7 @@ FILES = [
 
 
 @pytest.mark.parametrize(("text", "line", "column", "message"), FILES)
-def test_a_wrong_file_is_refused_where_it_is_wrong(
+def test_an_invalid_file_is_refused_with_its_position(
     text: str, line: int | None, column: int | None, message: str
 ) -> None:
     error = refused(text)
@@ -114,7 +114,7 @@ def test_a_wrong_file_is_refused_where_it_is_wrong(
     assert line is None or (error.line, error.column) == (line, column)
 
 
-def test_the_first_mistake_is_told_and_how_many_more() -> None:
+def test_an_error_reports_the_first_problem_and_the_number_of_others() -> None:
     error = refused(steps("wait: soon", "portal.sgn_in", "wait: later"))
     assert error.line == 6
     assert "and 2 more problems, lines 7, 8" in (error.hint or "")
@@ -136,7 +136,7 @@ def test_yaml_is_read_by_the_rules_of_1_2() -> None:
 
 
 @given(st.text())
-def test_no_text_is_anything_but_a_scenario_or_refused(text: str) -> None:
+def test_any_text_is_a_scenario_or_refused(text: str) -> None:
     try:
         parse_scenario(text, "play.yaml")
     except FileError as error:
@@ -232,5 +232,5 @@ MATCHES = [
 
 
 @pytest.mark.parametrize(("expected", "seen", "good"), MATCHES)
-def test_what_is_seen_is_as_expected_or_not(expected: object, seen: object, good: bool) -> None:  # noqa: FBT001
+def test_matchers(expected: object, seen: object, good: bool) -> None:  # noqa: FBT001
     assert matches(expected, seen) is good

@@ -1,4 +1,4 @@
-"""Platforms of one's own and dated tables in scenarios: their own, and those of a fleet file."""
+"""Custom platforms and conformance tables in scenarios and in fleet files."""
 
 from __future__ import annotations
 
@@ -165,14 +165,14 @@ BAD = {
 
 
 @pytest.mark.parametrize("bad", BAD.values(), ids=BAD)
-def test_what_is_wrong_is_refused_where_it_stands(bad: Bad) -> None:
+def test_an_invalid_platform_is_refused_with_its_position(bad: Bad) -> None:
     with pytest.raises(FileError) as refused:
         parse_scenario(bad.text, "play.yaml")
     error = refused.value
     assert (error.line, error.column, error.key) == (bad.line, bad.column, bad.key)
     assert bad.says in str(error)
     assert (bad.hint or "") in (error.hint or "")
-    # A platform that is wrong is told of once, not for each device that is of it.
+    # An invalid platform is reported once, not once per device.
     assert "more problem" not in (error.hint or "")
 
 
@@ -224,7 +224,7 @@ def test_pytest_plays_scenarios_with_the_platforms_of_its_fleet_file(tmp_path: P
     write_project(tmp_path, {"pytest.ini": ini, **files})
     ran = run_pytest(tmp_path)
     assert ran.tests == {"kiosk": "passed"}, ran.output
-    # Said in the arguments of `play`, another fleet file goes before it.
+    # A fleet file in the arguments of `play` takes precedence.
     write_project(tmp_path, {"pytest.ini": f"{ini}passfleet_play = --fleet none.toml\n"})
     ran = run_pytest(tmp_path)
     assert ran.tests == {"kiosk": "failed"}

@@ -1,4 +1,4 @@
-"""Reports: valid for those who read them, whole, and without a passcode."""
+"""Reports: valid, complete, and without passcodes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def junit_of(path: Path) -> etree._Element:
     return tree.getroot()
 
 
-def test_junit_is_what_readers_accept(tmp_path: Path) -> None:
+def test_junit_conforms_to_the_schemas(tmp_path: Path) -> None:
     junit.write(tmp_path / "junit.xml", sample())
     root = junit_of(tmp_path / "junit.xml")
     (suite,) = root
@@ -48,7 +48,7 @@ def test_junit_is_what_readers_accept(tmp_path: Path) -> None:
     assert error.get("message") == "the connection to the broker was lost"
 
 
-def test_junit_of_nothing_and_of_what_xml_cannot_hold(tmp_path: Path) -> None:
+def test_junit_without_scenarios_and_with_invalid_xml_characters(tmp_path: Path) -> None:
     junit.write(tmp_path / "none.xml", [])
     assert junit_of(tmp_path / "none.xml")[0].get("tests") == "0"
     odd = replace(sample()[0], name="a\x00b \ud83d <&> ]]>", path="/x/../y/odd \x1b.yaml")
@@ -60,7 +60,7 @@ def test_junit_of_nothing_and_of_what_xml_cannot_hold(tmp_path: Path) -> None:
 
 
 class Page(HTMLParser):
-    """The page as a browser would take it: its tags, what it would load, its text."""
+    """Parser of the page: tags, loaded resources and text."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -110,13 +110,13 @@ def test_nothing_of_a_scenario_is_taken_for_markup(page: str) -> None:
     assert Page(page).count["script"] == 1
 
 
-def test_no_report_holds_what_only_the_recorder_may_see(tmp_path: Path) -> None:
+def test_no_report_contains_the_traffic(tmp_path: Path) -> None:
     html.write(tmp_path / "r.html", sample())
     junit.write(tmp_path / "r.xml", sample())
     for name in ("r.html", "r.xml"):
         assert CANARY not in (tmp_path / name).read_text(encoding="utf-8")
 
 
-def test_the_page_of_nothing(tmp_path: Path) -> None:
+def test_the_page_without_scenarios(tmp_path: Path) -> None:
     html.write(tmp_path / "none.html", [])
     assert Page((tmp_path / "none.html").read_text(encoding="utf-8")).open == []

@@ -1,4 +1,4 @@
-"""What `play` records replays alike, and nothing that it writes tells a passcode."""
+"""Traces of `play --record` replay without differences; no report contains a passcode."""
 
 from __future__ import annotations
 

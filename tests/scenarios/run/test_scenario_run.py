@@ -1,4 +1,4 @@
-"""Scenarios played over real brokers, in this process: time, settling, failures, records."""
+"""Scenarios on real brokers, in this process: time, settling, failures, records."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ async def test_time_starts_at_a_fixed_date_and_moves_in_waits_alone(broker: str)
     assert ends == [0, 0, 0, 500, 2_000, 2_000 + 61 * 60_000]
 
 
-async def test_what_is_not_so_now_fails_and_moves_no_time(broker: str) -> None:
+async def test_an_unmet_expectation_fails_without_moving_time(broker: str) -> None:
     outcome = await played(
         steps(
             "command: {actionName: resetPasscode, commandId: c-1}",
@@ -104,7 +104,7 @@ async def test_what_is_not_so_now_fails_and_moves_no_time(broker: str) -> None:
     assert failure.messages[-1].text == "resetPasscode active: In progress"
 
 
-async def test_what_never_comes_fails_at_the_end_of_its_time() -> None:
+async def test_an_expectation_fails_at_the_end_of_within() -> None:
     outcome = await played(steps("wait: 1s", "expect.device: {locked: false, within: 5m}"))
     assert outcome.failure is not None
     assert outcome.failure.expected == "locked: false, within 5m"
@@ -134,8 +134,8 @@ async def test_a_press_on_a_device_that_is_offline_fails() -> None:
     assert outcome.failure.seen == "none: the device is offline"
 
 
-async def test_the_world_comes_and_goes_without_a_trace_of_chance(broker: str) -> None:
-    """What was under way when a device was lost is seen once it is back, all of it."""
+async def test_lost_and_reconnected_devices_give_the_same_run(broker: str) -> None:
+    """All work in progress when a device was lost is visible after it reconnects."""
     lines = []
     for number in range(4):
         lines += [
@@ -183,7 +183,7 @@ async def test_raw_commands_reach_groups_and_devices_as_they_are(broker: str) ->
     assert outcome.passed, outcome.failure
 
 
-async def test_nothing_is_left_on_a_broker_of_somebody_else(mosquitto: Server) -> None:
+async def test_an_external_broker_is_left_clean(mosquitto: Server) -> None:
     outcome = await played(
         steps(
             "network.offline",
@@ -217,7 +217,7 @@ async def test_scenarios_end_when_the_broker_does(mosquitto: Server) -> None:
         await play_all([scenario], PlayOptions(broker=mosquitto.url), Killer())
 
 
-async def test_a_seed_of_ones_own_draws_otherwise_and_again_the_same() -> None:
+async def test_another_seed_gives_other_ids_and_the_same_each_time() -> None:
     lines = ("console.select: {devices: phone}", "console.reset_passcode", "wait: 1m")
     ids = []
     passcodes = []
@@ -289,7 +289,7 @@ async def test_what_was_played_is_recorded_one_file_a_scenario(tmp_path: Path) -
         assert [m.leaf for m in trace.messages] == ["presence", "state", "inputs", "results"]
 
 
-async def test_lanes_tell_who_did_what_and_when() -> None:
+async def test_lanes_contain_actors_steps_and_kinds() -> None:
     outcome = await played(
         steps("portal.sign_in: {user: alex}", "user.swipe_up", "command: {actionName: syncDevice}")
     )

@@ -1,4 +1,4 @@
-"""Trace files: what is no trace, a file in the way, a dying recorder, what stands for secrets."""
+"""Trace files: invalid files, existing files, a killed recorder, and placeholders."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_a_foreign_file_is_refused_with_its_line(tmp_path: Path, text: str, line
         '{"end": "2015-12-10T20:19:07Z", "messages": 0}\n{}',
     ],
 )
-def test_a_line_that_no_trace_has(tmp_path: Path, line: str) -> None:
+def test_an_invalid_line_is_refused(tmp_path: Path, line: str) -> None:
     path = tmp_path / "t.jsonl"
     header = {"format": "passfleet-trace", "version": 1, "root": "r", "clock": "real"}
     header |= {"start": "2015-12-10T20:19:07Z", "devices": []}
@@ -115,13 +115,15 @@ async def test_a_recording_does_not_take_the_place_of_a_file(
         ("/dev/full", "error: /dev/full: cannot be written: No space left on device"),
     ],
 )
-async def test_a_place_for_no_trace(mosquitto: Server, start: Start, place: str, says: str) -> None:
+async def test_an_unwritable_path_is_refused(
+    mosquitto: Server, start: Start, place: str, says: str
+) -> None:
     process = start("record", "-o", place, "--force", "--broker", mosquitto.url, "--for", "100ms")
     assert await process.ended() == 2
     assert says in process.err
 
 
-async def test_what_a_killed_recorder_left_can_be_played(
+async def test_the_trace_of_a_killed_recorder_can_be_replayed(
     mosquitto: Server, start: Start, tmp_path: Path
 ) -> None:
     async with hosted(mosquitto, fleet_text(phones(), clock='"virtual"')) as (operator, _):
@@ -167,8 +169,8 @@ def few_files() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
 
 
-def test_a_line_that_somebody_wrote_into_is_no_crash(tmp_path: Path) -> None:
-    """Values of any type wherever a device's answer has a word."""
+def test_an_edited_line_does_not_crash_the_replay(tmp_path: Path) -> None:
+    """Values of any type in place of the texts of an answer."""
     path = tmp_path / "t.jsonl"
     odd: list[Any] = [{}, [], 1.5, None, True, {"$passcode": "x"}, {"$passcode": 1, "like": 2}]
     names = ("commandId", "inputId", "actionState", "errorCode", "newPasscode", "message")
@@ -213,7 +215,7 @@ def test_equal_secrets_have_equal_placeholders(first: str, second: str) -> None:
 
 
 @given(secret=SECRETS)
-def test_what_is_made_up_is_alike_and_new(secret: str) -> None:
+def test_a_generated_secret_is_similar_and_new(secret: str) -> None:
     placeholder = Redactor().secret("$passcode", secret)
     taken: set[str] = set()
     for number in range(1, 4):
@@ -242,7 +244,7 @@ def test_a_payload_without_secrets_comes_back_as_it_was(document: Any) -> None:
     assert json.loads(restore_payload(json.loads(json.dumps(kept)), lambda _: "never")) == document
 
 
-def test_a_writer_that_fails_leaves_a_trace_that_says_so(tmp_path: Path) -> None:
+def test_a_failed_writer_leaves_an_incomplete_trace(tmp_path: Path) -> None:
     header = TraceHeader(root="r", clock="virtual", start=START)
 
     def fail() -> None:
