@@ -14,6 +14,7 @@ import secrets
 import socket
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
+from types import TracebackType
 from typing import Any, Final, Self, TypeVar, cast
 
 import aiomqtt
@@ -42,6 +43,24 @@ _FENCE_LIMIT: Final = 30.0
 """Seconds for all retained messages of a fleet to arrive."""
 
 Listener = Callable[[ReceivedMessage], None]
+
+
+class _Client(aiomqtt.Client):
+    """aiomqtt client whose disconnection error counts as handled once its context has ended."""
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        try:
+            await super().__aexit__(exc_type, exc, tb)
+        finally:
+            # A connection that was lost just before the end leaves its error in this future. An
+            # error that is never read makes asyncio log "Future exception was never retrieved".
+            if self._disconnected.done() and not self._disconnected.cancelled():
+                self._disconnected.exception()
 
 
 class OperatorLink:
@@ -290,7 +309,7 @@ def open_client(address: BrokerAddress, identifier: str) -> aiomqtt.Client:
     # lost connections is raised as a BrokerError.
     logger = logging.getLogger("passfleet.operator")
     logger.setLevel(logging.CRITICAL)
-    client = aiomqtt.Client(
+    client = _Client(
         address.host,
         address.port,
         username=address.username,

@@ -64,6 +64,9 @@ class WorkerBackend:
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         if self.failed.done():
             everybody.cancel()
+            # Unless it is awaited, asyncio logs the cancellation as an exception never retrieved.
+            with contextlib.suppress(asyncio.CancelledError):
+                await everybody
             raise self.failed.result()
         self._say_time()
 
