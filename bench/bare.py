@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import paho.mqtt.client as paho
-from paho.mqtt.enums import CallbackAPIVersion
 
 from broker.address import BrokerAddress
+from broker.client.paho_factory import new_paho_client
 
 __all__ = ["BareFleet"]
 
@@ -37,16 +37,16 @@ class _Bare:
         self.state, self.presence = f"{base}/state", f"{base}/presence"
         self.answers = [(f"{base}/{leaf}", data, retain) for leaf, data, retain in fleet.answers]
         self.up = asyncio.get_running_loop().create_future()
-        self.client = client = paho.Client(
-            CallbackAPIVersion.VERSION2,
-            client_id=f"bare-{name}",
+        address = fleet.address
+        tls_context = address.ssl_context() if address.tls else None
+        self.client = client = new_paho_client(
+            paho.Client,
+            address,
+            f"bare-{name}",
+            tls_context,
             clean_session=False,
             manual_ack=True,
-            reconnect_on_failure=False,
         )
-        address = fleet.address
-        if address.username is not None:
-            client.username_pw_set(address.username, address.password)
         client.will_set(self.presence, b'{"status":"offline","session":1}', qos=1, retain=True)
         client.connect_async(address.host, address.port, _KEEPALIVE)
         client.on_connect = self.on_connect

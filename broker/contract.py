@@ -13,7 +13,7 @@ document are made from these classes (`broker.reference.asyncapi`).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Final, Generic, Literal, TypeVar
+from typing import Annotated, Any, Final, Generic, Literal, TypeVar, get_args
 
 from pydantic import (
     BaseModel,
@@ -34,10 +34,14 @@ from broker.timestamps import format_timestamp, parse_timestamp
 T = TypeVar("T")
 
 __all__ = [
+    "ACTIONS",
     "DEFAULT_ROOT",
     "DEVICE_ID",
     "MAX_PAYLOAD",
+    "PARSED_JSON",
     "ROOT_WORDS",
+    "SIMULATIONS",
+    "ActionName",
     "ActionResult",
     "Biometrics",
     "ClockNow",
@@ -56,6 +60,7 @@ __all__ = [
     "Presence",
     "Refusal",
     "Simulate",
+    "SimulationName",
     "Topics",
     "is_more_than_json",
     "is_root",
@@ -81,8 +86,12 @@ _SHOWN: Final = 200
 """How much of a name that we did not choose a message repeats."""
 
 
+PARSED_JSON: Final = {"parsed_json": True}
+"""Validation context of values that were parsed from JSON before: instants are texts there."""
+
+
 def _read_instant(value: object, info: ValidationInfo) -> object:
-    if info.mode != "json":
+    if info.mode != "json" and info.context is not PARSED_JSON:
         return value
     if not isinstance(value, str):
         raise ValueError("not an ISO 8601 date and time in UTC")  # noqa: TRY004  # pydantic's way
@@ -137,6 +146,16 @@ class Policy(Wire):
     max_age_days: Count | None = None
 
 
+DeviceActionName = Literal["resetPasscode", "remoteLock", "syncDevice"]
+PolicyActionName = Literal["applyPasscodePolicy"]
+ActionName = Literal[DeviceActionName, PolicyActionName]
+ACTIONS: Final[tuple[ActionName, ...]] = get_args(ActionName)
+"""Every `actionName` of a command."""
+SimulationName = Literal["offline", "online", "dropConnection", "crash", "restart", "restore"]
+SIMULATIONS: Final[tuple[SimulationName, ...]] = get_args(SimulationName)
+"""Every `action` of a simulation."""
+
+
 class _CommandBase(Wire):
     command_id: Id
     issued_by: Literal["user", "admin"] = "admin"
@@ -147,13 +166,13 @@ class _CommandBase(Wire):
 class DeviceCommand(_CommandBase):
     """A command that needs no more than its name."""
 
-    action_name: Literal["resetPasscode", "remoteLock", "syncDevice"]
+    action_name: DeviceActionName
 
 
 class PolicyCommand(_CommandBase):
     """`applyPasscodePolicy`, with the policy to apply."""
 
-    action_name: Literal["applyPasscodePolicy"]
+    action_name: PolicyActionName
     policy: Policy
 
 
@@ -208,7 +227,7 @@ class Message(Wire):
 class Simulate(Wire):
     """What the world around a device does to it."""
 
-    action: Literal["offline", "online", "dropConnection", "crash", "restart", "restore"]
+    action: SimulationName
 
 
 class ClockTo(Wire):

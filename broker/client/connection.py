@@ -18,18 +18,58 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Protocol
 
 from broker.client.messages import ConnectionListener, Delivery, OutgoingMessage
+from broker.client.pace import ConnectionPace
+from broker.client.paho_client import PahoClient
 
-if TYPE_CHECKING:
-    from broker.client.pool import ConnectionPool
-
-__all__ = ["Connection", "log_error_location", "run_guarded"]
+__all__ = ["Connection", "Pool", "log_error_location", "run_guarded"]
 
 _log = logging.getLogger("passfleet.connection")
 
 _READS_TO_END: Final = 10_000
+
+
+class Pool(Protocol):
+    """Services that a connection needs of its pool (`broker.client.pool.ConnectionPool`)."""
+
+    loop: asyncio.AbstractEventLoop
+    pace: ConnectionPace
+    unaccepted: int
+    """Messages that a connected broker has not accepted yet."""
+
+    def new_client(self, client_id: str, *, clean_session: bool) -> PahoClient:
+        """Create a client for the broker, not connected yet."""
+
+    def enqueue(self, connection: Connection, delay: float) -> None:
+        """Call `dial` of a connection after `delay` seconds, when its turn comes."""
+
+    def on_thread(
+        self, work: Callable[[], Any], done: Callable[[BaseException | None], None]
+    ) -> None:
+        """Run blocking work on a thread, then call `done` on the event loop."""
+
+    def scatter(self, connection: Connection) -> float:
+        """Return a factor from 0.5 to 1.5 for the next reconnect delay."""
+
+    def wants_write(self, connection: Connection) -> None:
+        """Call `write` of a connection once this turn of the event loop is over."""
+
+    def slot_free(self) -> None:
+        """Count one connection fewer that is being opened."""
+
+    def now_up(self, connection: Connection) -> None:
+        """Count a connection that is connected and subscribed."""
+
+    def now_down(self, connection: Connection, *, was_up: bool) -> None:
+        """Count a connection that was lost or closed."""
+
+    def failed(self, connection: Connection, error: BaseException) -> None:
+        """Record the error of a connection that could not be opened."""
+
+    def refused(self, connection: Connection, reason: str) -> None:
+        """Record the reason for which the broker refused a connection."""
 
 
 class Connection:
@@ -73,7 +113,7 @@ class Connection:
 
     def __init__(
         self,
-        pool: ConnectionPool,
+        pool: Pool,
         client_id: str,
         filters: Iterable[str],
         listener: ConnectionListener,

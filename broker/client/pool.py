@@ -14,19 +14,18 @@ import logging
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, Final
-
-from paho.mqtt.enums import CallbackAPIVersion
 
 from broker.address import BrokerAddress
 from broker.client.connection import Connection
 from broker.client.messages import ConnectionListener
+from broker.client.pace import ConnectionPace
 from broker.client.paho_client import PahoClient
+from broker.client.paho_factory import new_paho_client
 from broker.errors import BrokerError
 
-__all__ = ["ConnectionPace", "ConnectionPool"]
+__all__ = ["ConnectionPool"]
 
 _log = logging.getLogger("passfleet.connections")
 
@@ -34,23 +33,6 @@ _THREADS: Final = 16
 _SWEEPS_A_KEEPALIVE: Final = 8
 _BURST: Final = 0.05
 """Seconds of the rate that may be caught up at once: sleeping is not exact."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConnectionPace:
-    """How fast connections are made.
-
-    `rate` is connections a second over all of them; `in_flight` how many may be on their way at
-    once; `keepalive` seconds; `answer_within` the seconds a broker has to answer a CONNECT and a
-    SUBSCRIBE; `backoff` the (shortest, longest) seconds before a lost connection is tried again,
-    doubled from one to the other and scattered by half.
-    """
-
-    rate: float = 2_000.0
-    in_flight: int = 64
-    keepalive: int = 60
-    answer_within: float = 10.0
-    backoff: tuple[float, float] = (0.1, 30.0)
 
 
 class ConnectionPool:
@@ -155,19 +137,9 @@ class ConnectionPool:
     def new_client(self, client_id: str, *, clean_session: bool) -> PahoClient:
         """Make a client for the broker, not connected yet."""
         address = self.address
-        client = PahoClient(
-            CallbackAPIVersion.VERSION2,
-            client_id=client_id,
-            clean_session=clean_session,
-            transport="websockets" if address.websocket else "tcp",
-            reconnect_on_failure=False,
+        client = new_paho_client(
+            PahoClient, address, client_id, self._context, clean_session=clean_session
         )
-        if address.websocket:
-            client.ws_set_options(address.path)
-        if self._context is not None:
-            client.tls_set_context(self._context)
-        if address.username is not None:
-            client.username_pw_set(address.username, address.password)
         client.connect_timeout = self.pace.answer_within
         client.connect_async(address.host, address.port, self.pace.keepalive)
         return client

@@ -20,10 +20,11 @@ from typing import Any, Final, Self, TypeVar, cast
 import aiomqtt
 
 from broker.address import BrokerAddress
+from broker.client.barrier import Barrier
 from broker.contract import Topics
 from broker.errors import BrokerError
 from broker.operator.readers import ReceivedMessage
-from broker.server.open import probe
+from broker.server.probe import probe
 
 __all__ = ["CONNECT_LIMIT", "OperatorLink", "open_client"]
 
@@ -39,7 +40,7 @@ _REFUSED: Final = 128
 """The answers to a subscription from here on are refusals."""
 _QUIET: Final = (0.05, 1.0)
 """Seconds without a retained message after which no more are expected: (shortest, longest)."""
-_FENCE_LIMIT: Final = 30.0
+_RETAINED_LIMIT: Final = 30.0
 """Seconds for all retained messages of a fleet to arrive."""
 
 Listener = Callable[[ReceivedMessage], None]
@@ -75,11 +76,11 @@ class OperatorLink:
         self.topics = topics
         self.listeners: list[Listener] = []
         self._held: Counter[str] = Counter()
-        self._fence = f"{topics.root}/operators/{secrets.token_hex(8)}/fence"
+        self._barrier = Barrier(f"{topics.root}/operators/{secrets.token_hex(8)}/barrier")
         self._last_retained = 0.0
 
     async def __aenter__(self) -> Self:
-        """Connect, start to read, and subscribe to the fence."""
+        """Connect, start to read, and subscribe to the barrier."""
         # The probe says in clear words what is wrong, within its time, and holds no thread of the
         # loop's executor, for which the end of the program would wait.
         await probe(self.address, CONNECT_LIMIT)
@@ -91,7 +92,7 @@ class OperatorLink:
             raise BrokerError(f"{self.address.url} did not let us in: {error}") from error
         self._reader = asyncio.create_task(self._read(), name="operator reader")
         try:
-            await self.subscribe([(self._fence, 1)])
+            await self.subscribe([(self._barrier.topic, 1)])
         except BaseException:
             await self.__aexit__()
             raise
@@ -208,6 +209,15 @@ class OperatorLink:
             self.listeners.remove(listen)
             future.cancel()
 
+    async def pass_barrier(self, limit: float) -> None:
+        """Wait until everything that was sent to this link before has arrived.
+
+        Raises TimeoutError after `limit` seconds.
+        """
+        with self._barrier.marker() as marker:
+            await self.publish(self._barrier.topic, marker.payload)
+            await self.guard(marker.passed.wait(), limit)
+
     async def settle(self) -> None:
         """Wait until the retained messages of all subscriptions so far have arrived.
 
@@ -215,26 +225,19 @@ class OperatorLink:
         deliver retained messages after later ones.
         """
         loop = asyncio.get_running_loop()
-        marker = secrets.token_hex(8).encode()
         started = loop.time()
-
-        def accept(heard: ReceivedMessage) -> bool | None:
-            return True if heard.topic == self._fence and heard.payload == marker else None
-
-        with self.expecting(accept) as came:
-            await self.publish(self._fence, marker)
-            try:
-                await self.wait(came, _FENCE_LIMIT)
-            except TimeoutError:
-                raise BrokerError(
-                    f"{self.address.url} does not deliver what we publish to {self._fence}",
-                    hint="allow this login to read and write below the fleet's topic root",
-                ) from None
+        try:
+            await self.pass_barrier(_RETAINED_LIMIT)
+        except TimeoutError:
+            raise BrokerError(
+                f"{self.address.url} does not deliver what we publish to {self._barrier.topic}",
+                hint="allow this login to read and write below the fleet's topic root",
+            ) from None
         shortest, longest = _QUIET
         quiet = min(max(shortest, loop.time() - started), longest)
         since = loop.time()
         while (left := max(since, self._last_retained) + quiet - loop.time()) > 0:
-            if loop.time() - started > _FENCE_LIMIT:
+            if loop.time() - started > _RETAINED_LIMIT:
                 return
             await self.pause(left)
 
@@ -290,6 +293,7 @@ class OperatorLink:
         heard = ReceivedMessage(topic, device_id, leaf, message.payload, bool(message.retain))
         if heard.retained:
             self._last_retained = asyncio.get_running_loop().time()
+        self._barrier.on_message(topic, heard.payload)
         for listener in tuple(self.listeners):
             listener(heard)
 

@@ -40,8 +40,6 @@ from broker.operator.readers import (
     read_inspection,
 )
 from broker.operator.requests import (
-    ACTIONS,
-    SIMULATIONS,
     build_command,
     build_input,
     build_message,
@@ -50,7 +48,7 @@ from broker.operator.requests import (
 )
 from broker.timestamps import LAST_INSTANT, parse_clock_speed
 
-__all__ = ["ACTIONS", "EVERYONE", "SIMULATIONS", "Group", "Operator"]
+__all__ = ["EVERYONE", "Group", "Operator"]
 
 EVERYONE: Final = "all"
 """The group that every device is in."""
@@ -294,13 +292,14 @@ class Operator:
     ) -> list[RequestOutcome]:
         """Send a command and wait up to `timeout` seconds for every device's final result.
 
-        `target` is a device id, several, or a Group, which takes one message. `action` is one of
-        ACTIONS; `policy` goes with `applyPasscodePolicy`; `issued_by` is `user` or `admin`. The
-        command expires when the waiting ends, by the fleet's time, or, where `now` says what that
-        is, `timeout` after it. `on_outcome` is called with each outcome as it comes.
+        `target` is a device id, several ids, or a Group, which takes one message for all its
+        devices. `action` is one of `broker.contract.ACTIONS`; `policy` is for
+        `applyPasscodePolicy`; `issued_by` is `user` or `admin`. The command expires, by the fleet's
+        time, when the wait ends; with `now`, the fleet's time in milliseconds, it expires `timeout`
+        seconds after that. `on_outcome` is called with each outcome as it arrives.
 
-        Returns the outcomes in the target's order, those without an answer included. Raises
-        UsageError for what is no command or no target.
+        Returns the outcomes in the target's order, including devices without an answer. Raises
+        UsageError for an invalid command or an empty target.
         """
         device_ids = await self._members(target)
         command = build_command(action, policy, issued_by, await self._expiry(timeout, now))
@@ -351,10 +350,11 @@ class Operator:
         limit: float = 15.0,
         on_effect: Callable[[SimulationOutcome], None] | None = None,
     ) -> list[SimulationOutcome]:
-        """Let the world do `action`, one of SIMULATIONS, and wait until it can be seen.
+        """Send a simulation and wait up to `limit` seconds until its effect is observed.
 
-        That is presence (offline, online, or online in a later session), or for `restore` a state.
-        An offline device shows nothing of a crash, a restart or a restore: that is only sent.
+        `action` is one of `broker.contract.SIMULATIONS`. The effect is a presence (offline, online,
+        or online in a later session), or for `restore` a state. An offline device shows no effect
+        of a crash, a restart or a restore: the message is only sent.
         """
         device_ids = _ids(target)
         payload = build_simulation(action)

@@ -16,9 +16,9 @@ from broker.operator.readers import (
     ReceivedMessage,
     RequestOutcome,
     SimulationOutcome,
-    read_input_result,
+    parse_input_result,
+    parse_result,
     read_json,
-    read_result,
 )
 
 __all__ = ["PendingRequests", "PendingSimulation", "RequestBatch"]
@@ -103,10 +103,10 @@ class PendingRequests:
         document = read_json(heard.payload)
         if not isinstance(document, dict):
             return
-        for key, read in (("commandId", read_result), ("inputId", read_input_result)):
+        for key, parse in (("commandId", parse_result), ("inputId", parse_input_result)):
             request_id = document.get(key)
             round_ = self._waiting.get(request_id) if isinstance(request_id, str) else None
-            if round_ is not None and (result := read(heard.payload)) is not None:
+            if round_ is not None and (result := parse(document)) is not None:
                 round_.answer(heard.device_id, result, document)
                 return
 

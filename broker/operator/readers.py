@@ -15,6 +15,7 @@ from pydantic_core import from_json
 
 from broker.contract import (
     MAX_PAYLOAD,
+    PARSED_JSON,
     ActionResult,
     ClockNow,
     DeviceState,
@@ -34,9 +35,11 @@ __all__ = [
     "ReceivedMessage",
     "RequestOutcome",
     "SimulationOutcome",
+    "is_outdated",
+    "parse_input_result",
+    "parse_result",
     "read_clock_now",
     "read_escrow",
-    "read_input_result",
     "read_inspection",
     "read_json",
     "read_message",
@@ -202,9 +205,17 @@ class PresenceTracker:
         presence = read_presence(heard.payload)
         if presence is None:
             return
-        # The Last Will of a connection that died late comes after the next one's `online`.
-        if seen.presence is None or presence.session >= seen.presence.session:
+        if not is_outdated(presence, seen.presence):
             seen.presence = presence
+
+
+def is_outdated(presence: Presence, last: Presence | int | None) -> bool:
+    """Return True for a presence of an earlier session than the last one; None for no last one.
+
+    The Last Will of a lost connection may arrive after the `online` of the next connection.
+    """
+    last_session = last.session if isinstance(last, Presence) else last
+    return last_session is not None and presence.session < last_session
 
 
 def read_json(payload: bytes) -> object:
@@ -226,14 +237,26 @@ def _read(model: type[M], payload: bytes) -> M | None:
         return None
 
 
+def _validate(model: type[M], document: Mapping[str, Any]) -> M | None:
+    try:
+        return model.model_validate(document, by_alias=True, by_name=False, context=PARSED_JSON)
+    except ValidationError:
+        return None
+
+
+def parse_result(document: Mapping[str, Any]) -> ActionResult | None:
+    """Return a command's result from parsed JSON, None where it is not one."""
+    return _validate(_ActionResult, document)
+
+
+def parse_input_result(document: Mapping[str, Any]) -> InputResult | None:
+    """Return an input's answer from parsed JSON, None where it is not one."""
+    return _validate(_InputResult, document)
+
+
 def read_result(payload: bytes) -> ActionResult | None:
-    """A command's result, None where the payload is none."""
+    """Return a command's result, None where the payload is not one."""
     return _read(_ActionResult, payload)
-
-
-def read_input_result(payload: bytes) -> InputResult | None:
-    """An input's answer, None where the payload is none."""
-    return _read(_InputResult, payload)
 
 
 def read_state(payload: bytes) -> DeviceState | None:

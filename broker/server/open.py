@@ -1,21 +1,10 @@
-"""One way to a broker, whatever `broker.url` says, and a probe of whether it would let us in."""
+"""Opening of the broker that `broker.url` names."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import secrets
-import selectors
-import socket
-import ssl
-import threading
-import time
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
-
-from paho.mqtt.client import MQTT_ERR_NO_CONN, MQTT_ERR_SUCCESS, Client, WebsocketConnectionError
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
+from typing import TYPE_CHECKING
 
 from broker.address import BrokerAddress
 from broker.errors import BrokerError, UsageError
@@ -28,16 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-__all__ = ["EMBEDDED", "MOSQUITTO", "open_broker", "probe"]
+__all__ = ["EMBEDDED", "MOSQUITTO", "open_broker"]
 
 EMBEDDED = "embedded"
 MOSQUITTO = "mosquitto"
-
-# Seconds that one turn waits for the broker's answer.
-_TURN = 0.1
-# MQTT 5 numbers, to which paho translates the CONNACK codes of 3.1.1.
-_BAD_LOGIN = 134
-_NOT_AUTHORIZED = 135
 
 
 @asynccontextmanager
@@ -73,212 +56,3 @@ async def open_broker(
             yield BrokerHandle(address=address, pid=None, died=died)
         finally:
             died.cancel()
-
-
-async def probe(address: BrokerAddress, timeout: float = 5.0) -> None:  # noqa: ASYNC109
-    """Connect and disconnect once, within `timeout` seconds.
-
-    Raises BrokerError with one sentence that says what is wrong, and UsageError for a certificate
-    file that cannot be read.
-    """
-    context = address.ssl_context() if address.tls else None
-    attempt = _Attempt(address, context, time.monotonic() + timeout)
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[BrokerError | None] = loop.create_future()
-
-    def report(result: BrokerError | None) -> None:
-        if not done.done():
-            done.set_result(result)
-
-    def run() -> None:
-        result = attempt.run()
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            loop.call_soon_threadsafe(report, result)
-
-    # A daemon, not the loop's executor: looking up a name cannot be interrupted, and must not keep
-    # the program from ending.
-    threading.Thread(target=run, name="broker probe", daemon=True).start()
-    try:
-        async with asyncio.timeout(timeout):
-            error = await done
-    except TimeoutError:
-        raise _silent(address, timeout) from None
-    if error is not None:
-        raise error
-
-
-class _Client(Client):
-    """A client that can be closed however far it got.
-
-    paho forgets a socket on which TLS or the websocket handshake failed, without closing it.
-    """
-
-    opened: socket.socket | None = None
-
-    def _create_socket_connection(self) -> socket.socket:
-        self.opened = super()._create_socket_connection()
-        return self.opened
-
-    def _ssl_wrap_socket(self, tcp_sock: socket.socket) -> ssl.SSLSocket:
-        assert self._ssl_context is not None  # noqa: S101 - paho calls this for TLS alone
-        wrapped = self._ssl_context.wrap_socket(
-            tcp_sock, server_hostname=self.host, do_handshake_on_connect=False
-        )
-        self.opened = wrapped
-        wrapped.settimeout(self.connect_timeout)
-        wrapped.do_handshake()
-        return wrapped
-
-    def turn(self, limit: float) -> MQTTErrorCode:
-        """Write and read once, waiting up to `limit` seconds; what paho's `loop` returns.
-
-        paho waits with select(), which takes no descriptor above 1,023: a process of as many
-        devices could not probe.
-        """
-        if self.want_write():
-            self.loop_write()
-        sock: Any = self.socket()
-        if sock is None:
-            return MQTT_ERR_NO_CONN
-        with selectors.DefaultSelector() as selector:
-            selector.register(sock, selectors.EVENT_READ)
-            # TLS may hold what it has decrypted, and then the socket has nothing to tell.
-            if not getattr(sock, "pending", int)() and not selector.select(limit):
-                return MQTT_ERR_SUCCESS
-        return self.loop_read()
-
-    def close(self) -> None:
-        """Say DISCONNECT if that is possible, and close the socket."""
-        self.disconnect()
-        if self.opened is not None:
-            self.opened.close()
-
-
-@dataclass(slots=True)
-class _Attempt:
-    """One CONNECT, in a thread: paho's connect blocks, TLS and websocket handshake included."""
-
-    address: BrokerAddress
-    context: ssl.SSLContext | None
-    deadline: float  # on time.monotonic()
-    _answer: int | None = None  # the CONNACK's reason, 0 for welcome
-    _reason: str = ""
-    _said: list[str] = field(default_factory=list)  # what paho logged as an error
-
-    def run(self) -> BrokerError | None:
-        """Return None if the broker let us in, else the error that says why not."""
-        client = self._client()
-        try:
-            client.connect(self.address.host, self.address.port, keepalive=60)
-            code = MQTT_ERR_SUCCESS
-            while self._answer is None and code == MQTT_ERR_SUCCESS:
-                if time.monotonic() > self.deadline:
-                    return None  # too late: probe() has already said so
-                code = client.turn(_TURN)
-        except (OSError, ValueError, WebsocketConnectionError) as error:
-            return _unreachable(self.address, error)
-        finally:
-            client.close()
-        return self._judge()
-
-    def _client(self) -> _Client:
-        address = self.address
-        client = _Client(
-            CallbackAPIVersion.VERSION2,
-            client_id=f"passfleet-probe-{secrets.token_hex(4)}",
-            transport="websockets" if address.websocket else "tcp",
-            reconnect_on_failure=False,
-        )
-        client.connect_timeout = max(self.deadline - time.monotonic(), 0.001)
-        client.on_connect = self._on_connect
-        client.on_log = self._on_log
-        if address.username is not None:
-            client.username_pw_set(address.username, address.password)
-        if self.context is not None:
-            client.tls_set_context(self.context)
-        if address.websocket:
-            client.ws_set_options(path=address.path)
-        return client
-
-    def _on_connect(self, _client: Client, _data: Any, _flags: Any, reason: Any, _: Any) -> None:
-        self._answer = reason.value
-        self._reason = str(reason)
-
-    def _on_log(self, _client: Client, _data: Any, _level: int, text: str) -> None:
-        if "SSL" in text or "ALERT" in text.upper():
-            self._said.append(text)
-
-    def _judge(self) -> BrokerError | None:
-        url = self.address.url
-        if self._answer == 0:
-            return None
-        if self._answer in (_BAD_LOGIN, _NOT_AUTHORIZED):
-            who = "without a user name" if self.address.username is None else "with this login"
-            return BrokerError(
-                f"{url} refused the connection {who}: {self._reason}",
-                hint="set `username` and `password` of the broker",
-            )
-        if self._answer is not None:
-            return BrokerError(f"{url} refused the connection: {self._reason}")
-        if self._said:
-            return BrokerError(
-                f"{url} refused our certificate: {_alert(self._said[-1])}",
-                hint="set `cert` and `key` of the broker",
-            )
-        if self.address.tls:
-            # Mosquitto closes without an alert when it misses a certificate.
-            fault = "wants another" if self.address.cert else "wants a"
-            return BrokerError(
-                f"{url} closed the connection without an MQTT answer: it {fault} client "
-                "certificate, or is not an MQTT broker",
-                hint="set `cert` and `key` of the broker, or check the port",
-            )
-        return BrokerError(
-            f"{url} closed the connection without an MQTT answer: it wants TLS, or is not an MQTT "
-            "broker",
-            hint="check the port, or use mqtts:// or wss://",
-        )
-
-
-def _silent(address: BrokerAddress, timeout: float) -> BrokerError:
-    return BrokerError(
-        f"{address.url} did not answer within {timeout:g} s",
-        hint="check host and port, and whether it is an MQTT broker",
-    )
-
-
-# What an exception means, the first that fits; TimeoutError and the like are OSErrors themselves.
-_MEANINGS: tuple[tuple[type[Exception], str, str], ...] = (
-    (socket.gaierror, "the host name of {url} cannot be resolved", "check the name"),
-    (ConnectionRefusedError, "nothing listens at {url}", "start the broker, or check the port"),
-    (TimeoutError, "{url} did not answer in time", "check host, port and network"),
-    (
-        WebsocketConnectionError,
-        "{url} does not answer as a websocket for MQTT",
-        "check the port and the path",
-    ),
-)
-
-
-def _unreachable(address: BrokerAddress, error: Exception) -> BrokerError:
-    """Say why no connection came about."""
-    url = address.url
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return BrokerError(
-            f"the certificate of {url} is refused: {error.verify_message}",
-            hint="`ca` is the authority that signed it; the host name must be the certificate's",
-        )
-    if isinstance(error, ssl.SSLError):
-        reason = (error.reason or "handshake failed").replace("_", " ").lower()
-        return BrokerError(f"{url} and we agree on no TLS: {reason}", hint="check port and scheme")
-    for kind, text, hint in _MEANINGS:
-        if isinstance(error, kind):
-            return BrokerError(text.format(url=url), hint=hint)
-    reason = getattr(error, "strerror", None) or type(error).__name__
-    return BrokerError(f"{url} cannot be reached: {reason}", hint="check host, port and network")
-
-
-def _alert(text: str) -> str:
-    """Return the readable part of OpenSSL's "[SSL: ...] tlsv13 alert certificate required"."""
-    _, _, rest = text.rpartition("] ")
-    return rest.partition(" (_ssl")[0] or "no reason given"

@@ -9,8 +9,9 @@ from typing import Any, Final
 
 from agent.clock import parse_duration
 from agent.events import InputAction
+from broker.contract import SIMULATIONS
 from broker.errors import BrokerError, UsageError
-from broker.operator.operator import SIMULATIONS, Operator
+from broker.operator.operator import Operator
 from broker.operator.readers import SimulationOutcome
 from broker.timestamps import format_timestamp, parse_timestamp
 from broker.validation import suggest

@@ -1,7 +1,7 @@
 """Facts about devices that hosts send to a recorder: platforms and device facts.
 
 A recorder asks once for all, every process that hosts devices answers for its own, a few at a time,
-on a topic of the recorder's. These topics are passfleet's own, as the fences of hosts are; no
+on a topic of the recorder's. These topics are passfleet's own, as the barriers of hosts are; no
 passcode is in what goes over them.
 """
 

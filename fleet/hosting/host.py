@@ -27,11 +27,13 @@ from agent.state import DeviceState
 from agent.state_file import StateFile
 from broker import contract
 from broker.address import BrokerAddress
+from broker.client.barrier import Barrier
 from broker.client.client_ids import gateway_client_id, host_client_id
 from broker.client.connection import Connection
 from broker.client.gateway import Gateway
 from broker.client.messages import ConnectionListener, Delivery, OutgoingMessage
-from broker.client.pool import ConnectionPace, ConnectionPool
+from broker.client.pace import ConnectionPace
+from broker.client.pool import ConnectionPool
 from broker.contract import Refusal, Topics
 from fleet.hosting.device_facts import answers, question_topic, read_question
 from fleet.hosting.ownership import find_sessions
@@ -93,8 +95,7 @@ class Host(ConnectionListener):
         self._gateway: Gateway | None = None
         self._gateway_id = gateway_client_id(topics.root, index)
         self._name = host_client_id(topics.root, secrets.randbelow(10**9))
-        self._fence = f"{topics.root}/hosts/{self._name}/fence"
-        self._fences: dict[bytes, asyncio.Event] = {}
+        self._barrier = Barrier(f"{topics.root}/hosts/{self._name}/barrier")
         self._control: Connection
         self._moves: asyncio.Queue[int] = asyncio.Queue()
         self._mover: asyncio.Task[None] | None = None
@@ -180,7 +181,7 @@ class Host(ConnectionListener):
             topics.device("+", "inspect"),
             topics.clock,
             question_topic(topics),
-            self._fence,
+            self._barrier.topic,
         ]
         self._control = Connection(self.pool, self._name, filters, self, clean_session=True)
         self.pool.add(self._control)
@@ -264,12 +265,11 @@ class Host(ConnectionListener):
     # -- the host's own connection (ConnectionListener)
 
     def on_message(self, topic: str, payload: bytes, retained: bool, delivery: Delivery) -> None:  # noqa: FBT001
-        """Take what is done to devices, to the clock, and the host's own fences."""
+        """Take what is done to devices, to the clock, and the host's own barrier."""
         self._control.acknowledge(delivery)
-        if topic == self._fence:
-            if (fence := self._fences.get(payload)) is not None:
-                fence.set()
-        elif topic == self._topics.clock:
+        if self._barrier.on_message(topic, payload):
+            return
+        if topic == self._topics.clock:
             self._take_clock(payload, retained=retained)
         elif topic == question_topic(self._topics):
             question = read_question(payload)
@@ -334,16 +334,13 @@ class Host(ConnectionListener):
         Once for what was sent before to reach the devices, once for what they said to be accepted.
         """
         for _ in range(2):
-            name = secrets.token_bytes(8)
-            self._fences[name] = asyncio.Event()
-            self._control.publish(OutgoingMessage(self._fence, name))
-            try:
-                async with asyncio.timeout(_SETTLE_WITHIN):
-                    await self._fences[name].wait()
-            except TimeoutError:
-                _log.warning("the broker took more than %s s to settle", _SETTLE_WITHIN)
-            finally:
-                del self._fences[name]
+            with self._barrier.marker() as marker:
+                self._control.publish(OutgoingMessage(self._barrier.topic, marker.payload))
+                try:
+                    async with asyncio.timeout(_SETTLE_WITHIN):
+                        await marker.passed.wait()
+                except TimeoutError:
+                    _log.warning("the broker took more than %s s to settle", _SETTLE_WITHIN)
             await self.pool.drained(_SETTLE_WITHIN)
 
     def publish_now(self) -> None:

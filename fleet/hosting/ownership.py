@@ -11,13 +11,13 @@ import contextlib
 from collections.abc import Collection, Iterable
 from typing import Final
 
-from pydantic import ValidationError
-
+from broker.client.barrier import Barrier, Marker
 from broker.client.connection import Connection
 from broker.client.messages import ConnectionListener, Delivery, OutgoingMessage
 from broker.client.pool import ConnectionPool
 from broker.contract import Presence, Topics
 from broker.errors import BrokerError, UsageError
+from broker.operator.readers import is_outdated, read_presence
 from broker.reference.catalog import InspectionRequest
 
 __all__ = ["find_sessions"]
@@ -32,27 +32,26 @@ _LAST_SESSION: Final = 2**53
 
 
 class _Survey(ConnectionListener):
-    """Listens to every retained presence, and to a fence of its own."""
+    """Listens to every retained presence, and to a barrier of its own."""
 
-    def __init__(self, topics: Topics, name: str) -> None:
+    def __init__(self, topics: Topics, barrier: Barrier, marker: Marker) -> None:
         self.topics = topics
-        self.fence = f"{topics.root}/hosts/{name}/fence"
-        self.fenced = asyncio.Event()
+        self.barrier = barrier
+        self.marker = marker
         self.found: dict[str, Presence] = {}
         self.hosted = asyncio.Event()
         self._asked: set[str] = set()
         self.connection: Connection
 
     def on_connected(self) -> None:
-        """Ask for what is retained to be followed by the fence."""
-        self.connection.publish(OutgoingMessage(self.fence, b"{}"))
+        """Publish the marker, which arrives behind the retained messages."""
+        self.connection.publish(OutgoingMessage(self.barrier.topic, self.marker.payload))
 
     def on_message(self, topic: str, payload: bytes, retained: bool, delivery: Delivery) -> None:  # noqa: FBT001
-        """Take a presence, or the fence behind them."""
+        """Handle a presence, an inspection or the marker."""
         del retained
         self.connection.acknowledge(delivery)
-        if topic == self.fence:
-            self.fenced.set()
+        if self.barrier.on_message(topic, payload):
             return
         device_id, leaf = self.topics.split(topic) or ("", "")
         if leaf == "inspection":
@@ -60,11 +59,11 @@ class _Survey(ConnectionListener):
             if device_id in self._asked:
                 self.hosted.set()
             return
-        self.found.pop(device_id, None)
-        with contextlib.suppress(ValidationError):
-            presence = Presence.model_validate_json(payload)
-            if 0 <= presence.session <= _LAST_SESSION:
-                self.found[device_id] = presence
+        presence = read_presence(payload)
+        if presence is None or not 0 <= presence.session <= _LAST_SESSION:
+            self.found.pop(device_id, None)
+        elif not is_outdated(presence, self.found.get(device_id)):
+            self.found[device_id] = presence
 
     def online(self, device_ids: Iterable[str]) -> list[str]:
         """Those that the broker says are online."""
@@ -95,19 +94,10 @@ async def find_sessions(
     `shared` connections it says nothing when they end: devices behind one are somebody's where a
     host answers for them.
     """
-    listener = _Survey(topics, name)
-    filters = [listener.fence, topics.device("+", "presence"), topics.device("+", "inspection")]
-    connection = Connection(pool, f"{name}-survey", filters, listener, clean_session=True)
-    listener.connection = connection
-    pool.add(connection)
-    connection.open()
-    try:
-        await pool.ready([connection])
-        await _all_heard(pool, listener)
-        taken = await _taken(pool, listener, own, shared)
-    finally:
-        await connection.close()
-        pool.remove(connection)
+    barrier = Barrier(f"{topics.root}/hosts/{name}/barrier")
+    with barrier.marker() as marker:
+        listener = _Survey(topics, barrier, marker)
+        taken = await _survey(pool, listener, f"{name}-survey", own, shared)
     if taken and not ours:
         raise UsageError(
             f"{taken[0]} is online on {pool.address.url} already"
@@ -117,11 +107,35 @@ async def find_sessions(
     return {device_id: presence.session for device_id, presence in listener.found.items()}
 
 
+async def _survey(
+    pool: ConnectionPool,
+    listener: _Survey,
+    client_id: str,
+    own: Collection[str],
+    shared: Collection[str],
+) -> list[str]:
+    """Listen to the broker on a connection of its own; return the devices hosted elsewhere."""
+    topics = listener.topics
+    leaves = ("presence", "inspection")
+    filters = [listener.barrier.topic, *(topics.device("+", leaf) for leaf in leaves)]
+    connection = Connection(pool, client_id, filters, listener, clean_session=True)
+    listener.connection = connection
+    pool.add(connection)
+    connection.open()
+    try:
+        await pool.ready([connection])
+        await _all_heard(pool, listener)
+        return await _taken(pool, listener, own, shared)
+    finally:
+        await connection.close()
+        pool.remove(connection)
+
+
 async def _all_heard(pool: ConnectionPool, listener: _Survey) -> None:
     """Wait until everything that is retained has been heard."""
     try:
         async with asyncio.timeout(pool.pace.answer_within):
-            await listener.fenced.wait()
+            await listener.marker.passed.wait()
     except TimeoutError:
         raise BrokerError(
             f"{pool.address.url} does not hand back what is published below {listener.topics.root}",

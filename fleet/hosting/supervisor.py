@@ -19,7 +19,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from broker.address import BrokerAddress
-from broker.client.pool import ConnectionPace
+from broker.client.pace import ConnectionPace
 from broker.errors import BrokerError, PassfleetError, UsageError
 from fleet.config.loader import FleetConfig
 from fleet.hosting.counters import FleetCounters

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from agent.state_file import StateFile
 from broker.address import BrokerAddress
-from broker.client.pool import ConnectionPace
+from broker.client.pace import ConnectionPace
 from broker.contract import Topics
 from broker.errors import PassfleetError
 from fleet.config.loader import FleetConfig

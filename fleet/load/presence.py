@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 
-from broker.operator.readers import KnownDevice, read_presence
+from broker.operator.readers import KnownDevice, is_outdated, read_presence
 
 __all__ = ["LoadedDevices"]
 
@@ -36,7 +36,7 @@ class LoadedDevices:
         before = self._sessions[device_id]
         if presence is None:
             self._take(device_id, before, now, online=False)
-        elif presence.session >= before:
+        elif not is_outdated(presence, before):
             self._take(device_id, presence.session, now, online=presence.status == "online")
 
     def _take(self, device_id: str, session: int, now: float, *, online: bool) -> None:

@@ -21,7 +21,8 @@ from broker.address import BrokerAddress
 from broker.contract import Topics
 from broker.errors import UsageError
 from broker.server.child_process import BrokerHandle
-from broker.server.open import EMBEDDED, MOSQUITTO, open_broker, probe
+from broker.server.open import EMBEDDED, MOSQUITTO, open_broker
+from broker.server.probe import probe
 from fleet.config.loader import FleetConfig
 from fleet.hosting.backend import HostingBackend, LocalBackend
 from fleet.hosting.limits import check_room

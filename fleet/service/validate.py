@@ -7,7 +7,8 @@ from pathlib import Path
 
 from agent.definition.platforms import Platforms
 from broker.server.mosquitto import find_mosquitto
-from broker.server.open import EMBEDDED, MOSQUITTO, open_broker, probe
+from broker.server.open import EMBEDDED, MOSQUITTO, open_broker
+from broker.server.probe import probe
 from fleet.config.loader import FleetConfig
 from fleet.hosting.limits import check_room
 from fleet.service.wording import counted

@@ -7,8 +7,7 @@ first. What the devices publish meanwhile is compared with the trace (`scenarios
 from __future__ import annotations
 
 import asyncio
-import secrets
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -107,7 +106,6 @@ class _Stage:
         self._link = link
         self._bindings = bindings
         self._now = trace.header.start
-        self._fence = f"{link.topics.root}/operators/{secrets.token_hex(8)}/replay"
         self._away: set[str] = set()
         self._told = {
             (
@@ -124,7 +122,7 @@ class _Stage:
         """Listen, and take the network from those that had none."""
         topics = self._link.topics
         filters = [(topics.device("+", leaf), 1) for leaf in PUBLISHED_LEAVES]
-        await self._link.subscribe([*filters, (topics.clock_now, 1), (self._fence, 1)])
+        await self._link.subscribe([*filters, (topics.clock_now, 1)])
         self._link.listeners.append(self._hear)
         for restaged in cast:
             if not restaged.online:
@@ -173,25 +171,18 @@ class _Stage:
 
         with self._link.expecting(accept) as moved:
             await self._link.publish(topics.clock, ClockTo(to=to).to_bytes())
-            await self._patiently(moved)
+            await self._patiently(self._link.wait(moved, _LIMIT))
         self._now = to
         await self._settle()
 
     async def _settle(self) -> None:
         """Let the devices do what was sent, and hear what they said of it."""
         await self._host.settle()
-        marker = secrets.token_bytes(8)
+        await self._patiently(self._link.pass_barrier(_LIMIT))
 
-        def accept(heard: ReceivedMessage) -> bool | None:
-            return True if (heard.topic, heard.payload) == (self._fence, marker) else None
-
-        with self._link.expecting(accept) as back:
-            await self._link.publish(self._fence, marker)
-            await self._patiently(back)
-
-    async def _patiently(self, future: asyncio.Future[Any]) -> None:
+    async def _patiently(self, answer: Awaitable[Any]) -> None:
         try:
-            await self._link.wait(future, _LIMIT)
+            await answer
         except TimeoutError:
             raise PeerError(f"the replayed fleet did not answer within {_LIMIT:g} s") from None
 

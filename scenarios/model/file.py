@@ -15,8 +15,7 @@ from pydantic.alias_generators import to_camel
 
 from agent.clock import parse_duration
 from agent.definition.device import CONFORMANCE_WORDS, Conformance, DeviceSection, Section
-from broker.contract import DEVICE_ID
-from broker.operator.requests import ActionName
+from broker.contract import DEVICE_ID, ActionName
 from broker.validation import shorten_value, value_error
 from scenarios.model.actor import SelfServiceReset
 

@@ -2,10 +2,10 @@
 
 Each scenario has its own topic root and one control connection, which subscribes to all topics
 below the root and publishes commands, inputs and text messages. `settle` waits until all messages
-in flight have arrived, without letting time pass: it publishes a fence to every connected device,
+in flight have arrived, without letting time pass: it publishes a marker to every connected device,
 and each device returns it over its own connection. MQTT keeps the order of messages, so all earlier
 messages to a device have reached it, and all its answers have reached the control connection, when
-the fence returns. The broker has accepted all messages of a device when it accepts the fence.
+the marker returns. The broker has accepted all messages of a device when it accepts the marker.
 
 `settle` also waits for devices that reconnect and for the Last Will of a lost device, so that a
 scenario never observes an intermediate state.
@@ -26,6 +26,7 @@ from agent.device_factory import DeviceFactory, DeviceSpec
 from agent.effects import Effect, Reboot
 from agent.random_stream import DeviceRandomStream
 from agent.runner import Device, DeviceContext
+from broker.client.barrier import Barrier, Marker
 from broker.client.client_ids import host_client_id
 from broker.client.connection import Connection
 from broker.client.messages import ConnectionListener, Delivery, OutgoingMessage
@@ -37,7 +38,7 @@ from broker.operator.readers import read_json
 __all__ = ["ScenarioEnvironment", "TopicMessage"]
 
 _TIME_LIMIT: Final = 20.0
-"""Time limit in real seconds for the broker to deliver a fence or to accept a connection."""
+"""Time limit in real seconds for the broker to deliver a marker or to accept a connection."""
 _CHECK_INTERVAL: Final = 0.25
 """Interval in real seconds between two checks of the control connection during a wait."""
 _DISCONNECTING: Final = frozenset({"offline", "dropConnection", "crash"})
@@ -63,12 +64,12 @@ class TopicMessage:
 
 
 class _DeviceListener(ConnectionListener):
-    """Listener on the connection of a device: returns fences, passes all else to the device."""
+    """Listener on the connection of a device: returns markers, passes all else to the device."""
 
     def __init__(self, device: Device, environment: ScenarioEnvironment) -> None:
         self._device = device
         self._environment = environment
-        self._fence = environment.fence_of(device.id)
+        self._marker_topic = environment.marker_topic(device.id)
 
     def presence(self, number: int) -> tuple[str, bytes, bytes]:
         """Return the presence messages of the device."""
@@ -80,16 +81,14 @@ class _DeviceListener(ConnectionListener):
         self._environment.changed.set()
 
     def on_message(self, topic: str, payload: bytes, retained: bool, delivery: Delivery) -> None:  # noqa: FBT001
-        """Return a fence; pass any other message to the device."""
-        if topic != self._fence:
+        """Return a marker; pass any other message to the device."""
+        if topic != self._marker_topic:
             self._device.on_message(topic, payload, retained, delivery)
             return
         self._device.connection.acknowledge(delivery)
-        echo = f"{self._device.id}/{payload.decode()}"
-        accepted = partial(self._environment.passed, f"accepted/{echo}")
-        self._device.connection.publish(
-            OutgoingMessage(self._environment.echo, echo.encode(), accepted=accepted)
-        )
+        barrier = self._environment.barrier
+        accepted = partial(barrier.on_accepted, payload)
+        self._device.connection.publish(OutgoingMessage(barrier.topic, payload, accepted=accepted))
 
 
 class ScenarioEnvironment(ConnectionListener):
@@ -107,14 +106,12 @@ class ScenarioEnvironment(ConnectionListener):
         self.clock = clock
         self.timers = Timers(clock)
         self.devices: dict[str, Device] = {}
-        self.echo = f"{topics.root}/fences"
+        self.barrier = Barrier(f"{topics.root}/barrier")
         self.changed = asyncio.Event()
         """Set when a connection came up or a message arrived."""
         self._pool = pool
         self._messages: list[TopicMessage] = []
-        self._fences = 0
-        self._awaited: set[str] = set()
-        self._all_passed = asyncio.Event()
+        self._markers: dict[str, Marker] = {}
         self._expected_sessions: dict[str, int] = {}
         self._pending_wills: dict[str, int] = {}
         self._retained: set[str] = set()
@@ -142,7 +139,7 @@ class ScenarioEnvironment(ConnectionListener):
                 device,
                 self._pool,
                 listener=_DeviceListener(device, self),
-                extra_filters=[self.fence_of(device.id)],
+                extra_filters=[self.marker_topic(device.id)],
             )
             self._connections.append(connection)
             device.start()
@@ -179,19 +176,16 @@ class ScenarioEnvironment(ConnectionListener):
             self._retained.add(topic)
         self._control.publish(OutgoingMessage(topic, payload, retained))
 
-    def fence_of(self, device_id: str) -> str:
-        """Return the topic of the fences for a device."""
-        return f"{self.topics.root}/fences/{device_id}"
+    def marker_topic(self, device_id: str) -> str:
+        """Return the topic of the markers for a device."""
+        return f"{self.barrier.topic}/{device_id}"
 
     # -- incoming messages
 
     def on_message(self, topic: str, payload: bytes, retained: bool, delivery: Delivery) -> None:  # noqa: FBT001
-        """Store a message, count returned fences and perform simulated events."""
+        """Store a message, count returned markers and perform simulated events."""
         self._control.acknowledge(delivery)
-        if topic == self.echo:
-            self.passed(payload.decode())
-            return
-        if topic.startswith(self.echo):
+        if self.barrier.on_message(topic, payload) or topic.startswith(f"{self.barrier.topic}/"):
             return
         name, leaf = self.topics.split(topic) or (None, topic.rpartition("/")[2])
         document = read_json(payload)
@@ -225,7 +219,7 @@ class ScenarioEnvironment(ConnectionListener):
             self._pending_wills[device.id] = number
         device.simulate(action)
         if action == "offline":
-            self._forget_fences(device.id)
+            self._skip_marker(device.id)
         elif (action in _RECONNECTING and device.online) or (action == "online" and not was_up):
             self._expected_sessions[device.id] = number + 1
 
@@ -248,7 +242,7 @@ class ScenarioEnvironment(ConnectionListener):
         while True:
             await self._wait_until_stable()
             numbers = self._connection_numbers()
-            await self._pass_fences()
+            await self._pass_barrier()
             if self._is_stable() and self._connection_numbers() == numbers:
                 return
 
@@ -288,31 +282,26 @@ class ScenarioEnvironment(ConnectionListener):
             if self._pool.loop.time() > limit:
                 raise self._timeout_error(action)
 
-    async def _pass_fences(self) -> None:
-        self._fences += 1
-        number = str(self._fences)
-        self._all_passed.clear()
-        up = [device for device in self.devices.values() if device.online and device.connection.up]
-        own = f"+/{number}"
-        self._awaited = {own, f"accepted/{own}"}
-        for device in up:
-            echo = f"{device.id}/{number}"
-            self._awaited |= {echo, f"accepted/{echo}"}
-            self._control.publish(OutgoingMessage(self.fence_of(device.id), number.encode()))
-        accepted = partial(self.passed, f"accepted/{own}")
-        self._control.publish(OutgoingMessage(self.echo, own.encode(), accepted=accepted))
-        await self._until(self._all_passed, "deliver published messages")
+    async def _pass_barrier(self) -> None:
+        """Wait for the environment's own marker and one that each connected device returns."""
+        topic = self.barrier.topic
+        up = [name for name, each in self.devices.items() if each.online and each.connection.up]
+        with contextlib.ExitStack() as stack:
+            self._markers = {
+                name: stack.enter_context(self.barrier.marker(acknowledged=True)) for name in up
+            }
+            own = stack.enter_context(self.barrier.marker(acknowledged=True))
+            for name, marker in self._markers.items():
+                self._control.publish(OutgoingMessage(self.marker_topic(name), marker.payload))
+            accepted = partial(self.barrier.on_accepted, own.payload)
+            self._control.publish(OutgoingMessage(topic, own.payload, accepted=accepted))
+            for marker in (own, *self._markers.values()):
+                await self._until(marker.passed, "deliver published messages")
 
-    def passed(self, fence: str) -> None:
-        """Record that a fence returned or was accepted."""
-        self._awaited.discard(fence)
-        if not self._awaited:
-            self._all_passed.set()
-
-    def _forget_fences(self, device_id: str) -> None:
-        own = (f"{device_id}/{self._fences}", f"accepted/{device_id}/{self._fences}")
-        for fence in own:
-            self.passed(fence)
+    def _skip_marker(self, device_id: str) -> None:
+        """Do not wait for a device that went offline."""
+        if (marker := self._markers.get(device_id)) is not None:
+            marker.passed.set()
 
     def _timeout_error(self, action: str) -> BrokerError:
         return BrokerError(

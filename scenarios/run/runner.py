@@ -10,9 +10,11 @@ from typing import Any, Final, Protocol
 
 from agent.clock import Clock, RealClock, VirtualClock
 from broker.address import BrokerAddress
-from broker.client.pool import ConnectionPace, ConnectionPool
+from broker.client.pace import ConnectionPace
+from broker.client.pool import ConnectionPool
 from broker.contract import DEFAULT_ROOT, Topics
-from broker.server.open import EMBEDDED, MOSQUITTO, open_broker, probe
+from broker.server.open import EMBEDDED, MOSQUITTO, open_broker
+from broker.server.probe import probe
 from scenarios.model.outcome import ScenarioOutcome, StepOutcome
 from scenarios.model.scenario import Scenario
 from scenarios.run.environment import ScenarioEnvironment

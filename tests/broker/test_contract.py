@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from broker.contract import (
+    ACTIONS,
     MAX_PAYLOAD,
     ActionResult,
     Biometrics,
@@ -38,6 +39,7 @@ from broker.contract import (
     parse_message,
     parse_simulate,
 )
+from platforms.profile import Action
 
 Parse = Callable[..., Any]
 
@@ -586,3 +588,7 @@ def test_the_union_of_inputs_covers_the_documented_actions() -> None:
         parsed = parse_input(_json({"inputId": "i", "action": action, **more.get(action, {})}))
         assert not isinstance(parsed, Refusal)
         assert parsed.action == action
+
+
+def test_platform_profiles_use_the_action_names_of_the_contract() -> None:
+    assert {action.value for action in Action} == set(ACTIONS)

@@ -20,7 +20,7 @@ import pytest
 from agent.clock import Clock, RealClock, VirtualClock
 from agent.state_file import StateFile
 from broker.address import BrokerAddress
-from broker.client.pool import ConnectionPace
+from broker.client.pace import ConnectionPace
 from broker.contract import Topics
 from broker.server import embedded
 from broker.server.mosquitto import find_mosquitto

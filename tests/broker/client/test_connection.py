@@ -9,7 +9,8 @@ from collections.abc import AsyncIterator
 from broker.address import BrokerAddress
 from broker.client.connection import Connection
 from broker.client.messages import ConnectionListener, Delivery
-from broker.client.pool import ConnectionPace, ConnectionPool
+from broker.client.pace import ConnectionPace
+from broker.client.pool import ConnectionPool
 from tests.support.brokers import until
 from tests.support.raw_mqtt_client import RawClient
 

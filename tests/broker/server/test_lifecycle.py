@@ -18,7 +18,8 @@ from broker.errors import BrokerError
 from broker.server import amqtt_broker, mosquitto
 from broker.server.child_process import ChildProcess
 from broker.server.embedded import _argv, embedded_broker
-from broker.server.open import EMBEDDED, MOSQUITTO, open_broker, probe
+from broker.server.open import EMBEDDED, MOSQUITTO, open_broker
+from broker.server.probe import probe
 from tests.support.brokers import free_port, listens, need, until
 from tests.support.raw_mqtt_client import RawClient, field, packet
 

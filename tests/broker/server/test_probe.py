@@ -21,7 +21,8 @@ from broker.address import BrokerAddress
 from broker.errors import BrokerError
 from broker.server import mosquitto
 from broker.server.child_process import ChildProcess
-from broker.server.open import EMBEDDED, MOSQUITTO, open_broker, probe
+from broker.server.open import EMBEDDED, MOSQUITTO, open_broker
+from broker.server.probe import probe
 from tests.support.brokers import free_port, listens, need, until
 from tests.support.certificates import Certificates
 

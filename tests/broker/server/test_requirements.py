@@ -11,7 +11,8 @@ import pytest
 import pytest_asyncio
 
 from broker.server.child_process import BrokerHandle
-from broker.server.open import EMBEDDED, MOSQUITTO, open_broker, probe
+from broker.server.open import EMBEDDED, MOSQUITTO, open_broker
+from broker.server.probe import probe
 from tests.support.brokers import need
 from tests.support.raw_mqtt_client import RawClient, field, packet
 
