@@ -1,21 +1,30 @@
-"""The state machine of one device: `step(state, event, now, rng) -> (state, effects)`.
+"""State machine of one device: `step(state, event, now, rng) -> (state, effects)`.
 
-Theory of operation. Everything that changes a device's state stands in this file. It does no I/O
-and knows no wire, clock or source of randomness: the instant and the draws are handed in, what the
-device does comes back as effects, and the platform is data (`platforms.profile`). So the same
-events give the same run, in a test, in virtual time, or after a restart.
+Theory of operation. `step` is a pure function and the only place where the state of a device
+changes. An event comes in (a command, an input, a message, a simulation or a timer that fired); the
+new state and a tuple of effects (publish, arm a timer, reboot) come out, and the runner carries out
+the effects in their order. The module does no I/O and reads no clock and no source of randomness:
+the instant and the random stream are arguments, and the platform is data (`platforms.profile`). The
+same events therefore give the same states in a test, in virtual time and after a restart.
 
-Tables at the end map each action, input, timer and simulation to its handler. A handler for a
-command or input gives an `_Outcome`; `_do` and `_on_input` turn that into what is remembered and
-the effects, in the order of the contract: state, notifications, escrow, result. Timers are read off
-the state (`timers`), never kept beside it, so that a state loaded from a file knows what it waits
-for.
+Dispatch. `_EVENTS` maps the type of an event to its handler; `_ACTIONS`, `_INPUTS`, `_SIMULATIONS`
+and `_TIMERS` map each action, input, simulation and timer to its transition. A transition of a
+command or an input returns an `_Outcome`. `_do` and `_on_input` turn that into the remembered
+result and the effects, in the order of the contract: state, notification, escrow, result.
 
-Half of what a step costs is making states, so a handler gathers what it changes for one `changed`,
-and `_leave` adds what every event ends with in a second.
+Timers are fields of the state, and `timers` reads them. No list of timers exists beside the state,
+so a state loaded from a file is complete. `step` compares the fields before and after the event and
+returns an effect for each difference.
 
-Commands are done one at a time, in the order they came. One that takes its time (`reaction`) is the
-state's `work` until its timer fires; those behind it wait in `inbox`.
+Commands run one at a time, in the order of arrival. A command with a reaction time is the state's
+`work` until the reaction timer fires; later commands wait in `inbox`. A command id or an input id
+that was used before is answered from `results` or `answers` and changes nothing.
+
+Performance. Half of the cost of a step is the construction of states. A transition therefore
+collects its changes for one call of `changed`, and `_leave` adds the version, the counters and the
+remembered results in a second one.
+
+The state diagrams in docs/state-machine.md are made from this module by exploring `step`.
 """
 
 from __future__ import annotations

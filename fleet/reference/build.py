@@ -13,11 +13,16 @@ from typing import Final
 
 from broker.reference.contract_page import contract_page
 from fleet.reference.platform_page import platforms_page
+from fleet.reference.state_diagram import state_machine_page
 
 __all__ = ["PAGES", "differing", "main", "write"]
 
 PAGES: Final[Mapping[str, Callable[[], str]]] = MappingProxyType(
-    {"contract.md": contract_page, "platforms.md": platforms_page}
+    {
+        "contract.md": contract_page,
+        "platforms.md": platforms_page,
+        "state-machine.md": state_machine_page,
+    }
 )
 """The pages by file name."""
 

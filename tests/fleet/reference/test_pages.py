@@ -21,7 +21,8 @@ from fleet.config.tables import BrokerSection, FleetSection, GroupSection
 from fleet.reference.build import PAGES, differing, main, write
 from fleet.reference.facts import explain
 from fleet.reference.platform_page import platforms_page
-from platforms import PLATFORMS, PlatformProfile
+from fleet.reference.state_diagram import state_machine_page, transitions
+from platforms import PLATFORMS, PLATFORMS_BY_ID, PlatformProfile
 from platforms.profile import Action, Source
 
 ROOT = Path(__file__).parents[3]
@@ -167,3 +168,30 @@ def test_fleet_file_page_has_every_key(model: type[BaseModel]) -> None:
 
     for name, info in model.model_fields.items():
         assert f"`{info.alias or name}`" in text
+
+
+def test_state_machine_page_shows_each_platform_once_in_every_section() -> None:
+    page = state_machine_page()
+
+    for title in ("Lock", "Passcode", "Compliance and grace"):
+        headings = re.findall(rf"^### {title}: (.*)$", page, re.MULTILINE)
+        shown = sorted(name for heading in headings for name in heading.split(", "))
+        assert shown == sorted(profile.title for profile in PLATFORMS)
+    assert page.count("```mermaid\nstateDiagram-v2\n") == page.count("\n### ")
+
+
+@pytest.mark.parametrize(
+    ("platform", "diagram", "edge", "possible"),
+    [
+        ("ios", "Passcode", ("user", "resetPasscode", "none"), True),
+        ("ios", "Compliance and grace", ("compliant", "resetPasscode", "inGracePeriod"), True),
+        ("android", "Passcode", ("user", "resetPasscode", "temporary"), True),
+        ("android", "Lock", ("unlocked", "resetPasscode", "locked"), False),
+        ("windows_phone_8", "Lock", ("unlocked", "resetPasscode", "locked"), True),
+        ("windows_8_1", "Lock", ("locked", "signIn", "unlocked"), True),
+    ],
+)
+def test_diagrams_have_the_transitions_of_the_platform(
+    platform: str, diagram: str, edge: tuple[str, str, str], *, possible: bool
+) -> None:
+    assert (edge in transitions(PLATFORMS_BY_ID[platform])[diagram]) is possible
