@@ -1,19 +1,21 @@
-# Two commands for a fresh machine: `make demo` and `make test`. All else is for developers.
+# `make demo` and `make test` work on a fresh machine; the other targets are for developers.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint bench docs mutants clean help
+.PHONY: demo test lint format coverage bench docs mutants clean help
 
 help:
-	@echo "make demo   the tour: every platform on the embedded broker"
-	@echo "make test   the whole suite"
-	@echo "make lint   ruff and mypy"
-	@echo "make bench  measurements, as ratios (needs mosquitto)"
-	@echo "make docs   the generated pages"
-	@echo "make mutants  whether the tests notice when the state machine is wrong (half an hour)"
-	@echo "make clean  remove what these made"
+	@echo "make demo      show every platform on the embedded broker"
+	@echo "make test      run all tests"
+	@echo "make lint      check style, types and the generated pages"
+	@echo "make format    format the code and apply the automatic fixes"
+	@echo "make coverage  run all tests, fail if they cover too few lines"
+	@echo "make bench     measure, as ratios to a bare MQTT client (needs mosquitto)"
+	@echo "make docs      write the generated pages and pictures"
+	@echo "make mutants   check that the tests detect changed code in the state machine (30 minutes)"
+	@echo "make clean     remove the environment, caches and build results"
 
 demo: $(READY)
 	@$(BIN)/passfleet demo
@@ -27,6 +29,14 @@ lint: $(READY)
 	$(BIN)/mypy
 	$(BIN)/python -m fleet.reference.build --check
 
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# The floor is `fail_under` under [tool.coverage.report] in pyproject.toml.
+coverage: $(READY)
+	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered $(PYTEST_ARGS)
+
 bench: $(READY)
 	$(BIN)/python bench/run.py
 	$(BIN)/python bench/growth.py --svg docs/growth.svg
@@ -35,8 +45,9 @@ docs: $(READY)
 	$(BIN)/python -m fleet.reference.build
 	$(BIN)/passfleet demo --picture docs/demo.svg >/dev/null
 
-# Prints how many mutants were killed (🎉) and survived (🙁), then the survivors' names; `mutmut show
-# NAME` shows one. Starts anew each time, since a test that changed may kill what survived.
+# Prints how many mutants were killed (🎉) and survived (🙁), then the names of the survivors;
+# `mutmut show NAME` shows one. Starts from nothing each time: a changed test may kill a mutant that
+# survived before.
 mutants: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[mutants]'
 	rm -rf mutants
@@ -47,10 +58,11 @@ $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "passfleet needs Python 3.11 or later; set PYTHON=..." >&2; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || \
-		{ echo "no virtual environment could be made; on Debian: apt-get install python3-venv" >&2; exit 1; }
+		{ echo "the virtual environment could not be created; on Debian: apt-get install python3-venv" >&2; exit 1; }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build mutants *.egg-info
+	rm -rf $(VENV) .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis build \
+		mutants *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

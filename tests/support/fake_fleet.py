@@ -15,6 +15,7 @@ from typing import Any
 import aiomqtt
 
 from broker.contract import Biometrics, ClockNow, DeviceState, Inspection, Presence, Topics
+from broker.operator.link import open_client
 from broker.server.child_process import BrokerHandle
 from broker.timestamps import format_timestamp, parse_timestamp
 
@@ -200,7 +201,7 @@ async def fake_fleet(
 ) -> AsyncIterator[FakeFleet]:
     """The devices, announced, subscribed and answering."""
     topics = topics or Topics()
-    client = aiomqtt.Client(broker.address.host, broker.address.port, identifier="fake-fleet")
+    client = open_client(broker.address, "fake-fleet")
     async with client:
         fleet = FakeFleet(client, topics, {device.device_id: device for device in devices})
         for leaf in ("commands", "inputs", "simulate", "inspect"):
