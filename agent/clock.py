@@ -1,6 +1,6 @@
-"""Time, handed in: the clocks, and one heap of timers for all devices of a process.
+"""Clocks, and one heap of timers for all devices of a process.
 
-Instants are whole milliseconds since the Unix epoch, UTC; `virtual` moves only when told.
+Instants are whole milliseconds since the Unix epoch, UTC; virtual time moves only by `move`.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ _UNITS: Final = {"us": 1, "ms": 1_000, "s": 1_000_000, "m": 60_000_000, "h": 3_6
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(us|ms|s|m|h)")
 
 _STALE_ALLOWED: Final = 64
-"""How many forgotten timers the heap may hold, besides as many as are armed."""
+"""Cancelled timers that the heap may hold in addition to the number of armed ones."""
 
 # The instant at which the screenshots of the source document of 2015-12 were taken.
 VIRTUAL_START: Final = 1_449_778_747_000
-"""Where virtual time starts: 2015-12-10T20:19:07Z."""
+"""Start of virtual time: 2015-12-10T20:19:07Z."""
 
 
 def parse_duration(text: str) -> timedelta:
@@ -48,7 +48,7 @@ def parse_duration(text: str) -> timedelta:
 
 
 class Clock(Protocol):
-    """Where everybody reads the time."""
+    """Source of the current time."""
 
     def now(self) -> int:
         """Milliseconds since the epoch."""
@@ -84,7 +84,7 @@ class RealClock:
 
 
 class VirtualClock:
-    """Time that moves only when told."""
+    """Clock that moves only by `move`."""
 
     def __init__(self, start: int = VIRTUAL_START) -> None:
         self._now = start
@@ -103,10 +103,11 @@ class VirtualClock:
 
 
 class Timers:
-    """One heap and at most one event-loop timer, however many devices wait.
+    """One heap and at most one event-loop timer, for any number of devices.
 
     A timer has a name under which it can be armed anew or cancelled. Timers due at the same
-    instant fire in the order of their names, so that a run does not hang on who armed first.
+    instant fire in the order of their names, so that a run does not depend on the order in which
+    they were armed.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -122,7 +123,7 @@ class Timers:
         self._armed[key] = (at, fire)
         heapq.heappush(self._heap, (at, key))
         if len(self._heap) > _STALE_ALLOWED + 2 * len(self._armed):
-            # Each press arms a device's auto-lock anew: what was forgotten must not pile up.
+            # Each press arms a device's auto-lock anew: remove the replaced timers.
             self._heap = [(at, key) for key, (at, _) in self._armed.items()]
             heapq.heapify(self._heap)
         if self._handle_at is None or at < self._handle_at:
@@ -133,7 +134,7 @@ class Timers:
         self._armed.pop((owner, name), None)
 
     def next_at(self) -> int | None:
-        """The instant of the next timer, None where nobody waits."""
+        """The instant of the next timer, None where no timer is armed."""
         while self._heap:
             at, key = self._heap[0]
             armed = self._armed.get(key)
@@ -153,7 +154,7 @@ class Timers:
         return fired
 
     def close(self) -> None:
-        """Let go of the event loop."""
+        """Cancel all timers."""
         if self._handle is not None:
             self._handle.cancel()
         self._handle = self._handle_at = None
@@ -175,5 +176,5 @@ class Timers:
         try:
             self.fire_due()
         finally:
-            # One that raises must not keep the others from their time.
+            # A callback that raises must not stop the other timers.
             self._schedule()

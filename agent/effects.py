@@ -1,6 +1,7 @@
-"""What a step makes a device do: values that the runner carries out, in their order.
+"""Effects of a step: values that the runner carries out, in their order.
 
-State, notifications, escrow, then the result: who sees a result can read the state it left.
+The order is state, notifications, escrow, result: the state that a result left is published before
+the result.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ class PublishEscrow:
 
 @fast_dataclass
 class PublishResult:
-    """What became of a command. `duplicate`: this result was given before."""
+    """Result of a command. `duplicate`: it was published before."""
 
     result: Result
     duplicate: bool = False
@@ -61,7 +62,7 @@ class PublishResult:
 
 @fast_dataclass
 class PublishAnswer:
-    """What became of an input. `duplicate`: this answer was given before."""
+    """Answer to an input. `duplicate`: it was published before."""
 
     answer: InputAnswer
     duplicate: bool = False
@@ -69,7 +70,7 @@ class PublishAnswer:
 
 @fast_dataclass
 class ArmTimer:
-    """Fire `timer` at `at`; one that was armed before under this name is forgotten."""
+    """Fire `timer` at `at`; it replaces an earlier one of the same name."""
 
     timer: Timer
     at: int
@@ -77,21 +78,21 @@ class ArmTimer:
 
 @fast_dataclass
 class CancelTimer:
-    """Forget `timer`."""
+    """Cancel `timer`."""
 
     timer: Timer
 
 
 @fast_dataclass
 class Reboot:
-    """The device goes down and comes up again; `abrupt` means without a word to the broker."""
+    """The device goes down and comes up again; `abrupt` means without an MQTT DISCONNECT."""
 
     abrupt: bool
 
 
 @fast_dataclass
 class Settled:
-    """The command that came with this mark has been answered and may be acknowledged."""
+    """The command of this delivery has been answered and may be acknowledged."""
 
     delivery: object
 

@@ -1,6 +1,6 @@
-"""What can happen to a device: the events that `agent.machine.step` takes.
+"""Events of a device that `agent.machine.step` takes.
 
-Plain frozen records, made by the runner from what the wire, the clock and the world brought.
+Plain frozen records, made by the runner from messages, timers and simulations.
 Instants are milliseconds since the Unix epoch, UTC.
 """
 
@@ -26,7 +26,7 @@ __all__ = [
 
 
 class InputAction(StrEnum):
-    """What a user can do with the device in hand."""
+    """Action of a user on the device."""
 
     SWIPE_UP = "swipeUp"
     ENTER_PASSCODE = "enterPasscode"
@@ -41,7 +41,7 @@ class InputAction(StrEnum):
 
 
 class Simulation(StrEnum):
-    """What the world may do to a device that changes its state."""
+    """Simulated event that changes the state of a device."""
 
     CRASH = "crash"
     RESTART = "restart"
@@ -49,7 +49,7 @@ class Simulation(StrEnum):
 
 
 class MessageKind(StrEnum):
-    """How a message reaches a device."""
+    """Kind of a message to a device."""
 
     TEXT = "text"
     CALL = "call"
@@ -104,7 +104,7 @@ class Simulate:
 
 @dataclass(frozen=True, slots=True)
 class TimerFired:
-    """An instant has come that the device was waiting for. `timer` is a `agent.state.Timer`."""
+    """A timer has fired. `timer` is an `agent.state.Timer`."""
 
     timer: str
 

@@ -1,4 +1,4 @@
-"""What a step makes many of: records that are read-only for mypy and cost little to make."""
+"""Decorator for records that are read-only for mypy and cheap to construct."""
 
 from __future__ import annotations
 

@@ -117,7 +117,7 @@ def enroll(
 ) -> Enrollment:
     """The enrollment of a device that starts with `passcode`, None for none.
 
-    The passcode in clear is used to make its digest and let go.
+    Only the digest of the passcode is kept.
     """
     first = (
         Secret(PasscodeKind.USER, rng.digest(passcode), traits_of(passcode)) if passcode else None
@@ -156,7 +156,7 @@ def step(
 
 
 def timers(state: DeviceState) -> dict[Timer, int]:
-    """What the device waits for, and until when: to arm after a start from a stored state."""
+    """Timers of a state with their instants, to arm after a start from a stored state."""
     waits = zip(_ALL_TIMERS, _waits(state), strict=True)
     return {timer: at for timer, at in waits if at is not None}
 
@@ -165,7 +165,7 @@ _ALL_TIMERS: Final = tuple(Timer)
 
 
 def _waits(state: DeviceState) -> tuple[int | None, ...]:
-    """Until when, for each `Timer` in its order; None where the device does not wait for it."""
+    """Instant of each `Timer`, in the order of the enum; None where it is not armed."""
     return (
         state.work.due if state.work else None,
         state.passcode_deadline,
@@ -180,7 +180,7 @@ def _waits(state: DeviceState) -> tuple[int | None, ...]:
 
 @fast_dataclass
 class _Outcome:
-    """What doing a command or an input came to."""
+    """Outcome of a command or an input."""
 
     state: DeviceState
     said: ActionState
@@ -222,7 +222,7 @@ def _not_supported(state: DeviceState, message: str, native: NativeCase | None =
 
 
 def _visible(state: DeviceState) -> tuple[object, ...]:
-    """What a change of counts as one: the snapshot's own keys, and which passcode opens."""
+    """Fields whose change makes a new version: the keys of the snapshot, and the passcode."""
     return (
         state.locked,
         state.secret,
@@ -237,7 +237,7 @@ def _visible(state: DeviceState) -> tuple[object, ...]:
 
 
 class _Remembered(TypedDict, total=False):
-    """What a device remembers of what it answered."""
+    """Remembered results and answers of a device."""
 
     results: PastResults
     answers: PastAnswers
@@ -252,7 +252,7 @@ def _leave(
     always: bool = False,
     **remembered: Unpack[_Remembered],
 ) -> tuple[DeviceState, list[Effect]]:
-    """What every event ends with: the state it leaves, published where something visible changed.
+    """Finish an event: count the version and publish the state if something visible changed.
 
     That counts as a version; what appears on the screen is counted too. `always` publishes the
     state in any case.
@@ -434,7 +434,7 @@ def _reset_passcode(state: DeviceState, _: Command, now: int, rng: RandomSource)
 
 
 def _cleared_enters_history(rules: PasscodeRules, attributes: Attributes) -> bool:
-    """Whether a passcode that a reset clears counts as used, on the device's version."""
+    """True if a passcode that a reset clears enters the history, on the device's OS version."""
     kept_out_from = rules.cleared_kept_out_from
     newer = kept_out_from is not None and attributes.os_version >= kept_out_from
     return rules.cleared_enters_history and not newer
@@ -443,8 +443,8 @@ def _cleared_enters_history(rules: PasscodeRules, attributes: Attributes) -> boo
 def _with_former(history: bytes, secret: Secret) -> bytes:
     """A history and, the last of it, a passcode that is no longer set.
 
-    Whether one is in it is asked of the bytes: that one stands across two others is as unlikely as
-    that two passcodes have one digest.
+    The history is searched as bytes: a false match across two digests is as unlikely as two
+    passcodes with one digest.
     """
     return (history + secret.digest)[-_HISTORY_KEPT * DIGEST_BYTES :]
 
@@ -526,7 +526,7 @@ def _out_of_policy(state: DeviceState, now: int) -> DeviceState:
 
 
 def _camel(name: str) -> str:
-    """A policy setting as whoever sent it knows it: `minLength`."""
+    """Name of a policy setting in the contract: `minLength`."""
     first, *rest = name.split("_")
     return first + "".join(part.capitalize() for part in rest)
 
@@ -536,7 +536,7 @@ def _camel(name: str) -> str:
 
 
 def _satisfies_policy(state: DeviceState, now: int) -> bool:
-    """Whether the present passcode is enough; without a policy even none is."""
+    """True if the present passcode satisfies the policy; without a policy, none is needed."""
     if state.policy is None:
         return state.secret is not None or state.resets == 0
     return (
@@ -554,7 +554,7 @@ def _is_too_old(policy: PasscodePolicy | None, set_at: int, now: int) -> bool:
 def _expiry(
     policy: PasscodePolicy | None, secret: Secret | None, set_at: int, now: int
 ) -> int | None:
-    """When a passcode set at `set_at` will be too old; None where never, or where it is already."""
+    """Instant at which a passcode set at `set_at` expires; None for never or already expired."""
     days = policy.max_age_days if policy else None
     if not days or secret is None or _is_too_old(policy, set_at, now):
         return None
@@ -562,7 +562,7 @@ def _expiry(
 
 
 class _Grace(TypedDict):
-    """What a state says of the time to set a passcode."""
+    """Fields of a state about the time to set a passcode."""
 
     compliance: Compliance
     passcode_deadline: int | None
@@ -581,7 +581,7 @@ def _grace(deadline: int) -> _Grace:
 
 
 class _Lock(TypedDict, total=False):
-    """What a state says of its lock."""
+    """Fields of a state about its lock."""
 
     locked: bool
     auto_lock_at: int | None
@@ -603,7 +603,7 @@ def _stay_awake(state: DeviceState, now: int) -> DeviceState:
 
 
 class _Biometrics(TypedDict):
-    """What a state says of its biometrics."""
+    """Fields of a state about its biometrics."""
 
     touch_id: BiometricState
     face: BiometricState
@@ -647,7 +647,7 @@ def _wrong_passcode(state: DeviceState, now: int) -> DeviceState:
 
 
 def _wipe(state: DeviceState) -> DeviceState:
-    """What a device forgets when it wipes itself. Its connection is kept (the contract)."""
+    """Wipe the device. Its connection is kept, as the contract demands."""
     return changed(
         state,
         wiped=True,
@@ -786,7 +786,7 @@ def _set_passcode(state: DeviceState, press: Input, now: int, rng: RandomSource)
 
 
 def _was_used(state: DeviceState, digest: bytes) -> bool:
-    """Whether the history of the policy in force forbids a passcode.
+    """True if the history of the policy in force forbids a passcode.
 
     Some platforms count the current passcode among the last so many, others remember so many
     besides it.
@@ -889,9 +889,9 @@ def _simulate_restart(state: DeviceState, now: int) -> tuple[DeviceState, list[E
 
 
 def _simulate_crash(state: DeviceState, now: int) -> tuple[DeviceState, list[Effect]]:
-    """Down without a word. Its work is taken up where it stood, so that `active` is said once.
+    """Crash without an MQTT DISCONNECT. Work goes on afterwards, so `active` is sent once.
 
-    The broker, not told that it is done, sends it again, and hears that it is a duplicate.
+    The broker has no acknowledgement of the command, sends it again and gets a duplicate result.
     """
     new, effects = _leave(state, _restarted(state), None, now)
     return new, [Reboot(abrupt=True), *effects]

@@ -1,6 +1,6 @@
-"""Passcodes: what one is made of, which a policy takes, and how a temporary one is drawn.
+"""Passcodes: traits, policy checks, and the drawing of temporary passcodes.
 
-Pure functions. A passcode in clear passes through here and stays nowhere: what is kept of one is a
+Pure functions. No passcode in clear is stored. A set passcode is kept as a
 `Secret` (its digest and traits), and a temporary one is named by a `PasscodeRef`, the draw that
 made it.
 """
@@ -41,17 +41,17 @@ _DIGITS_IN_TEXT = "23456789"
 _SYMBOLS = "!#$%&*+-=?@"
 
 DIGEST_BYTES: Final = 16
-"""How long a passcode's fingerprint is."""
+"""Length of a passcode's digest, in bytes."""
 
 
 class RandomSource(Protocol):
-    """The randomness handed to the state machine: see `agent.random_stream.DeviceDraws`."""
+    """The randomness handed to the state machine: see `agent.random_stream.DeviceRandomStream`."""
 
     def bits(self, purpose: str, number: int) -> int:
         """512 uniform bits: draw `number` of those made for `purpose`."""
 
     def digest(self, passcode: str) -> bytes:
-        """The passcode's fingerprint on this device: `DIGEST_BYTES` long."""
+        """Keyed digest of the passcode, `DIGEST_BYTES` long."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +73,7 @@ class PasscodePolicy:
 
     @property
     def asks_for_something(self) -> bool:
-        """Whether any setting is made: a policy without one lifts what was in force."""
+        """True if any setting is made; a policy without settings removes the one in force."""
         return any(getattr(self, f.name) is not None for f in fields(self))
 
 
@@ -82,7 +82,7 @@ _NO_POLICY = PasscodePolicy()
 
 @dataclass(frozen=True, slots=True)
 class Traits:
-    """What may be known of a passcode without knowing it."""
+    """Traits of a passcode that policies check."""
 
     length: int
     digits: bool
@@ -93,7 +93,7 @@ class Traits:
 
     @property
     def classes(self) -> int:
-        """How many of digits, small letters, capitals and symbols occur."""
+        """Number of character classes that occur: digits, small letters, capitals, symbols."""
         return self.digits + self.small + self.capitals + (self.symbols > 0)
 
 
@@ -102,7 +102,7 @@ _traits = lru_cache(maxsize=256)(Traits)
 
 
 class Violation(StrEnum):
-    """Why a passcode is refused, in the words the screen shows."""
+    """Reason why a passcode is refused, in the words of the screen."""
 
     TOO_SHORT = "The passcode is too short."
     TOO_LONG = "The passcode is too long."
@@ -114,7 +114,7 @@ class Violation(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PasscodeSpec:
-    """What a temporary passcode must be: its length, and character classes that all occur.
+    """Specification of a temporary passcode: length, and character classes that all occur.
 
     A class that is named twice occurs twice. `classes` is a string of letters: `d` digits, `l`
     letters of either case, `s` small letters,
@@ -150,7 +150,7 @@ def traits_of(passcode: str) -> Traits:
 
 
 def _is_simple(passcode: str) -> bool:
-    """Whether it repeats one character (1111) or counts up or down all the way (1234, dcba)."""
+    """True if it repeats one character (1111) or counts up or down throughout (1234, dcba)."""
     step = ord(passcode[1]) - ord(passcode[0]) if len(passcode) > 1 else None
     return step in {0, 1, -1} and all(ord(b) - ord(a) == step for a, b in pairwise(passcode))
 
@@ -158,7 +158,7 @@ def _is_simple(passcode: str) -> bool:
 def violations(
     traits: Traits, policy: PasscodePolicy | None, rules: PasscodeRules
 ) -> list[Violation]:
-    """What `policy` and the platform's own limit have against a passcode; empty where nothing."""
+    """Violations of `policy` and of the platform's own limit; empty for a valid passcode."""
     found = []
     if traits.length > rules.max_length:
         found.append(Violation.TOO_LONG)
@@ -177,7 +177,7 @@ def violations(
 
 
 def out_of_bounds(policy: PasscodePolicy, rules: PasscodeRules) -> Iterator[tuple[str, int, Bound]]:
-    """The settings that the platform does not take, each as (field, value, what it takes)."""
+    """Settings that the platform does not accept, each as (field, value, accepted bound)."""
     bounds = {
         "min_length": rules.min_length,
         "min_complex_characters": rules.min_complex,
@@ -195,7 +195,7 @@ def out_of_bounds(policy: PasscodePolicy, rules: PasscodeRules) -> Iterator[tupl
 def temporary_spec(
     alphabet: Alphabet, default_length: int, policy: PasscodePolicy | None, rules: PasscodeRules
 ) -> PasscodeSpec:
-    """What a temporary passcode must be to obey `policy` and hold one of each of its kinds."""
+    """Specification of a temporary passcode that obeys `policy` and has one of each class."""
     policy = policy or _NO_POLICY
     complex_characters = policy.min_complex_characters or 0
     with_letters = alphabet is Alphabet.LETTERS_AND_DIGITS or bool(policy.require_alphanumeric)
@@ -210,7 +210,7 @@ def temporary_spec(
 # A fleet has a handful of specs and asks for each thousands of times. No passcode is kept.
 @lru_cache(maxsize=64)
 def _recipe(spec: PasscodeSpec) -> tuple[tuple[str, ...], int]:
-    """What each character is drawn from (one of each class, then any of them); how many outcomes.
+    """Alphabet of each character (one of each class, then any of them), and number of outcomes.
 
     The outcomes are counted with the order in which the characters are shuffled afterwards.
     """

@@ -1,6 +1,6 @@
-"""What became of commands and inputs: one of each, and the last of them that a device remembers.
+"""Results of commands and answers to inputs, and the last ones that a device remembers.
 
-Whoever sends a command once more gets the same result, word for word. A fleet remembers hundreds of
+A command that is sent again gets the same result, word for word. A fleet remembers hundreds of
 thousands, so they are kept in columns: what many of them say alike is there once for all devices,
 and numbers (instants, a draw) are bytes.
 """
@@ -29,7 +29,7 @@ __all__ = [
 ]
 
 RESULTS_KEPT: Final = 32
-"""How many results, and how many answers to inputs, a device remembers."""
+"""Number of results, and of answers to inputs, that a device remembers."""
 
 
 class ActionState(StrEnum):
@@ -42,7 +42,7 @@ class ActionState(StrEnum):
 
 
 class ErrorCode(StrEnum):
-    """A result's `errorCode`: every reason why a device says `failed`."""
+    """A result's `errorCode`."""
 
     INVALID_JSON = "invalidJson"
     INVALID_COMMAND = "invalidCommand"
@@ -68,7 +68,7 @@ class ErrorCode(StrEnum):
 
 @fast_dataclass
 class Result:
-    """What became of a command. `passcode` is set where the result may tell it."""
+    """Result of a command. `passcode` is set where the result may contain it."""
 
     command_id: str
     action: Action
@@ -83,7 +83,7 @@ class Result:
 
 @fast_dataclass
 class InputAnswer:
-    """What became of a press on the device."""
+    """Answer to an input."""
 
     input_id: str
     action: str
@@ -101,7 +101,7 @@ _Words = TypeVar("_Words", bound=tuple[Any, ...])
 # for word), what is said again is merely kept again.
 @lru_cache(maxsize=1024)
 def _alike(words: _Words) -> _Words:
-    """The same words, as the one tuple of them."""
+    """Interned tuple of words."""
     return words
 
 
@@ -121,7 +121,7 @@ class _Remembered(Sequence[_Record], Generic[_Record]):
 
     @classmethod
     def of(cls, records: Iterable[_Record]) -> Self:
-        """Those of `records`, or the last of them where there are too many."""
+        """Columns of `records`, or of the last of them where there are too many."""
         return reduce(cls.plus, records, cls())
 
     @abstractmethod

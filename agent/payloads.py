@@ -1,4 +1,4 @@
-"""Between the machine's plain records and the wire's payloads, both ways.
+"""Conversion between the machine's records and the payloads of the contract, both ways.
 
 The machine knows no wire and the contract no machine; this is the one place that knows both.
 """
@@ -77,7 +77,7 @@ def message_event(message: contract.Message) -> events.MessageArrived:
 def publication(
     effect: effects.Publication, state: DeviceState, draws: RandomSource
 ) -> tuple[str, bytes, bool]:
-    """What an effect publishes: (leaf of the device's topic, payload, retained)."""
+    """Publication of an effect: (leaf of the device's topic, payload, retained)."""
     match effect:
         case effects.PublishState(snapshot):
             return "state", state_payload(snapshot).to_bytes(), True
@@ -89,13 +89,13 @@ def publication(
             )
             return "escrow", escrow.to_bytes(), False
         case effects.PublishResult(result, duplicate):
-            told = _told(result.passcode, draws)
-            return "results", result_payload(result, state, told, duplicate).to_bytes(), False
+            revealed = _revealed(result.passcode, draws)
+            return "results", result_payload(result, state, revealed, duplicate).to_bytes(), False
         case effects.PublishAnswer(answer, duplicate):
             return "results", _answer_payload(answer, state, duplicate).to_bytes(), False
 
 
-def _told(passcode: PasscodeRef | None, draws: RandomSource) -> str | None:
+def _revealed(passcode: PasscodeRef | None, draws: RandomSource) -> str | None:
     return None if passcode is None else reveal(passcode, draws)
 
 
@@ -129,7 +129,7 @@ def _biometrics(touch_id: BiometricState, face: BiometricState) -> contract.Biom
 def notification_payload(
     shown: effects.PublishNotification, state: DeviceState
 ) -> contract.Notification:
-    """What appears on the device's screen."""
+    """Notification payload of a message on the device's screen."""
     return contract.Notification(
         device_id=state.enrollment.device_id,
         notification_id=f"n-{shown.number}",
@@ -146,7 +146,7 @@ def result_payload(
     new_passcode: str | None,
     duplicate: bool,  # noqa: FBT001  # a field of the payload
 ) -> contract.ActionResult:
-    """A result; `new_passcode` is what it tells of the passcode, None for nothing."""
+    """A result; `new_passcode` is the passcode in clear that it contains, None for none."""
     native = None
     if result.native is not None:
         native = state.profile.native_answer(result.action, result.native)
@@ -186,7 +186,7 @@ def _answer_payload(
 def refusal_payload(
     refusal: contract.Refusal, device_id: str, now: int
 ) -> contract.ActionResult | contract.InputResult:
-    """The answer to what could not be taken, with the id that could be read, else null."""
+    """Answer to an invalid message, with its id where that could be read, else null."""
     said: dict[str, Any] = {
         "device_id": device_id,
         "action_name": refusal.action,

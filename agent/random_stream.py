@@ -1,4 +1,4 @@
-"""What a device draws: numbered bits and passcode digests, from its own stream (seed, id).
+"""Random stream of a device: numbered bits and passcode digests, keyed by seed and device id.
 
 A draw is addressed by its number, not by how many came before it in this process: the same seed,
 device and number give the same bits after a restart, in another worker, or in another order. That
@@ -30,10 +30,10 @@ class DeviceRandomStream:
         return int.from_bytes(stream.digest())
 
     def digest(self, passcode: str) -> bytes:
-        """The passcode's fingerprint on this device: equal for equal passcodes, else nothing told.
+        """Digest of a passcode on this device: equal for equal passcodes.
 
-        Keyed by the seed, so that a state file alone does not give a four-digit passcode away to
-        whoever tries all ten thousand.
+        Keyed by the seed, so that a four-digit passcode cannot be found from a state file alone by
+        trying all ten thousand.
         """
         text = b"passcode/" + passcode.encode("utf-8", "surrogatepass")
         return blake2b(text, key=self._key, digest_size=DIGEST_BYTES).digest()

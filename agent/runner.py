@@ -1,7 +1,7 @@
-"""The runner of one device: connection -> contract -> machine -> effects -> contract -> connection.
+"""Runner of one device: connection -> contract -> machine -> effects -> contract -> connection.
 
-A device holds its state and does nothing by itself: its connection brings messages, the shared
-timers bring instants, the host brings what the world does. Each becomes one event, one `step`, and
+A device holds its state and does nothing by itself: messages come from its connection, instants
+from the shared timers, simulated events from the host. Each becomes one event, one `step`, and
 the step's effects, carried out in their order.
 
 Where a state file is kept, effects wait until the step that made them has been stored, so that a
@@ -31,11 +31,11 @@ __all__ = ["Device", "DeviceContext", "Store"]
 ParsedCommand = contract.DeviceCommand | contract.PolicyCommand | Refusal
 
 _RECENT: Final = 5
-"""How many notifications are kept for whoever asks what was on the screen."""
+"""Notifications and results in the answer to an inspection."""
 
 
 class Store(Protocol):
-    """Where what devices did is kept before anybody hears of it: see `agent.state_file`."""
+    """Storage of states and publications, written before they are sent: see `agent.state_file`."""
 
     def keep(
         self,
@@ -58,14 +58,14 @@ class Store(Protocol):
 
 @dataclass(kw_only=True)
 class DeviceContext:
-    """What the devices of one process share."""
+    """Objects shared by the devices of one process."""
 
     topics: Topics
     clock: Clock
     timers: Timers
     store: Store | None = None
     on_effect: Callable[[Device, effects.Effect], None] | None = None
-    """Told of every effect carried out: the live table and the figures."""
+    """Called with every effect carried out, for the live table and the counters."""
     _last_group: tuple[bytes, ParsedCommand | None] = field(default=(b"", None), repr=False)
 
     def parse_group_command(self, payload: bytes, *, retained: bool) -> ParsedCommand:
@@ -91,7 +91,7 @@ class Device(ConnectionListener):
     ) -> None:
         self.state = state
         self.online = True
-        """Whether the world lets it have a network."""
+        """False while the device is simulated to have no network."""
         self.draws = draws
         self._shared = shared
         self._recent: tuple[effects.PublishNotification, ...] = ()
@@ -102,12 +102,12 @@ class Device(ConnectionListener):
         return self.state.enrollment.device_id
 
     def filters(self) -> list[str]:
-        """The topics it alone listens to."""
+        """Topics of this device alone."""
         topics, device_id = self._shared.topics, self.id
         return [topics.device(device_id, leaf) for leaf in ("commands", "inputs", "messages")]
 
     def group_filters(self) -> list[str]:
-        """The topics it listens to as others do."""
+        """Topics that it shares with other devices of its group."""
         groups = (self.state.enrollment.setup.name, "all")
         return [self._shared.topics.group(group) for group in groups]
 
@@ -116,13 +116,13 @@ class Device(ConnectionListener):
         for timer, at in timers(self.state).items():
             self._arm(timer, at)
         if unsent:
-            # Who sees a result can read the state it left, after a restart too.
+            # The state comes before the results that left it, after a restart too.
             self._send_state()
         for mark, publication in unsent:
             self._publish(publication, mark)
         self.connection.open()
 
-    # -- what the connection tells (ConnectionListener)
+    # -- ConnectionListener
 
     def presence(self, number: int) -> tuple[str, bytes, bytes]:
         """(topic, online payload, offline payload) of this session."""
@@ -131,13 +131,13 @@ class Device(ConnectionListener):
         return self._shared.topics.device(self.id, "presence"), online, offline
 
     def on_connected(self) -> None:
-        """Say who it is: a broker may have lost what was retained."""
+        """Publish the state again: a broker may have lost the retained one."""
         self._send_state()
         if self._shared.store is not None:
             self._shared.store.connected(self, self.connection.number)
 
     def on_message(self, topic: str, payload: bytes, retained: bool, delivery: Delivery) -> None:  # noqa: FBT001
-        """Take a message from the wire."""
+        """Parse and handle a message."""
         leaf = topic[topic.rindex("/") + 1 :]
         if leaf == "commands":
             self._take_command(topic, payload, retained, delivery)
@@ -174,18 +174,18 @@ class Device(ConnectionListener):
             self.connection.acknowledge(delivery)
 
     def refuse(self, refusal: Refusal) -> None:
-        """Answer what could not be taken. Nothing is remembered of it."""
+        """Publish the answer to an invalid message; the state does not change."""
         self.connection.publish(self.refusal(refusal))
 
     def refusal(self, refusal: Refusal) -> OutgoingMessage:
-        """The answer to what could not be taken."""
+        """Answer to an invalid message."""
         answer = payloads.refusal_payload(refusal, self.id, self._shared.clock.now())
         return OutgoingMessage(self._shared.topics.device(self.id, "results"), answer.to_bytes())
 
     # -- one event -----------------------------------------------------------------------
 
     def apply(self, event: events.Event, delivery: Delivery | None = None) -> None:
-        """Let an event happen; `delivery` is acknowledged once it has been dealt with."""
+        """Apply an event; `delivery` is acknowledged once its effects are carried out."""
         self.state, done = step(self.state, event, self._shared.clock.now(), self.draws)
         store = self._shared.store
         if store is None or not done:
@@ -251,7 +251,7 @@ class Device(ConnectionListener):
     # -- the world -----------------------------------------------------------------------
 
     def simulate(self, action: str) -> None:
-        """Let the world do something to the device: an action of `contract.Simulate`."""
+        """Simulate an event: an action of `contract.Simulate`."""
         match action:
             case "offline":
                 self.online = False
@@ -275,17 +275,17 @@ class Device(ConnectionListener):
         return OutgoingMessage(topic, offline, retain=True)
 
     async def stop(self, *, forget: bool) -> None:
-        """Go offline in good order; `forget` leaves no retained message behind."""
+        """Publish offline and disconnect; `forget` removes the retained messages instead."""
         await self.connection.close(last=self.blank() if forget else [self._offline()])
 
     def blank(self) -> list[OutgoingMessage]:
-        """What removes the device's retained messages."""
+        """Empty retained messages that remove those of the device."""
         names = ("state", "presence")
         topics = [self._shared.topics.device(self.id, name) for name in names]
         return [OutgoingMessage(topic, b"", retain=True) for topic in topics]
 
     def inspection(self) -> contract.Inspection:
-        """What is known of the device beyond its state; its results without their passcodes."""
+        """Data of the device beyond its state; its results without their passcodes."""
         state = self.state
         results = [
             payloads.result_payload(result, state, None, False).model_dump(

@@ -1,4 +1,4 @@
-"""What one device is: its enrollment, its state, and what it remembers.
+"""Enrollment and state of one device.
 
 Frozen records; instants are milliseconds since the Unix epoch, UTC. No passcode in clear is held
 anywhere in them: a set passcode is a `Secret`, a temporary one that a result has told is a
@@ -73,7 +73,7 @@ class BiometricState(StrEnum):
 
 
 class Prompt(StrEnum):
-    """Whether the screen asks for a new passcode; `hidden` until the deadline after Later."""
+    """Prompt for a new passcode on the screen; `hidden` until the deadline after Later."""
 
     NONE = "none"
     SHOWN = "shown"
@@ -81,7 +81,7 @@ class Prompt(StrEnum):
 
 
 class Timer(StrEnum):
-    """What a device may be waiting for."""
+    """Timer of a device."""
 
     REACTION = "reaction"
     GRACE = "grace"
@@ -91,7 +91,7 @@ class Timer(StrEnum):
 
 @fast_dataclass
 class Secret:
-    """A set passcode, known by its digest alone. `kind` is USER or TEMPORARY."""
+    """Set passcode, stored as its digest only. `kind` is USER or TEMPORARY."""
 
     kind: PasscodeKind
     digest: bytes
@@ -100,7 +100,7 @@ class Secret:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupSetup:
-    """What the devices of a group share.
+    """Setup shared by the devices of a group.
 
     `reaction` is (shortest, longest) in milliseconds; `attributes` None means the platform's own.
     """
@@ -116,7 +116,7 @@ class GroupSetup:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Enrollment:
-    """Who a device is: never changes while it runs. `first` is the passcode it starts with."""
+    """Identity of a device, constant while it runs. `first` is the passcode it starts with."""
 
     device_id: str
     owner: str
@@ -178,7 +178,7 @@ class DeviceState:
 
     @property
     def passcode(self) -> PasscodeKind:
-        """Which kind of passcode opens the device."""
+        """Kind of the passcode that opens the device."""
         return self.secret.kind if self.secret else PasscodeKind.NONE
 
     @property
@@ -188,7 +188,7 @@ class DeviceState:
 
 
 if TYPE_CHECKING:
-    # The same to whoever calls it, and to mypy, which holds the fields and their types against it.
+    # mypy checks the fields and their types against the signature of `replace`.
     from dataclasses import replace as changed
 else:
 

@@ -1,11 +1,11 @@
-"""The state file: what devices are and what the broker has not accepted yet, in SQLite.
+"""State file in SQLite: the states of devices and the publications not yet accepted.
 
 Written before anything is published or acknowledged, many devices in one transaction a turn of the
 loop. With a write-ahead log, a committed transaction survives a kill -9 of the process.
 
-No passcode lies in it in clear: a set one is a digest keyed by the fleet's seed, a temporary one is
-the number of the draw that made it. The seed is in fleet.toml, not here, which is why a file that
-another seed made is refused.
+The file holds no passcode in clear: a set one is a digest keyed by the fleet's seed, a temporary
+one is the number of the draw that made it. The seed is in fleet.toml only, so a file that was made
+with another seed is refused.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _RETRY_AFTER: Final = 1.0
 _FORMAT: Final = "2"
 _READABLE: Final = {"1", _FORMAT}
 _NOT_KEPT: Final = {"enrollment"}
-"""The fleet file says who a device is."""
+"""Fields that come from the fleet file."""
 
 
 def _in_short(remembered: PastResults | PastAnswers) -> dict[str, Any]:
@@ -138,7 +138,7 @@ class StateFile:
         except FileError:
             self._db.close()
             raise
-        # Workers number in turn, each its own: whoever starts when, no two give the same mark.
+        # Worker i of n uses the marks i, i + n, i + 2n, ...: no two workers give the same mark.
         index, self._step = part
         highest = self._one("select coalesce(max(mark), 0) from outgoing")
         self._next_mark = (highest // self._step + 1) * self._step + index
@@ -149,11 +149,11 @@ class StateFile:
         self._sessions: dict[str, int] = {}
         self._scheduled: asyncio.Handle | None = None
         self.clock: Clock | None = None
-        """Whose time is kept with what is stored."""
+        """Clock whose time is stored with each commit."""
 
     @property
     def reached(self) -> int | None:
-        """How far the fleet's time had come when something was stored last, None where unknown."""
+        """Instant of the fleet's clock at the last commit; None where unknown."""
         row = self._db.execute("select value from about where key = 'now'").fetchone()
         return int(row[0]) if row else None
 
@@ -204,7 +204,7 @@ class StateFile:
         return int(row[0]) if row else 0
 
     def unsent(self, device_id: str) -> list[tuple[int, effects.Publication]]:
-        """What a device had published and the broker had not accepted, in order, with its marks.
+        """Stored publications that the broker has not accepted, in order, each with its mark.
 
         Raises FileError where it cannot be read.
         """
@@ -269,8 +269,8 @@ class StateFile:
     def flush(self) -> None:
         """Commit what has gathered, then let what waited for it go on.
 
-        Where the file takes nothing (a full disk), all of it waits and is tried again: nobody is
-        answered what might be forgotten.
+        Where the file takes nothing (a full disk), all of it waits and is tried again:
+        no answer is published that could be lost.
         """
         self._unschedule()
         try:
@@ -318,8 +318,8 @@ class StateFile:
 
 def _dump(state: DeviceState) -> str:
     values = {name: getattr(state, name) for name in _Kept.model_fields}
-    # Work in progress goes on after a restart. Its mark does not: it meant a connection that is
-    # gone; the broker, not told that it is done, sends it again.
+    # Work in progress goes on after a restart. Its delivery does not: it belongs to a connection
+    # that is closed. The broker has no acknowledgement and sends the command again.
     if state.work is not None:
         values["work"] = replace(state.work, command=_unmarked(state.work.command))
     values["inbox"] = tuple(map(_unmarked, state.inbox))

@@ -38,14 +38,14 @@ CONFORMANCE: Final[Mapping[str, ConformanceTable]] = MappingProxyType(
 """The tables by name, the oldest first."""
 
 DEFAULT_CONFORMANCE: Final = INTUNE_2015_12.name
-"""What is in force where nothing is said."""
+"""Table that is in force by default."""
 
 _WITHOUT_PASSCODE: Final = (Action.REMOTE_LOCK, NativeCase.NO_PASSCODE)
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """What two tables say differently of one action on one platform; None where one is silent."""
+    """Difference of two tables about one action on one platform; None where one has no row."""
 
     platform: str
     action: Action
@@ -56,7 +56,7 @@ class Difference:
 def differences(
     one: ConformanceTable, other: ConformanceTable, platforms: tuple[str, ...]
 ) -> Iterator[Difference]:
-    """Where two tables disagree on any of `platforms`, platform by platform."""
+    """Differences of two tables on any of `platforms`, platform by platform."""
     for platform in platforms:
         for action in (RESET, LOCK):
             rows = one.row(platform, action), other.row(platform, action)
@@ -65,7 +65,7 @@ def differences(
 
 
 def agree(one: Row | None, other: Row | None) -> bool:
-    """Whether two rows say the same; how they word it, and where they stand, does not count."""
+    """True if two rows mean the same; wording and source are not compared."""
     return one is other or (one is not None and other is not None and _gist(one) == _gist(other))
 
 

@@ -1,4 +1,4 @@
-"""What a platform is, as data: the frozen `PlatformProfile` and its parts.
+"""Platform as data: the frozen `PlatformProfile` and its parts.
 
 Everything in which two platforms differ is a field here; the state machine reads the fields and
 never asks for a platform's name. Nothing in this room does I/O, reads a clock or draws numbers.
@@ -46,7 +46,7 @@ Version: TypeAlias = Annotated[tuple[int, ...], "version"]
 
 
 class Management(StrEnum):
-    """How a device is managed."""
+    """Management mode of a device."""
 
     STANDALONE = "standalone"
     HYBRID = "hybrid"
@@ -70,7 +70,7 @@ class Biometric(StrEnum):
 
 
 class ResetOutcome(StrEnum):
-    """What a passcode reset leaves behind."""
+    """Outcome of a passcode reset."""
 
     REMOVES = "removes"
     TEMPORARY = "temporary"
@@ -78,14 +78,14 @@ class ResetOutcome(StrEnum):
 
 
 class Alphabet(StrEnum):
-    """What a temporary passcode is made of."""
+    """Alphabet of a temporary passcode."""
 
     DIGITS = "digits"
     LETTERS_AND_DIGITS = "lettersAndDigits"
 
 
 class BiometricConsequence(StrEnum):
-    """What an action does to enrolled biometrics."""
+    """Consequence of an action for enrolled biometrics."""
 
     KEPT = "kept"
     MUST_ENROLL = "mustEnroll"
@@ -93,26 +93,26 @@ class BiometricConsequence(StrEnum):
 
 
 class WithoutPasscode(StrEnum):
-    """What a remote lock does on a device that has no passcode."""
+    """Remote lock of a device that has no passcode."""
 
     LOCKS = "locks"
     REFUSED = "refused"
 
 
 class WipeRule(StrEnum):
-    """When `maxFailedAttempts` wipes: on the attempt that reaches it, or on the one beyond."""
+    """Wipe rule of `maxFailedAttempts`: on the attempt that reaches it, or on the one beyond."""
 
     REACHED = "reached"
     EXCEEDED = "exceeded"
 
 
 class ComplexCharacters(StrEnum):
-    """What `minComplexCharacters` counts."""
+    """Unit that `minComplexCharacters` counts."""
 
     SYMBOLS = "symbols"
     """Characters that are neither letters nor digits (iOS)."""
     CLASSES = "classes"
-    """How many of digits, small letters, capitals and symbols occur (Windows)."""
+    """Number of classes that occur: digits, small letters, capitals, symbols (Windows)."""
 
 
 class NativeCase(StrEnum):
@@ -128,14 +128,14 @@ class NativeCase(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where a rule stands. `assumption` names what the sources leave open and was chosen here."""
+    """Source of a rule. `assumption` names what the sources leave open and was chosen here."""
 
     cite: str
     assumption: str | None = None
 
 
 class Fidelity(StrEnum):
-    """How far a behaviour is true to the real platform."""
+    """Fidelity of a behaviour to the real platform."""
 
     DONE = "done"
     ASSUMED = "assumed"
@@ -153,7 +153,7 @@ class LedgerEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attributes:
-    """What of a device its behaviour may depend on.
+    """Attributes of a device on which its behaviour may depend.
 
     `os_version` is compared number by number, `(10, 0, 15063)`. An attribute that a platform's
     devices do not have, or on which nothing hangs there, is empty or None.
@@ -167,7 +167,7 @@ class Attributes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limit:
-    """Where an action is not done although the platform supports it: all that is set must hold.
+    """Exception from a supported action; it applies where all conditions that are set hold.
 
     `from_api_level` and `below_os` bound the versions concerned, `azure_ad_joined` and
     `with_passcode` ask for that state of the device. `native` is what its protocol answers.
@@ -182,7 +182,7 @@ class Limit:
     native: NativeCase = NativeCase.NOT_SUPPORTED
 
     def applies(self, attributes: Attributes, *, has_passcode: bool) -> bool:
-        """Whether the action is refused on such a device."""
+        """True if the action is refused on such a device."""
         level = attributes.api_level
         if self.from_api_level is not None and (level is None or level < self.from_api_level):
             return False
@@ -196,7 +196,7 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class ScreenMessage:
-    """What appears on the device's own screen. `buttons` are input names."""
+    """Message on the device's own screen. `buttons` are input names."""
 
     title: str
     body: str
@@ -205,7 +205,7 @@ class ScreenMessage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResetRule:
-    """What `resetPasscode` does.
+    """Rule of `resetPasscode`.
 
     `shown_to_user` and `escrow` say under which management the temporary passcode stands in the
     result (the portal's "New Passcode") and goes to the administrator's console. `grace` is how
@@ -231,7 +231,7 @@ class ResetRule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LockRule:
-    """What `remoteLock` does. `refusal` is what is said where it is not supported."""
+    """Rule of `remoteLock`. `refusal` is the message where it is not supported."""
 
     rule: str
     source: Source
@@ -251,13 +251,13 @@ class Bound:
     high: int
 
     def holds(self, value: int) -> bool:
-        """Whether `value` is within the bound."""
+        """True if `value` is within the bound."""
         return self.low <= value <= self.high
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PasscodeRules:
-    """How the platform treats passcode policy, history and wrong attempts.
+    """Rules of passcode policy, history and wrong attempts.
 
     `attempt_delays` are (failed attempts, seconds): from that many failures on, the lock screen
     takes no passcode for so long. `policy_grace` is the time, in seconds, a user has to satisfy a
@@ -319,5 +319,5 @@ class PlatformProfile:
     sources: Mapping[str, Source] = field(default_factory=lambda: MappingProxyType({}))
 
     def native_answer(self, action: Action, case: NativeCase) -> Mapping[str, object] | None:
-        """What the platform's own protocol answers to `action` in `case`, if it is asked at all."""
+        """Answer of the platform's own protocol to `action` in `case`, None where it has none."""
         return self.native.get((action, case))

@@ -1,4 +1,4 @@
-"""What a dated table is made of: its rows, each with the table's words and where they stand."""
+"""Rows of a dated table, each with its statement and source."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = [
 
 
 class Support(StrEnum):
-    """What a table says of an action on a platform."""
+    """Statement of a table about an action on a platform."""
 
     SUPPORTED = "supported"
     NOT_SUPPORTED = "notSupported"
@@ -30,7 +30,7 @@ class Support(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """What one table says of one action on some platforms.
+    """Row of a table: one action on some platforms.
 
     `says` is the table's own statement in short. `limits` narrow the support it gives;
     `without_passcode` is set where the table changes what a lock does on a device that has none.
@@ -57,7 +57,7 @@ class ConformanceTable:
     rows: tuple[Row, ...]
 
     def row(self, platform: str, action: Action) -> Row | None:
-        """What the table says of an action on a platform; None where it is silent."""
+        """Row about an action on a platform; None where the table has none."""
         for row in self.rows:
             if row.action is action and platform in row.platforms:
                 return row

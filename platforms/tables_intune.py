@@ -1,4 +1,4 @@
-"""What Intune's own console and documentation said, 2015 and 2016."""
+"""Tables of Intune's own console and documentation, 2015 and 2016."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was said later: hybrid management in 2017, Intune on Azure in 2017 and 2018."""
+"""Later tables: hybrid management in 2017, Intune on Azure in 2017 and 2018."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the Windows platforms share: SyncML answers and the policy bounds of their CSPs."""
+"""Parts shared by the Windows platforms: SyncML answers and the policy bounds of their CSPs."""
 
 from types import MappingProxyType
 

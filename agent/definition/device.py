@@ -1,4 +1,4 @@
-"""What a file says of a device, in a fleet file's group as in a scenario: keys and their types.
+"""Keys and types of a device, in a group of a fleet file and in a scenario.
 
 A field's `description` says what it accepts and is printed as such; `repr=False` marks a secret,
 which is never printed. Rules over several values, or on the platform, are in

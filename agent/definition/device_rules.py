@@ -1,4 +1,4 @@
-"""What the values of a `DeviceSection` must be together, and on their platform.
+"""Checks across the values of a `DeviceSection`, and against its platform.
 
 Nothing here raises for what a user wrote: what is wrong is yielded, with the path of its key.
 """
@@ -39,7 +39,7 @@ _TRIES: Final = 100
 def device_problems(
     section: DeviceSection, path: KeyPath, profile: PlatformProfile
 ) -> Iterator[Problem]:
-    """What is wrong with a device of the platform `profile`."""
+    """Problems of a device of the platform `profile`."""
     yield from _policy_problems(section, path, profile)
     for index, biometric in enumerate(section.biometrics or ()):
         if biometric not in profile.biometrics:
@@ -69,7 +69,7 @@ def _attribute_problems(
 
 
 def setup_of(section: DeviceSection, group: str, profile: PlatformProfile) -> GroupSetup:
-    """What the devices of `section` share, as the state machine takes it."""
+    """Group setup of `section`, for the state machine."""
     policy = section.policy.policy() if section.policy else None
     said = {name: value for name in ATTRIBUTES if (value := getattr(section, name)) is not None}
     return GroupSetup(

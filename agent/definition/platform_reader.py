@@ -30,7 +30,7 @@ _T = TypeVar("_T")
 _NONE: Final = "none"
 _MOST: Final = 10**9
 _WRONG: Final = object()
-"""Stands for a value that was refused; the problem has been noted."""
+"""Placeholder of a refused value; its problem has been added."""
 
 
 def overridden(

@@ -1,4 +1,4 @@
-"""What the values of a platform of the user's own must be together, and what is told of it.
+"""Checks across the values of a user-defined platform, and its ledger entries.
 
 `profile_problems` yields what is wrong, with the path of the key at fault. `truthful` sees to it
 that nothing which the file says is told as if a document of Microsoft's or Apple's said so.
@@ -39,7 +39,7 @@ _KINDS: Final = 4
 def profile_problems(
     profile: PlatformProfile, table: Mapping[str, Any], path: KeyPath
 ) -> Iterator[Problem]:
-    """What is wrong with a platform that `table`, which stands at `path`, has made of its base."""
+    """Problems of the platform that `table`, at `path`, makes of its base."""
     if not profile.title.strip():
         yield Problem((*path, "title"), "a title cannot be empty", "a name for people")
     yield from _reset_problems(profile, table, (*path, "reset"))

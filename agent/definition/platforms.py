@@ -65,7 +65,7 @@ class Platforms:
         return {name: table for name, table in self.own.items() if name in needed}
 
     def at(self, conformance: str) -> Platforms:
-        """The same platforms under another table. Raises UsageError for an unknown one."""
+        """Platforms under another dated table. Raises UsageError for an unknown one."""
         return replace(self, conformance=table_named(conformance).name)
 
     def _under(self, platform: str, table: ConformanceTable) -> PlatformProfile:
@@ -204,7 +204,7 @@ def _check(name: str, tables: _Tables, problems: list[Problem]) -> None:
 
 
 def _profile(name: str, tables: _Tables, problems: list[Problem]) -> PlatformProfile:
-    """What a platform comes to before any dated table; notes problems of its own values alone."""
+    """Profile of a platform before any dated table; adds problems of its own values only."""
     if name in PLATFORMS_BY_ID:
         return PLATFORMS_BY_ID[name]
     table = tables[name]

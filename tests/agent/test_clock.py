@@ -1,4 +1,4 @@
-"""Clocks and timers: against a list that is sorted each time, and against a clock that is told."""
+"""Clocks and timers: against a list that is sorted each time, and against a clock that is set."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Key = tuple[str, str]
 
 
 class SortedList:
-    """What Timers must do, the slow way: every armed timer by name, sorted when time passes."""
+    """Slow reference model of Timers: armed timers by name, sorted when time passes."""
 
     def __init__(self) -> None:
         self.armed: dict[Key, int] = {}

@@ -1,4 +1,4 @@
-"""What presses, messages, resets, wipes and policies leave of a device: field by field."""
+"""Fields of a device after inputs, messages, resets, wipes and policies."""
 
 from __future__ import annotations
 

@@ -208,7 +208,7 @@ def test_signing_in_opens_for_that_user(platform: str) -> None:
 
 
 @pytest.mark.parametrize("platform", RESETTABLE)
-def test_nobody_signs_in_on_a_phone(platform: str) -> None:
+def test_phones_do_not_support_sign_in(platform: str) -> None:
     rig = Rig(platform)
     assert rig.press("signIn", user="robin").state == "notSupported"
     assert (rig.state.locked, rig.state.current_user) == (True, "alex")
@@ -231,7 +231,7 @@ def test_setting_a_passcode_needs_an_unlocked_device_or_ios_with_none(
 
 
 @pytest.mark.parametrize("platform", EVERY)
-def test_an_empty_passcode_is_too_short_for_everybody(platform: str) -> None:
+def test_an_empty_passcode_is_too_short_on_every_platform(platform: str) -> None:
     rig = unlocked(Rig(platform))
     for nothing in ("", None):
         assert rig.press("setPasscode", nothing).error == "policyViolation"
@@ -452,7 +452,7 @@ def test_a_tightened_policy_gives_ios_an_hour_and_others_none() -> None:
     assert (relaxed.compliance, relaxed.passcode_deadline) == ("compliant", None)
 
 
-def test_what_is_wrong_with_a_passcode_stands_on_the_screen_without_it() -> None:
+def test_the_screen_shows_why_a_passcode_is_refused_but_not_the_passcode() -> None:
     rig = unlocked(Rig("android", policy=PasscodePolicy(min_length=8)))
     answer = rig.press("setPasscode", "Kd3")
     assert answer.error == "policyViolation"
@@ -670,7 +670,7 @@ def test_a_reset_at_work_outlives_a_crash_and_is_announced_once() -> None:
     rig.send("remoteLock", "b")
     crashed = rig.simulate("crash")
     assert not [e for e in crashed if isinstance(e, Settled)]
-    # The broker, not told that they are done, sends them again.
+    # The broker has no acknowledgement of them and sends them again.
     rig.send("resetPasscode", "a")
     rig.send("remoteLock", "b")
     said += results(rig.advance(HOUR))

@@ -133,12 +133,12 @@ def leaves(value: object) -> Iterator[str]:
 
 
 def holds_in_clear(text: str, passcode: str) -> bool:
-    """Whether a passcode stands in a text as a word: digests have no place for one by accident."""
+    """True if a passcode occurs in a text as a word; a digest contains none by accident."""
     return re.search(rf"(?<![0-9A-Za-z]){re.escape(passcode)}(?![0-9A-Za-z])", text) is not None
 
 
 class Phone(RuleBasedStateMachine):
-    """Everything that can happen to a phone, in any order."""
+    """All events of a phone, in any order."""
 
     def __init__(self, platform: str, management: str, reaction: tuple[int, int]) -> None:
         super().__init__()
@@ -484,8 +484,8 @@ class Phone(RuleBasedStateMachine):
         self.rig.now = self.model.now = end
 
     @rule(timer=st.sampled_from(Timer))
-    def timer_that_nobody_waits_for(self, timer: Timer) -> None:
-        """One that was cancelled may still be under way: it does nothing before its time."""
+    def timer_that_is_not_armed(self, timer: Timer) -> None:
+        """A cancelled timer that still fires changes nothing before its instant."""
         before = self.rig.state
         state, effects = step(before, TimerFired(timer), self.rig.now, self.rig.draws)
         due = self.rig.armed.get(timer)
@@ -535,7 +535,7 @@ class Phone(RuleBasedStateMachine):
         assert state.history == b"".join(former)
 
     def teardown(self) -> None:
-        """The same events with the same seed give the same run."""
+        """Equal events and equal seeds give equal runs."""
         if not hasattr(self, "rig"):
             return
         state, draws = (

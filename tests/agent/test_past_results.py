@@ -1,4 +1,4 @@
-"""What a device remembers of what it answered: all of it, the last 32 times, in little memory."""
+"""Remembered results of a device: the last 32, complete, in little memory."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_remembering_changes_nothing_that_was_remembered_before() -> None:
     assert len(PastResults()) == 0
 
 
-def test_what_is_said_alike_is_kept_once_whoever_says_it() -> None:
+def test_equal_words_are_kept_once_for_all_devices() -> None:
     one, other = PastResults.of([DONE]), PastResults.of([DONE]).plus(DONE)
     assert one.words[0] is other.words[0] is other.words[1]
 

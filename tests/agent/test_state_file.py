@@ -59,7 +59,7 @@ async def written(path: Path, state: DeviceState) -> None:
 
 
 def read(path: Path, rig: Rig) -> DeviceState | None:
-    """What a state file has of a rig's device."""
+    """Stored state of a rig's device."""
     file = StateFile(path, SEED)
     try:
         return file.load(rig.enrollment)

@@ -1,4 +1,4 @@
-"""What a state file carries over the end of the process: work in progress, and the fleet's time."""
+"""Restart from a state file: work in progress, and the fleet's time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a dated table makes of a platform's profile: rule, words, source, native answers."""
+"""Profile of a platform under a dated table: rule, words, source, native answers."""
 
 from __future__ import annotations
 

@@ -151,12 +151,12 @@ def snapshots(effects: tuple[Effect, ...]) -> list[DeviceState]:
 
 
 def screens(effects: tuple[Effect, ...]) -> list[PublishNotification]:
-    """What appeared on the screen among some effects."""
+    """Notifications among some effects."""
     return [e for e in effects if isinstance(e, PublishNotification)]
 
 
 def unlocked(rig: Rig, passcode: str | None = FIRST) -> Rig:
-    """The same device, opened by its user."""
+    """Device, opened by its user."""
     answer = rig.press("enterPasscode", passcode) if passcode else rig.press("swipeUp")
     assert answer.state == "done"
     return rig

@@ -27,7 +27,7 @@ OUT_OF_BOUNDS: tuple[dict[str, Any], ...] = (
 
 
 def fits(policy: dict[str, Any] | None, passcode: str, platform: str) -> bool:
-    """Whether a policy takes a passcode."""
+    """True if a policy accepts a passcode."""
     longest = {"ios": 64, "android": 16, "windows_phone_8": 18, "windows_phone_8_1": 18}
     if len(passcode) > longest.get(platform, 127):
         return False
@@ -51,7 +51,7 @@ def fits(policy: dict[str, Any] | None, passcode: str, platform: str) -> bool:
 
 @dataclass
 class PhoneModel:
-    """What a phone is, in as few words as will do."""
+    """Minimal model of a phone."""
 
     platform: str
     management: str

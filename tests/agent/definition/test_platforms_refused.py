@@ -1,4 +1,4 @@
-"""How a bad platform, table or attribute in a fleet file is refused: line, key, and what helps."""
+"""Errors of a bad platform, table or attribute in a fleet file: line, key and hint."""
 
 from __future__ import annotations
 
