@@ -511,9 +511,10 @@ def _apply_policy(state: DeviceState, command: Command, now: int, rng: RandomSou
     message = "Passcode policy applied"
     if _satisfies_policy(state, now):
         return _done(changed(state, **_NO_GRACE), message, native=NativeCase.DONE)
-    if state.compliance is not Compliance.COMPLIANT:
+    if state.prompt is not Prompt.NONE:
         return _done(state, message, native=NativeCase.DONE)
-    state = _out_of_policy(state, now)
+    if state.compliance is Compliance.COMPLIANT:
+        state = _out_of_policy(state, now)
     return _done(state, message, native=NativeCase.DONE, screen=rules.requirement_screen)
 
 
@@ -718,12 +719,23 @@ def _swipe_up(state: DeviceState, _: Input, now: int, rng: RandomSource) -> _Out
     if state.locked and state.secret is not None:
         return _failed(state, ErrorCode.DEVICE_LOCKED, "The device asks for its passcode.")
     if state.prompt is Prompt.SHOWN and state.compliance is Compliance.NONCOMPLIANT:
+        # The passcode screen takes the place of the lock screen; nothing else opens.
         return _failed(
-            state, ErrorCode.PASSCODE_REQUIRED, "The device opens nothing until a passcode is set."
+            _unlock(state, now),
+            ErrorCode.PASSCODE_REQUIRED,
+            "The device opens nothing until a passcode is set.",
         )
     if not state.locked:
         return _done(state, "The device is open.")
-    return _done(_unlock(state, now), "The device opened.")
+    return _opened(state, now)
+
+
+def _opened(state: DeviceState, now: int, message: str = "The device opened.") -> _Outcome:
+    """Unlock the device; a prompt that Later hid returns, since this is the next unlock."""
+    if not (state.locked and state.prompt is Prompt.HIDDEN):
+        return _done(_unlock(state, now), message)
+    state = changed(_unlock(state, now), prompt=Prompt.SHOWN)
+    return _done(state, message, screen=state.profile.passcode.requirement_screen)
 
 
 def _enter_passcode(state: DeviceState, press: Input, now: int, rng: RandomSource) -> _Outcome:
@@ -731,12 +743,21 @@ def _enter_passcode(state: DeviceState, press: Input, now: int, rng: RandomSourc
         return _failed(state, ErrorCode.PASSCODE_NOT_SET, "The device has no passcode to enter.")
     if state.retry_at is not None and now < state.retry_at:
         return _disabled(state, now)
-    if rng.digest(press.passcode or "") != state.secret.digest:
+    if not _is_own_session(state) or rng.digest(press.passcode or "") != state.secret.digest:
         state = _wrong_passcode(state, now)
         message = "Wrong passcode; the device wiped itself." if state.wiped else "Wrong passcode."
         return _failed(state, ErrorCode.WRONG_PASSCODE, message)
     state = changed(state, failed_attempts=0, retry_at=None, **_biometrics(state, _TRUSTED))
-    return _done(_unlock(state, now), "The device opened.")
+    return _opened(state, now)
+
+
+def _is_own_session(state: DeviceState) -> bool:
+    """Return whether the device's passcode is that of the current user.
+
+    Users of a platform on which users sign in have passcodes of their own; the simulated one is
+    that of the user who enrolled the device.
+    """
+    return not state.profile.sign_in or state.current_user == state.enrollment.owner
 
 
 def _disabled(state: DeviceState, now: int) -> _Outcome:
@@ -748,8 +769,12 @@ def _disabled(state: DeviceState, now: int) -> _Outcome:
 
 def _change_now(state: DeviceState, _: Input, now: int, rng: RandomSource) -> _Outcome:
     del now, rng
-    if state.prompt is not Prompt.SHOWN:
+    if state.prompt is Prompt.NONE:
         return _failed(state, ErrorCode.NOT_ON_SCREEN, "No passcode requirement is on the screen.")
+    if state.locked:
+        return _failed(state, ErrorCode.DEVICE_LOCKED, "The device is locked.")
+    if state.prompt is Prompt.HIDDEN:
+        return _failed(state, ErrorCode.NOT_ON_SCREEN, "The passcode requirement was put off.")
     return _done(state, "The screen to set a passcode opened.")
 
 
@@ -757,13 +782,22 @@ def _later(state: DeviceState, _: Input, now: int, rng: RandomSource) -> _Outcom
     del now, rng
     if state.prompt is not Prompt.SHOWN or state.compliance is not Compliance.IN_GRACE_PERIOD:
         return _failed(state, ErrorCode.NOT_ON_SCREEN, "No prompt with a Later button is shown.")
-    return _done(changed(state, prompt=Prompt.HIDDEN), "The prompt is hidden until the deadline.")
+    return _done(
+        changed(state, prompt=Prompt.HIDDEN),
+        "The prompt is hidden until the next unlock or the deadline.",
+    )
 
 
 def _set_passcode(state: DeviceState, press: Input, now: int, rng: RandomSource) -> _Outcome:
     profile = state.profile
-    if state.locked and not (profile.sets_passcode_without_unlock and state.secret is None):
+    if state.locked:
         return _failed(state, ErrorCode.DEVICE_LOCKED, "The device is locked.")
+    if not _is_own_session(state):
+        return _failed(
+            state,
+            ErrorCode.WRONG_USER,
+            "The current user is not the user who enrolled the device.",
+        )
     passcode = press.passcode or ""
     traits, digest = traits_of(passcode), rng.digest(passcode)
     problems = [str(v) for v in violations(traits, state.policy, profile.passcode)]
@@ -811,7 +845,7 @@ def _use_biometric(state: DeviceState, _: Input, now: int, rng: RandomSource) ->
     if state.retry_at is not None and now < state.retry_at:
         return _disabled(state, now)
     if BiometricState.ENROLLED in states:
-        return _done(_unlock(state, now), "The device opened.")
+        return _opened(state, now)
     if BiometricState.BLOCKED in states:
         return _failed(state, ErrorCode.BIOMETRIC_BLOCKED, "The passcode must be entered first.")
     return _failed(state, ErrorCode.BIOMETRIC_NOT_ENROLLED, "No biometric is set up.")

@@ -129,7 +129,6 @@ IOS = PlatformProfile(
     ),
     biometrics=frozenset({Biometric.TOUCH_ID}),
     biometrics_blocked_by_restart=True,
-    sets_passcode_without_unlock=True,
     attributes=Attributes(os_version=(9, 2), supervised=False),
     ledger=(
         LedgerEntry("passcode reset clears the passcode", Fidelity.DONE),

@@ -296,9 +296,8 @@ class PasscodeRules:
 class PlatformProfile:
     """One platform: how it resets, locks, opens, and what its own protocol answers.
 
-    `sign_in` is true where the lock screen opens by signing a user in (Windows RT family);
-    `sets_passcode_without_unlock` where the screen to set one is reachable on a locked device that
-    has none (iOS). `biometrics_blocked_by_restart` is true where a restart asks for the passcode
+    `sign_in` is true where the lock screen opens by signing a user in (Windows RT family).
+    `biometrics_blocked_by_restart` is true where a restart asks for the passcode
     before a biometric is taken again. `attributes` are those of a device of which nothing else is
     said; `ledger` tells how true the model is. `native` gives, by action and case, the JSON object
     that the platform's protocol would have answered; None where it is never reached.
@@ -313,7 +312,6 @@ class PlatformProfile:
     biometrics: frozenset[Biometric] = frozenset()
     biometrics_blocked_by_restart: bool = False
     sign_in: bool = False
-    sets_passcode_without_unlock: bool = False
     attributes: Attributes = Attributes()
     ledger: tuple[LedgerEntry, ...] = ()
     sources: Mapping[str, Source] = field(default_factory=lambda: MappingProxyType({}))

@@ -168,7 +168,6 @@ def facts(
         "biometrics": [str(b) for b in sorted(profile.biometrics)],
         "biometricsBlockedByRestart": profile.biometrics_blocked_by_restart,
         "signIn": profile.sign_in,
-        "setsPasscodeWithoutUnlock": profile.sets_passcode_without_unlock,
         "passcodeRules": {
             **{name: [bound.low, bound.high] for name, bound in bounds(rules).items()},
             "maxLength": rules.max_length,

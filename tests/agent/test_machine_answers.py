@@ -1,4 +1,4 @@
-"""PastAnswers to presses on a device, word for word."""
+"""Answers to presses on a device, word for word."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ from agent.state import (
     DeviceState,
     ErrorCode,
     InputAnswer,
+    Prompt,
+    changed,
 )
 from platforms.profile import (
     Action,
@@ -109,7 +111,7 @@ PRESSES: dict[str, tuple[DeviceState, str, dict[str, Any], ActionState, ErrorCod
         "Wrong passcode.",
     ),
     "change now": (
-        past_deadline(),
+        changed(past_deadline(), locked=False),
         "changeNow",
         {},
         DONE,
@@ -124,13 +126,45 @@ PRESSES: dict[str, tuple[DeviceState, str, dict[str, Any], ActionState, ErrorCod
         ErrorCode.NOT_ON_SCREEN,
         "No passcode requirement is on the screen.",
     ),
+    "change now, locked": (
+        past_deadline(),
+        "changeNow",
+        {},
+        FAILED,
+        ErrorCode.DEVICE_LOCKED,
+        "The device is locked.",
+    ),
+    "change now, put off": (
+        changed(past_deadline(), locked=False, prompt=Prompt.HIDDEN),
+        "changeNow",
+        {},
+        FAILED,
+        ErrorCode.NOT_ON_SCREEN,
+        "The passcode requirement was put off.",
+    ),
+    "set, another user's session": (
+        changed(device("windows_rt"), locked=False, current_user="robin"),
+        "setPasscode",
+        {"passcode": OTHER},
+        FAILED,
+        ErrorCode.WRONG_USER,
+        "The current user is not the user who enrolled the device.",
+    ),
+    "enter, another user's session": (
+        changed(device("windows_rt"), current_user="robin"),
+        "enterPasscode",
+        {"passcode": FIRST},
+        FAILED,
+        ErrorCode.WRONG_PASSCODE,
+        "Wrong passcode.",
+    ),
     "later": (
         do(device(), Action.RESET_PASSCODE)[0],
         "later",
         {},
         DONE,
         None,
-        "The prompt is hidden until the deadline.",
+        "The prompt is hidden until the next unlock or the deadline.",
     ),
     "later, past the deadline": (
         past_deadline(),

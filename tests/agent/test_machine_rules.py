@@ -110,7 +110,7 @@ def test_the_grace_runs_policy_or_not(policy: PasscodePolicy | None) -> None:
 
 
 def test_setting_a_passcode_ends_the_grace() -> None:
-    rig = _after_reset()
+    rig = unlocked(_after_reset(), None)
     assert rig.press("setPasscode", OTHER).state == "done"
     assert (rig.state.compliance, rig.state.passcode_deadline) == ("compliant", None)
     assert rig.advance(2 * HOUR) == ()
@@ -123,8 +123,66 @@ def test_lifting_the_policy_does_not_end_the_grace_of_a_reset() -> None:
     assert rig.state.passcode_deadline == START + HOUR
 
 
-def test_later_hides_the_prompt_until_the_deadline() -> None:
+def test_the_prompt_needs_an_open_device() -> None:
     rig = _after_reset()
+    assert rig.press("changeNow").error == "deviceLocked"
+    assert rig.press("setPasscode", OTHER).error == "deviceLocked"
+    rig.press("swipeUp")
+    assert rig.press("changeNow").state == "done"
+
+
+def _prompted_again(rig: Rig) -> bool:
+    return [(s.title, s.buttons) for s in screens(rig.effects)] == [
+        ("Passcode Requirement", ("changeNow", "later"))
+    ]
+
+
+def test_a_prompt_that_was_put_off_returns_at_the_next_unlock() -> None:
+    rig = unlocked(_after_reset(), None)
+    assert rig.press("later").state == "done"
+    assert rig.press("swipeUp").state == "done"  # it is open already
+    assert not screens(rig.effects)
+    rig.do("remoteLock")
+    unlocked(rig, None)
+    assert _prompted_again(rig)
+    assert rig.press("changeNow").state == "done"
+
+
+@pytest.mark.parametrize("opens", ["enterPasscode", "useBiometric"])
+def test_a_prompt_for_a_policy_returns_however_the_device_is_opened(opens: str) -> None:
+    policy = PasscodePolicy(min_length=12, max_inactivity_minutes=5)
+    rig = unlocked(Rig("ios", biometrics=("touchId",)))
+    assert rig.do("applyPasscodePolicy", policy=policy).state == "done"
+    assert rig.press("later").state == "done"
+    rig.advance(6 * MINUTE)
+    assert rig.state.locked
+    assert rig.press(opens, FIRST if opens == "enterPasscode" else None).state == "done"
+    assert _prompted_again(rig)
+
+
+def test_a_stricter_policy_prompts_on_a_device_that_is_noncompliant_already() -> None:
+    rig = Rig("android")
+    for length in (12, 14):
+        rig.send("applyPasscodePolicy", policy=PasscodePolicy(min_length=length))
+        assert rig.state.compliance == "noncompliant"
+        assert [screen.title for screen in screens(rig.effects)] == ["Passcode Requirement"]
+
+
+@pytest.mark.parametrize("platform", TABLETS)
+def test_the_enrolling_users_passcode_opens_no_other_users_session(platform: str) -> None:
+    rig = Rig(platform)
+    assert rig.press("signIn", user="robin").state == "done"
+    assert rig.press("setPasscode", OTHER).error == "wrongUser"
+    rig.simulate("restart")
+    assert rig.press("enterPasscode", FIRST).error == "wrongPasscode"
+    assert rig.state.locked
+    assert rig.press("signIn", user="alex").state == "done"
+    rig.simulate("restart")
+    assert rig.press("enterPasscode", FIRST).state == "done"
+
+
+def test_later_hides_the_prompt_until_the_deadline() -> None:
+    rig = unlocked(_after_reset(), None)
     assert rig.press("changeNow").state == "done"
     assert rig.press("later").state == "done"
     assert rig.press("changeNow").error == "notOnScreen"
@@ -144,8 +202,11 @@ def test_at_the_deadline_the_device_opens_nothing_until_a_passcode_is_set(
         unlocked(rig, None)
     rig.advance(HOUR)
     assert rig.state.compliance == "noncompliant"
+    if not was_open:
+        assert rig.press("setPasscode", OTHER).error == "deviceLocked"
     assert rig.press("swipeUp").error == "passcodeRequired"
-    assert rig.state.locked != was_open
+    assert not rig.state.locked  # the passcode screen shows in place of the lock screen
+    assert rig.press("swipeUp").error == "passcodeRequired"
     assert rig.press("setPasscode", OTHER).state == "done"
     assert rig.state.compliance == "compliant"
     rig.do("remoteLock")
@@ -216,17 +277,11 @@ def test_phones_do_not_support_sign_in(platform: str) -> None:
 
 @pytest.mark.parametrize("platform", EVERY)
 @pytest.mark.parametrize("passcode", [FIRST, None])
-def test_setting_a_passcode_needs_an_unlocked_device_or_ios_with_none(
-    platform: str, passcode: str | None
-) -> None:
+def test_setting_a_passcode_needs_an_unlocked_device(platform: str, passcode: str | None) -> None:
     rig = Rig(platform, passcode=passcode)
-    answer = rig.press("setPasscode", OTHER)
-    if platform == "ios" and passcode is None:
-        assert answer.state == "done"
-    else:
-        assert answer.error == "deviceLocked"
-        unlocked(rig, passcode)
-        assert rig.press("setPasscode", OTHER).state == "done"
+    assert rig.press("setPasscode", OTHER).error == "deviceLocked"
+    unlocked(rig, passcode)
+    assert rig.press("setPasscode", OTHER).state == "done"
     assert rig.state.passcode == "user"
 
 
@@ -356,6 +411,7 @@ def test_a_reset_lifts_the_delay_after_wrong_passcodes() -> None:
         rig.press("enterPasscode", OTHER)
     rig.send("resetPasscode")
     assert rig.state.failed_attempts == 0
+    unlocked(rig, None)
     rig.press("setPasscode", THIRD)
     assert rig.press("enterPasscode", THIRD).state == "done"
 
@@ -495,6 +551,7 @@ def test_an_ios_history_counts_besides_the_current_passcode() -> None:
 def test_the_passcode_that_an_ios_reset_cleared_enters_the_history() -> None:
     rig = Rig("ios", policy=PasscodePolicy(history=1))
     rig.send("resetPasscode")
+    unlocked(rig, None)
     assert rig.press("setPasscode", FIRST).error == "policyViolation"
     assert rig.press("setPasscode", OTHER).state == "done"
 
@@ -503,8 +560,7 @@ def test_the_passcode_that_an_ios_reset_cleared_enters_the_history() -> None:
 def test_without_a_policy_an_old_passcode_may_be_set_again(platform: str) -> None:
     rig = Rig(platform)
     rig.send("resetPasscode")
-    if platform != "ios":
-        unlocked(rig, rig.temporary())
+    unlocked(rig, None if platform == "ios" else rig.temporary())
     assert rig.press("setPasscode", FIRST).state == "done"
 
 

@@ -205,9 +205,10 @@ class PhoneModel:
         if self.satisfied():
             self.comply()
             return "done", None, 0
-        if self.compliance != "compliant":
+        if self.prompt != "none":
             return "done", None, 0
-        self.fall_short()
+        if self.compliance == "compliant":
+            self.fall_short()
         return "done", None, 1
 
     # Inputs: the same three.
@@ -222,24 +223,32 @@ class PhoneModel:
             return "notSupported", None, 0
         return ("failed" if error else "done"), error, screens
 
-    def press_swipeUp(self, _: Input) -> str | None:  # noqa: N802
+    def press_swipeUp(self, _: Input) -> str | tuple[None, int]:  # noqa: N802
         if self.locked and self.opens:
             return "deviceLocked"
         if self.prompt == "shown" and self.compliance == "noncompliant":
+            self.locked = False
             return "passcodeRequired"
-        self.locked = False
-        return None
+        return self.unlock()
 
-    def press_enterPasscode(self, press: Input) -> str | None:  # noqa: N802
+    def unlock(self) -> tuple[None, int]:
+        """Open the device; a prompt that was put off returns."""
+        returns = self.locked and self.prompt == "hidden"
+        if returns:
+            self.prompt = "shown"
+        self.locked = False
+        return None, int(returns)
+
+    def press_enterPasscode(self, press: Input) -> str | tuple[None, int]:  # noqa: N802
         if self.opens is None:
             return "passcodeNotSet"
         if self.now < self.disabled_until:
             return "tooManyAttempts"
-        if press.passcode == self.opens:
-            self.locked, self.failed, self.disabled_until = False, 0, 0
+        if press.passcode == self.opens and self.own_session():
+            self.failed, self.disabled_until = 0, 0
             if self.touch == "blocked":
                 self.touch = "enrolled"
-            return None
+            return self.unlock()
         self.failed += 1
         limit = (self.policy or {}).get("max_failed_attempts")
         if limit and self.failed >= limit + (self.platform == "ios"):
@@ -249,6 +258,9 @@ class PhoneModel:
             self.disabled_until = self.now + minutes * MINUTE
         return "wrongPasscode"
 
+    def own_session(self) -> bool:
+        return self.platform not in TABLETS or self.user == "alex"
+
     def wipe(self) -> None:
         self.wiped, self.opens, self.policy, self.call = True, None, None, None
         self.past, self.failed = [], 0
@@ -257,8 +269,10 @@ class PhoneModel:
         self.idle_at = self.expires = None
 
     def press_setPasscode(self, press: Input) -> str | tuple[str, int] | None:  # noqa: N802
-        if self.locked and not (self.platform == "ios" and self.opens is None):
+        if self.locked:
             return "deviceLocked"
+        if not self.own_session():
+            return "wrongUser"
         assert press.passcode is not None
         if self.reused(press.passcode) or not fits(self.policy, press.passcode, self.platform):
             return "policyViolation", 1
@@ -279,6 +293,10 @@ class PhoneModel:
         return passcode in used[-history:]
 
     def press_changeNow(self, _: Input) -> str | None:  # noqa: N802
+        if self.prompt == "none":
+            return "notOnScreen"
+        if self.locked:
+            return "deviceLocked"
         return None if self.prompt == "shown" else "notOnScreen"
 
     def press_later(self, _: Input) -> str | None:
@@ -287,7 +305,7 @@ class PhoneModel:
         self.prompt = "hidden"
         return None
 
-    def press_useBiometric(self, _: Input) -> str | None:  # noqa: N802
+    def press_useBiometric(self, _: Input) -> str | tuple[None, int]:  # noqa: N802
         if self.platform not in {"ios", "windows_10_mobile"}:
             return "notSupported"
         sense = self.touch if self.platform == "ios" else self.face
@@ -297,8 +315,7 @@ class PhoneModel:
             return "tooManyAttempts"
         if sense != "enrolled":
             return "biometricBlocked" if sense == "blocked" else "biometricNotEnrolled"
-        self.locked = False
-        return None
+        return self.unlock()
 
     def press_enrollBiometric(self, _: Input) -> str | None:  # noqa: N802
         if self.platform not in {"ios", "windows_10_mobile"}:

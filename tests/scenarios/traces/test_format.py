@@ -161,7 +161,7 @@ async def test_more_devices_than_a_process_may_watch_with_select(
             writer.device(TraceDevice(state=state))
     process = start("replay", "trace.jsonl", before=few_files)
     assert await process.ended(60) == 0, process.err
-    assert process.out == "1100 devices, 0 messages sent, 0 heard: no difference\n"
+    assert process.out == "1100 devices, 0 messages sent, 0 received: no difference\n"
 
 
 def few_files() -> None:
