@@ -1,4 +1,4 @@
-"""Where a broker is and how to be let in: one frozen value, parsed and checked once."""
+"""Broker address with credentials and certificates: one frozen value, parsed and checked once."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["DEFAULT_PORTS", "BrokerAddress"]
 DEFAULT_PORTS = {"mqtt": 1883, "mqtts": 8883, "ws": 80, "wss": 443}
 _TLS = frozenset({"mqtts", "wss"})
 _WEBSOCKET = frozenset({"ws", "wss"})
-# Most brokers with a websocket listener answer here, and clients ask here unless told otherwise.
+# The default WebSocket path of most brokers and clients.
 _WEBSOCKET_PATH = "/mqtt"
 _HOST = re.compile(r"[A-Za-z0-9._-]+(%[A-Za-z0-9._-]+)?|[0-9A-Fa-f:.]+(%[A-Za-z0-9._-]+)?")
 _HINT = "write it as mqtt://host:1883, mqtts://host:8883, ws://host:80/mqtt or wss://host:443/mqtt"
@@ -78,12 +78,12 @@ class BrokerAddress:
 
     @property
     def tls(self) -> bool:
-        """Whether the connection is encrypted."""
+        """Return True if the connection is encrypted."""
         return self.scheme in _TLS
 
     @property
     def websocket(self) -> bool:
-        """Whether MQTT travels inside a websocket."""
+        """Return True if MQTT runs over WebSocket."""
         return self.scheme in _WEBSOCKET
 
     @property
@@ -95,7 +95,7 @@ class BrokerAddress:
 
     @property
     def is_loopback(self) -> bool:
-        """Whether the host is this machine by its own name: nothing is looked up."""
+        """Return True for localhost and loopback addresses, without a name lookup."""
         if self.host.rstrip(".") == "localhost" or self.host.endswith(".localhost"):
             return True
         try:
@@ -179,7 +179,7 @@ def _check_credentials(address: BrokerAddress) -> None:
     if address.key is not None and address.cert is None:
         raise UsageError("a client key needs its certificate with it", hint="set `cert`")
     if not address.tls and (address.ca or address.cert):
-        # Ignoring them would send in clear what somebody meant to be encrypted.
+        # Ignoring them would send unencrypted what the user meant to be encrypted.
         raise UsageError(
             f"certificates are of no use with {address.scheme}://, which is not encrypted",
             hint="use mqtts:// or wss://, or drop ca, cert and key",

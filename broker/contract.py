@@ -1,10 +1,9 @@
 """The wire contract, version 1: topics and payloads, as pydantic models.
 
-What arrives is parsed once, here, strictly: unknown keys, wrong types and missing keys are refused,
-and so is a payload above 64 KiB before anything reads it. What is refused comes back as a `Refusal`
-that says why in the contract's own error codes, with the command's or input's id where one can be
-read. Nothing that arrives raises, and no refusal repeats a value that it refuses: it might be a
-passcode.
+Payloads are parsed once and strictly: unknown keys, wrong types, missing keys and payloads above
+64 KiB are refused. A parser returns a `Refusal` with the contract's error code, and the id of the
+command or input if it can be read. Parsers never raise, and a refusal never repeats a refused
+value: it might be a passcode.
 
 Keys are camelCase by alias, instants ISO 8601 in UTC. Every model's JSON Schema and the AsyncAPI
 document are made from these classes (`broker.reference.asyncapi`).
@@ -73,17 +72,17 @@ __all__ = [
 
 DEFAULT_ROOT: Final = "passfleet/v1"
 DEVICE_ID: Final = r"[A-Za-z0-9._-]{1,64}"
-"""What a device id or group name looks like."""
+"""Pattern of device ids and group names."""
 ROOT_WORDS: Final = (
     f'topic levels such as "{DEFAULT_ROOT}": none of them empty, no slash at either end, no + or #,'
     " no $ in front"
 )
-"""What a topic root looks like, for those who wrote another one."""
+"""Description of a topic root for error messages."""
 _MAX_ROOT: Final = 1024
 MAX_PAYLOAD: Final = 64 * 1024
 """Bytes; a larger payload is refused unread."""
 _SHOWN: Final = 200
-"""How much of a name that we did not choose a message repeats."""
+"""Number of characters of a foreign name that a message repeats."""
 
 
 PARSED_JSON: Final = {"parsed_json": True}
@@ -113,7 +112,7 @@ Name = Annotated[str, Field(min_length=1, max_length=256)]
 
 
 class Wire(BaseModel):
-    """What all payloads share."""
+    """Base class of all payloads."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -241,7 +240,7 @@ class ClockTo(Wire):
 
 ActionStateName = Literal["pending", "active", "done", "failed", "notSupported", "canceled"]
 Native = dict[str, Any]
-"""What the platform's own protocol would have answered."""
+"""Answer of the platform's own protocol."""
 
 
 class _ResultBase(Wire):
@@ -355,7 +354,7 @@ class Inspection(Wire):
 
 
 def is_root(text: str) -> bool:
-    """Whether a fleet's topics may start with `text`: see ROOT_WORDS. At most 1024 characters."""
+    """Return True for a valid topic root: see ROOT_WORDS. At most 1024 characters."""
     levels = text.split("/")
     plain = text.isprintable() and not text.startswith("$") and not set("+#") & set(text)
     return all(levels) and plain and len(text) <= _MAX_ROOT
@@ -372,17 +371,17 @@ class Topics:
         return f"{self.root}/devices/{device_id}/{leaf}"
 
     def group(self, group: str) -> str:
-        """Where the commands for a group go; `all` is every device."""
+        """Return the command topic of a group; group `all` is every device."""
         return f"{self.root}/groups/{group}/commands"
 
     @property
     def clock(self) -> str:
-        """Where virtual time is moved."""
+        """Topic for moving virtual time."""
         return f"{self.root}/clock"
 
     @property
     def clock_now(self) -> str:
-        """Where the fleet's time stands, retained."""
+        """Topic of the fleet's time, retained."""
         return f"{self.root}/clock/now"
 
     def split(self, topic: str) -> tuple[str, str] | None:
@@ -400,9 +399,9 @@ class Topics:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a payload is not taken. `action` is the name it gave, where one can be read.
+    """Reason for refusing a payload. `action` is its action name, if it can be read.
 
-    `of_input`: it came where inputs come, and is answered with an `inputId`.
+    `of_input`: the payload is an input, and the answer has an `inputId`.
     """
 
     error: str
@@ -414,7 +413,7 @@ class Refusal:
 
 
 def is_more_than_json(payload: bytes) -> bool:
-    """Whether pydantic reads what JSON has not: NaN, Infinity and -Infinity for a number."""
+    """Return True for payloads with NaN, Infinity or -Infinity, which pydantic accepts."""
     if b"NaN" not in payload and b"Infinity" not in payload:
         return False
     try:
@@ -425,7 +424,7 @@ def is_more_than_json(payload: bytes) -> bool:
 
 
 class _Parser(Generic[T]):
-    """One kind of payload: how to validate it, and where its id and action stand."""
+    """Parser of one payload type, with the keys of its id and action."""
 
     def __init__(
         self, payload_type: Any, what: str, *, id_key: str = "", action_key: str = ""
@@ -436,7 +435,7 @@ class _Parser(Generic[T]):
         self._action_key = action_key
 
     def __call__(self, payload: bytes, *, retained: bool = False) -> T | Refusal:
-        """Parse a payload, or say why it is refused."""
+        """Return the parsed payload, or the reason for its refusal."""
         if len(payload) > MAX_PAYLOAD:
             return self._refuse(
                 "payloadTooLarge", f"The payload is above {MAX_PAYLOAD} bytes.", None

@@ -1,13 +1,12 @@
-"""Every error that passfleet raises on purpose, by whose fault it was.
+"""Error classes of passfleet, by cause.
 
     PassfleetError               exit code 1 unless a branch says otherwise
-    ├── UsageError               the command line's or a file's: exit 2
+    ├── UsageError               command line or file is wrong: exit 2
     │   └── FileError            with file, line and key where they are known
-    ├── BrokerError              the broker's: not there, refused, lost: exit 3
-    └── PeerError                the other side's: a device or host that did not do its part: exit 1
+    ├── BrokerError              broker absent, refuses or is lost: exit 3
+    └── PeerError                device or host did not answer in time: exit 1
 
-They stand here, on the ground floor, because every floor above raises or catches one.
-A message is one sentence for the user; `hint` is what to do about it.
+Every package above imports them. A message is one sentence for the user; `hint` is the remedy.
 """
 
 from __future__ import annotations
@@ -18,9 +17,9 @@ __all__ = ["BrokerError", "FileError", "PassfleetError", "PeerError", "UsageErro
 
 
 class PassfleetError(Exception):
-    """The root: anything passfleet itself says went wrong.
+    """Base class of all passfleet errors.
 
-    `hint` says what to do about it and is printed on a line of its own.
+    `hint` is the remedy and is printed on a line of its own.
     """
 
     exit_code: int = 1
@@ -32,13 +31,13 @@ class PassfleetError(Exception):
 
 
 class UsageError(PassfleetError):
-    """What was asked for cannot be: a wrong argument, an unknown name."""
+    """Wrong argument or unknown name."""
 
     exit_code = 2
 
 
 class FileError(UsageError):
-    """A file is not as it must be.
+    """Invalid file.
 
     `line` and `column` count from 1; `key` is the dotted path of the key at fault; `expected` is
     what would have been right.
@@ -72,10 +71,10 @@ class FileError(UsageError):
 
 
 class BrokerError(PassfleetError):
-    """The broker is not there, refuses login or certificate, or went away."""
+    """Broker absent, connection refused or lost."""
 
     exit_code = 3
 
 
 class PeerError(PassfleetError):
-    """The other side did not do its part within the time it had."""
+    """Device or host that did not answer in time."""

@@ -52,7 +52,7 @@ def format_timestamp(instant: int) -> str:
 
 
 def parse_clock_speed(clock: str) -> float:
-    """How many times as fast as the time of day a clock runs: 1.0 for `real`, 60.0 for `60x`.
+    """Return the speed of a clock relative to the time of day: 1.0 for `real`, 60.0 for `60x`.
 
     0.0 where it does not run by itself: for `virtual`, and for what is no clock.
     """
@@ -65,7 +65,7 @@ def parse_clock_speed(clock: str) -> float:
     return speed if 0 < speed <= FASTEST else 0.0
 
 
-# A fleet says the same second thousands of times.
+# A fleet formats the same second thousands of times.
 @lru_cache(maxsize=256)
 def _second(seconds: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))

@@ -1,4 +1,4 @@
-"""What is wrong with a file, found all at once and told as one `FileError`.
+"""Validation of files: all problems are found at once and reported as one `FileError`.
 
 pydantic checks the shapes; this module turns what it has to say into sentences with the file's own
 keys and lines. What is accepted stands in each field's `description`. The value of a field with
@@ -56,10 +56,10 @@ class Problem:
 
 
 class Problems:
-    """All that is wrong with one file.
+    """Problems of one file.
 
-    `document` is the file in plain values; `lines`, and `columns` where the format tells them, say
-    where its keys stand, from 1.
+    `document` is the file in plain values; `lines`, and `columns` where the format has them, are
+    the positions of its keys, from 1.
     """
 
     def __init__(
@@ -146,7 +146,7 @@ def shorten_value(value: object) -> str:
 def value_error(
     message: str, *, hint: str | None = None, choices: Iterable[str] = ()
 ) -> PydanticCustomError:
-    """What a field's validator raises to say more than that the value is not the expected one.
+    """Return the error of a field validator that needs its own message.
 
     `choices` are the values among which the nearest is proposed.
     """

@@ -1,7 +1,7 @@
-"""Client ids: who is who at the broker.
+"""MQTT client ids of devices, hosts and gateways.
 
-They start with a digest of the topic root, so that two fleets on one broker do not put each other
-out, and stay the same from one start to the next, so that the broker keeps each device's session.
+They start with a digest of the topic root, so that two fleets on one broker do not disconnect each
+other. They are the same at each start, so that the broker keeps each device's session.
 """
 
 from __future__ import annotations
@@ -12,20 +12,20 @@ __all__ = ["device_client_id", "gateway_client_id", "host_client_id"]
 
 
 def device_client_id(root: str, device_id: str) -> str:
-    """The client id of a device: `pf-<8 hex digits of the root's digest>-<device id>`."""
+    """Return the client id of a device: `pf-<8 hex digits of the root's digest>-<device id>`."""
     return f"pf-{_digest(root)}-{device_id}"
 
 
 def host_client_id(root: str, number: int) -> str:
-    """The client id of a process that hosts devices; `number` tells those of one fleet apart.
+    """Return the client id of a process that hosts devices; `number` is unique in a fleet.
 
-    A dot where a device's id has a dash: no device can be called so.
+    It has a dot where the client id of a device has a dash, so the two cannot be equal.
     """
     return f"pf-{_digest(root)}.host-{number}"
 
 
 def gateway_client_id(root: str, worker: int) -> str:
-    """The client id of the connection that devices of a worker share, the same at each start."""
+    """Return the client id of the connection that devices of a worker share."""
     return f"pf-{_digest(root)}.gateway-{worker}"
 
 

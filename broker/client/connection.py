@@ -1,10 +1,9 @@
 """One MQTT connection, a paho-mqtt client driven by the asyncio loop.
 
-What many connections share, so that none costs a task, a timer or a thread of its own, is the
-pool's business (`broker.client.pool`).
+The pool (`broker.client.pool`) holds tasks, timers and threads, which all connections share.
 
-Messages are acknowledged by hand (`Connection.acknowledge`): at-least-once delivery ends when the
-listener says that it has done and kept what the message asked, not when the message was read.
+Messages are acknowledged explicitly (`Connection.acknowledge`): at-least-once delivery ends when
+the listener has processed a message and stored the result, not when the message was read.
 """
 
 from __future__ import annotations
@@ -73,7 +72,7 @@ class Pool(Protocol):
 
 
 class Connection:
-    """One MQTT client: wanted or not, connected or not.
+    """One MQTT client that reconnects until it is closed.
 
     `number` counts connections made, from the number it was given; it only grows. What is published
     while there is no connection waits, in order, for the next one.
@@ -147,7 +146,7 @@ class Connection:
         self._waiting = False
         self._writing = False
         client = self._client
-        client.heard = self
+        client.events = self
         client.on_connect = self._on_connect
         client.on_subscribe = self._on_subscribe
         client.on_disconnect = self._on_disconnect
@@ -155,7 +154,7 @@ class Connection:
         client.on_socket_register_write = self._on_want_write
         client.on_socket_unregister_write = self._on_written
 
-    # -- what the owner does -------------------------------------------------------------------
+    # -- methods for the owner -------------------------------------------------------------------
 
     def open(self) -> None:
         """Connect, and connect again whenever the connection is lost."""
@@ -178,17 +177,17 @@ class Connection:
             self._queued.append(message)
 
     def acknowledge(self, delivery: Delivery) -> None:
-        """Tell the broker that a message is done with; ignored after the connection it came on."""
+        """Acknowledge a message; ignored if it arrived on an earlier connection."""
         if not delivery.mid:
-            return  # a broker ends the connection of whoever acknowledges what has no packet id
+            return  # brokers disconnect clients that acknowledge packet id 0
         if self._socket is not None and delivery.connection_number == self.number:
             self._client.acknowledge(delivery.mid)
             self._ask_to_write()
 
     def drop(self, *, stay_away: bool = False) -> None:
-        """Lose the connection without a word, as a network does: the broker publishes the Will.
+        """Close the socket without DISCONNECT, so that the broker publishes the Last Will.
 
-        `stay_away` keeps it lost until `open` is called.
+        `stay_away` prevents a reconnect until `open` is called.
         """
         if stay_away:
             self._wanted = False
@@ -205,7 +204,7 @@ class Connection:
         self._dropping = False
 
     async def close(self, *, last: Iterable[OutgoingMessage] = ()) -> None:
-        """Publish what is said last, disconnect in good order and stay away.
+        """Publish the messages in `last`, disconnect and do not reconnect.
 
         Waits until the broker has accepted everything and the socket is closed, for as long as the
         pace gives a broker to answer.
@@ -230,7 +229,7 @@ class Connection:
             self._client.disconnect()
 
     def bounce(self, *, last: Iterable[OutgoingMessage] = ()) -> None:
-        """Disconnect in good order once all is accepted, then connect again: a restart."""
+        """Disconnect once the broker has accepted all messages, then connect again: a restart."""
         if not self.up:
             return
         for message in last:
@@ -261,7 +260,7 @@ class Connection:
         return True
 
     def _dialled(self, error: BaseException | None) -> None:
-        """The socket is open and CONNECT is queued, or neither."""
+        """Handle the end of a connection attempt: the socket is open, or `error` is set."""
         self._waiting = False
         if error is not None:
             self._pool.failed(self, error)
@@ -278,7 +277,7 @@ class Connection:
             # Three small publishes in a row must not wait for one another's TCP acknowledgement.
             raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._socket = sock
-        # By its number: asyncio would print the socket into an error that nobody sees.
+        # By number: asyncio would print the socket in an error message.
         self._pool.loop.add_reader(sock.fileno(), self._on_readable)
         self.write()
 
@@ -288,7 +287,7 @@ class Connection:
             return
         self._client.send_again()
         self._ask_to_write()
-        # A session that is made anew has nothing until a SUBACK says so, on whatever connection.
+        # A new session has no subscriptions until a SUBACK arrives, on this or a later connection.
         self._subscribed = self._subscribed and flags.session_present
         wanted = self._filters if self._subscribed else (*self._filters, *self._lasting)
         if wanted:
@@ -320,7 +319,7 @@ class Connection:
         if presence is not None:
             topic, online, _ = presence
             self._send(OutgoingMessage(topic, online, retain=True))
-        # What has waited is older than what the listener says now.
+        # Queued messages are older than those that the listener publishes now.
         self._send_queued()
         run_guarded(self.client_id, self._listener.on_connected)
         self._pool.now_up(self)
@@ -349,7 +348,7 @@ class Connection:
             self._pool.slot_free()
 
     def sweep(self, now: float) -> None:
-        """Keep alive, and give up on a broker that does not answer. Called by the pool."""
+        """Send keep-alives; drop a connection if the broker does not answer. For the pool."""
         if self._waiting:
             return
         if self._deadline is not None and now > self._deadline:
@@ -358,7 +357,7 @@ class Connection:
         elif self.up:
             self._client.loop_misc()
 
-    # -- what the client tells -----------------------------------------------------------------
+    # -- callbacks of the client -----------------------------------------------------------------
 
     def _on_readable(self) -> None:
         self._client.loop_read()
@@ -369,7 +368,7 @@ class Connection:
             sock = self._client.socket()
 
     def message(self, topic: bytes, payload: bytes, retained: bool, mid: int) -> None:  # noqa: FBT001
-        """Hand a message to the listener (`broker.client.paho_client.Heard`)."""
+        """Hand a message to the listener (`broker.client.paho_client.ClientEvents`)."""
         if self._dropping:
             return
         delivery = Delivery(self.number, mid)
@@ -380,7 +379,7 @@ class Connection:
             self.acknowledge(delivery)
 
     def accepted(self, mid: int) -> None:
-        """Count a message that the broker has (`broker.client.paho_client.Heard`)."""
+        """Count a message that the broker has accepted (`ClientEvents` of the paho client)."""
         self._unaccepted -= 1
         if self.up:
             self._pool.unaccepted -= 1
@@ -448,7 +447,7 @@ class Connection:
 
 
 def run_guarded(name: str, call: Callable[[], object]) -> None:
-    """Do something; what it raises is complained of, for the device or connection of this name."""
+    """Call a function; log its exceptions under the name of a device or connection."""
     try:
         call()
     except Exception as error:  # noqa: BLE001  # one device's fault must not stop the others

@@ -1,9 +1,9 @@
 """One MQTT connection for many devices, as a gateway has: `connection = "shared"` in a group.
 
-The gateway listens with wildcards and hands each message to the device it is for; what devices
-publish goes out over its one connection, a window at a time. A device behind it looks to its runner
-like one with a connection of its own (`Link`). What cannot be had this way is a Last Will for each
-device: when the gateway itself is lost, nobody says of its devices that they are offline.
+The gateway subscribes with wildcards and passes each message to its device. Devices publish over
+the one connection, a limited number of messages at a time. `GatewayMember` has the interface of
+`Connection`. Devices behind a gateway have no Last Will of their own: when the gateway is lost,
+their retained presence stays online.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _LEAVES: Final = ("commands", "inputs", "messages")
 
 
 class _Counted:
-    """A delivery that several devices have to be done with before it is acknowledged."""
+    """Delivery that several devices must acknowledge before the gateway does."""
 
     __slots__ = ("delivery", "left")
 
@@ -83,13 +83,13 @@ class Gateway(ConnectionListener):
 
     @property
     def up(self) -> bool:
-        """Whether the gateway is connected."""
+        """Return True if the gateway is connected."""
         return self._opened and self.connection.up
 
     # -- ConnectionListener
 
     def on_connected(self) -> None:
-        """Let every member that has a network come up, some at a turn."""
+        """Connect every member that has a network, some per turn of the event loop."""
         for member in self._members.values():
             member.up = False
             self.later(member.come_up)
@@ -117,7 +117,7 @@ class Gateway(ConnectionListener):
             self.later(partial(member.take, topic, payload, retained, shared))
 
     def done(self, delivery: Delivery) -> None:
-        """Acknowledge, once all devices that a message was for are done with it."""
+        """Acknowledge a message once all its devices have done so."""
         counted = delivery.shared
         if isinstance(counted, _Counted):
             counted.left -= 1
@@ -126,10 +126,10 @@ class Gateway(ConnectionListener):
             delivery = counted.delivery
         self.connection.acknowledge(delivery)
 
-    # -- a turn for everybody ------------------------------------------------------------
+    # -- fair scheduling ------------------------------------------------------------
 
     def later(self, work: Callable[[], None]) -> None:
-        """Do it when its turn comes: never within what is being done now."""
+        """Queue work for a later turn of the event loop."""
         if not self._work:
             self._pool.loop.call_soon(self._turn)
         self._work.append(work)
@@ -163,7 +163,7 @@ class Gateway(ConnectionListener):
 
 
 class GatewayMember:
-    """The connection of one device behind a gateway, with the face of a connection of its own."""
+    """Connection of one device behind a gateway, with the interface of `Connection`."""
 
     __slots__ = (
         "_gateway",
@@ -195,7 +195,7 @@ class GatewayMember:
             self.come_up()
 
     def come_up(self) -> None:
-        """The gateway is connected: say so, and take what was held meanwhile."""
+        """Publish the presence and deliver held messages once the gateway is connected."""
         if not self._wanted or self.up or not self._gateway.up:
             return
         self.number += 1
@@ -216,7 +216,7 @@ class GatewayMember:
             self._gateway.publish(OutgoingMessage(topic, up if online else down, retain=True))
 
     def take(self, topic: str, payload: bytes, retained: bool, delivery: Delivery) -> None:  # noqa: FBT001
-        """A message for this device. It is kept until the device is done with it."""
+        """Deliver a message to this device and keep it until the device acknowledges it."""
         arrival = (topic, payload, retained, delivery)
         if delivery.mid:
             if self._undone is None:
@@ -226,7 +226,7 @@ class GatewayMember:
             self._hand_over(*arrival)
 
     def _hand_over(self, topic: str, payload: bytes, retained: bool, delivery: Delivery) -> None:  # noqa: FBT001
-        """Let the device have a message, which is done with where the device fails at it."""
+        """Pass a message to the device; acknowledge it if the device raises an exception."""
         try:
             self._listener.on_message(topic, payload, retained, delivery)
         except Exception as error:  # noqa: BLE001  # nothing that arrives may stop a device
@@ -243,14 +243,14 @@ class GatewayMember:
             self._queued = queued
 
     def acknowledge(self, delivery: Delivery) -> None:
-        """This device is done with a message."""
+        """Acknowledge a message for this device."""
         if self._undone is not None and self._undone.pop(delivery, None) is not None:
             self._gateway.done(delivery)
             if not self._undone:
                 self._undone = None
 
     def drop(self, *, stay_away: bool = False) -> None:
-        """Lose the network; the gateway says so. It comes back unless it is to `stay_away`."""
+        """Go offline; the gateway publishes it. The device reconnects unless `stay_away` is set."""
         if stay_away:
             self._wanted = False
         if self.up:
@@ -259,7 +259,7 @@ class GatewayMember:
         self._gateway.later(self.come_up)
 
     def bounce(self, *, last: Iterable[OutgoingMessage] = ()) -> None:
-        """Go and come again: a restart."""
+        """Go offline and come back: a restart."""
         if not self.up:
             return
         for message in last:
@@ -268,13 +268,13 @@ class GatewayMember:
         self._gateway.later(self.come_up)
 
     async def close(self, *, last: Iterable[OutgoingMessage] = ()) -> None:
-        """Publish what is said last, and stay away."""
+        """Publish the messages in `last` and do not reconnect."""
         self._wanted = False
         for message in last:
             self._gateway.publish(message)
         self.up = False
 
     async def until_up(self, limit: float) -> bool:
-        """Whether it is up: the gateway waits for itself."""
+        """Return True if the device is connected, without a wait."""
         del limit
         return self.up

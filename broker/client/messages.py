@@ -28,7 +28,7 @@ class Delivery:
     connection_number: int
     mid: int
     shared: object = None
-    """What a gateway knows of an arrival that several devices share."""
+    """Gateway's record of a delivery that several devices share."""
 
 
 class ConnectionListener:

@@ -1,4 +1,4 @@
-"""paho's client, with a short way for what a command takes: PUBLISH at QoS 1 and PUBACK, both ways.
+"""paho client with a fast path for PUBLISH at QoS 1 and PUBACK, in both directions.
 
 paho asks the system for a packet's first byte, then for each byte of its length, then for the rest;
 it makes a lock and a condition for each message out and reason codes and properties of MQTT 5 for
@@ -37,23 +37,23 @@ _LAST_ID: Final = 65_535
 
 
 class ClientEvents(Protocol):
-    """What the client tells whoever owns it."""
+    """Callbacks of the client to its owner."""
 
     def message(self, topic: bytes, payload: bytes, retained: bool, mid: int) -> None:  # noqa: FBT001
-        """A message came; `mid` is 0 at QoS 0, else what to `acknowledge`."""
+        """Handle a message; `mid` is 0 at QoS 0, else the packet id to `acknowledge`."""
 
     def accepted(self, mid: int) -> None:
-        """The broker has a message that was sent."""
+        """Handle the PUBACK of a message that was sent."""
 
 
 class PahoClient(paho.Client):
-    """A client of MQTT 3.1.1 that sends at QoS 1 and acknowledges by hand.
+    """A client of MQTT 3.1.1 that sends at QoS 1 and acknowledges explicitly.
 
-    `heard` is to be set before it connects; `loop_write` sends what `send` and `acknowledge` queue.
-    paho's `publish`, `ack`, `on_message` and `on_publish` are not for use.
+    `events` must be set before it connects; `loop_write` sends what `send` and `acknowledge` queue.
+    Do not use paho's `publish`, `ack`, `on_message` and `on_publish`.
     """
 
-    heard: ClientEvents
+    events: ClientEvents
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -92,7 +92,7 @@ class PahoClient(paho.Client):
         self._outbox.append(b"\x40\x02" + mid.to_bytes(2))
 
     def want_write(self) -> bool:
-        """Whether anything is queued."""
+        """Return True if anything is queued."""
         return bool(self._outbox) or super().want_write()
 
     def _mid_generate(self) -> int:
@@ -125,8 +125,8 @@ class PahoClient(paho.Client):
     def _sock_send(self, buf: bytes | bytearray) -> int:
         """Send what the socket takes; BlockingIOError where it takes none for now.
 
-        Of a WebSocket frame that went in part, paho says that nothing went, and then forgets what
-        the frame was made of: the rest of it would go out as the head of the next one.
+        paho returns 0 for a WebSocket frame that was sent in part, and then forgets its payload:
+        the rest would be sent as the start of the next frame.
         """
         went = super()._sock_send(buf)
         if not went:
@@ -140,7 +140,7 @@ class PahoClient(paho.Client):
         return super()._packet_queue(*args, **kwargs)
 
     def _hand_over(self) -> None:
-        """Let paho send what is queued here; a socket that took a part is paho's affair too."""
+        """Let paho send what is queued here; paho also handles a partial send."""
         if self._outbox:
             data = b"".join(self._outbox)
             self._outbox.clear()
@@ -234,7 +234,7 @@ class PahoClient(paho.Client):
             raise MalformedPacket("a PUBACK is not two bytes long")
         mid = int.from_bytes(body)
         if self._sent.pop(mid, None) is not None:
-            self.heard.accepted(mid)
+            self.events.accepted(mid)
 
     def _take_message(self, first: int, body: bytes) -> None:
         end = 2 + int.from_bytes(body[:2])
@@ -245,7 +245,7 @@ class PahoClient(paho.Client):
             # At QoS 2 too: nothing here subscribes to it, so no broker may send it.
             raise MalformedPacket("not a PUBLISH at QoS 0 or 1")
         mid = int.from_bytes(body[end:start])
-        self.heard.message(body[2:end], body[start:], bool(first & _RETAIN), mid)
+        self.events.message(body[2:end], body[start:], bool(first & _RETAIN), mid)
 
 
 def _head(first: int, length: int) -> bytes:

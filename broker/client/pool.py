@@ -78,10 +78,12 @@ class ConnectionPool:
         *,
         stalled_after: float = 15.0,
     ) -> None:
-        """Wait until all are connected and subscribed; `progress` hears how many are.
+        """Wait until all are connected and subscribed.
 
-        Raises BrokerError where none came up for `stalled_after` seconds, with the broker's last
-        reason.
+        `progress` is called with the number of connections that are up.
+
+        Raises BrokerError with the broker's last reason if none came up for `stalled_after`
+        seconds.
         """
         wanted = list(connections)
         self._missing = {c for c in wanted if not c.up}
@@ -95,7 +97,7 @@ class ConnectionPool:
                 self._raise_stalled(len(wanted))
             if len(self._missing) != before:
                 progress(len(wanted) - len(self._missing))
-            # Many come up in one turn; hear of them together.
+            # Many come up in one turn; report them together.
             await asyncio.sleep(0.01)
         progress(len(wanted))
 
@@ -117,14 +119,14 @@ class ConnectionPool:
         return True
 
     async def end_session(self, client_id: str) -> None:
-        """Make the broker forget what it kept for a client id: MQTT 3.1.1 has no other way."""
+        """End the broker's session of a client id by a connection with a clean session."""
         eraser = Connection(self, client_id, (), ConnectionListener(), clean_session=True)
         eraser.open()
         await eraser.until_up(self.pace.answer_within)
         await eraser.close()
 
     async def close(self) -> None:
-        """Let go of the tasks and threads. Connections are closed by their owners before."""
+        """Stop the tasks and threads. Owners close their connections before."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -132,7 +134,7 @@ class ConnectionPool:
             connection.drop(stay_away=True)
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    # -- what connections ask of it ------------------------------------------------------------
+    # -- services for connections ------------------------------------------------------------
 
     def new_client(self, client_id: str, *, clean_session: bool) -> PahoClient:
         """Make a client for the broker, not connected yet."""
@@ -205,7 +207,7 @@ class ConnectionPool:
             connection.write()
 
     async def _dial(self) -> None:
-        """Dial who is due, so many at once and so many a second, whoever asked first."""
+        """Open due connections in order, within the limits of the pace."""
         turn = time.monotonic()
         while True:
             if not self._due:

@@ -1,4 +1,4 @@
-"""What a fleet that crashed has left at a broker, and how it goes away.
+"""Cleanup of a broker after a crashed fleet.
 
 Retained messages below the fleet's root are emptied. Persistent sessions, with the commands that
 wait in them, end when their client id connects once with a clean session.
@@ -21,14 +21,14 @@ from broker.operator.readers import ReceivedMessage, read_presence
 __all__ = ["CleanupReport", "clean"]
 
 _AT_ONCE: Final = 32
-"""How many sessions are ended at a time."""
+"""Number of sessions ended at a time."""
 _LIMIT: Final = 120.0
 """Seconds for emptying all retained messages."""
 
 
 @dataclass(frozen=True, slots=True)
 class CleanupReport:
-    """How much was removed: retained messages emptied, client ids whose session was ended."""
+    """Number of retained messages that were emptied and of sessions that were ended."""
 
     retained: int
     sessions: int
@@ -43,11 +43,11 @@ async def clean(
 ) -> CleanupReport:
     """Empty what is retained below the root and end the devices' sessions.
 
-    The sessions are those of `device_ids`, of every device that something retained tells of, and
-    of `client_ids`. Raises UsageError where a device is online, unless `force` says so: it would
-    be thrown out.
+    The sessions are those of `device_ids`, of every device with a retained state or
+    presence, and of `client_ids`. Raises UsageError if a device is online and `force` is not set,
+    since the cleanup would disconnect it.
     """
-    retained: dict[str, bool] = {}  # topic -> whether it says that a device is online
+    retained: dict[str, bool] = {}  # topic -> True for the presence of an online device
     known: set[str] = set(device_ids)
 
     def listen(heard: ReceivedMessage) -> None:

@@ -1,7 +1,7 @@
-"""An operator's connection: publish, subscribe, listen; every trouble with it is a BrokerError.
+"""Operator connection: publish, subscribe, listen. All its failures are BrokerErrors.
 
-One task reads and hands each message to the listeners. Whoever waits for anything waits through
-`OperatorLink.guard` or `wait`, which also end when the connection does.
+One task reads and passes each message to the listeners. `OperatorLink.guard` and `wait` are for all
+waits, since they also end when the connection is lost.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ CONNECT_LIMIT: Final = 5.0
 _ANSWER_LIMIT: Final = 15.0
 """Seconds for a broker's acknowledgement; one that is delivering to a whole fleet is slow."""
 _IN_FLIGHT: Final = 64
-"""How many publishes wait for their acknowledgement at once."""
+"""Number of publishes that wait for their acknowledgement at once."""
 _REFUSED: Final = 128
 """The answers to a subscription from here on are refusals."""
 _QUIET: Final = (0.05, 1.0)
@@ -81,7 +81,7 @@ class OperatorLink:
 
     async def __aenter__(self) -> Self:
         """Connect, start to read, and subscribe to the barrier."""
-        # The probe says in clear words what is wrong, within its time, and holds no thread of the
+        # The probe explains a failure, within its time limit, and uses no thread of the
         # loop's executor, for which the end of the program would wait.
         await probe(self.address, CONNECT_LIMIT)
         self._lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -104,7 +104,7 @@ class OperatorLink:
         with contextlib.suppress(asyncio.CancelledError):
             await self._reader
         if self._lost.done():
-            self._lost.exception()  # somebody has seen it, or nobody was waiting
+            self._lost.exception()  # mark as retrieved: asyncio would log it
         with contextlib.suppress(aiomqtt.MqttError, OSError):
             await self._client.__aexit__(None, None, None)
 
@@ -175,7 +175,7 @@ class OperatorLink:
     ) -> AsyncIterator[None]:
         """Listen to (topic filter, QoS) pairs for as long as the context lasts.
 
-        The listener hears everything else that arrives meanwhile, too.
+        The listener is also called with all other messages that arrive meanwhile.
         """
         self.listeners.append(listener)
         names = [name for name, _ in filters]
@@ -187,7 +187,7 @@ class OperatorLink:
             self.listeners.remove(listener)
             self._held.subtract(names)
             free = [name for name in names if self._held[name] <= 0]
-            self._held += Counter()  # forgets what nobody holds
+            self._held += Counter()  # removes entries without a subscriber
             if free and not self._lost.done():
                 await self.unsubscribe(free)
 

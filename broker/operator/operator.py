@@ -83,12 +83,12 @@ class Operator:
         self._link = OperatorLink(address, topics)
         self._clock: ClockNow | None = None
         self._clock_known = False
-        self._desk = PendingRequests()
+        self._pending = PendingRequests()
         self._results_held: set[str] = set()
 
     async def __aenter__(self) -> Self:
         """Connect, within 5 seconds. Raises BrokerError where there is no way in."""
-        self._link.listeners += [self._desk.hear, self._hear_clock]
+        self._link.listeners += [self._pending.on_message, self._on_clock]
         await self._link.__aenter__()
         try:
             await self._link.subscribe([(self.topics.clock_now, 1)])
@@ -109,7 +109,7 @@ class Operator:
     # -- the fleet's time ---------------------------------------------------------------------
 
     async def clock(self) -> ClockNow | None:
-        """What the fleet says of its time; None where it keeps the time of day."""
+        """Return the fleet's clock; None if the fleet runs at the time of day."""
         if self._clock is None and not self._clock_known:
             await self._link.settle()
             self._clock_known = True
@@ -121,7 +121,7 @@ class Operator:
         return self.last_now()
 
     def last_now(self) -> int:
-        """The fleet's time as far as it has been heard of: milliseconds since the epoch."""
+        """Return the fleet's time by the last clock message: milliseconds since the epoch."""
         clock, wall = self._clock, time.time_ns() // 1_000_000
         if clock is None:
             return wall
@@ -167,19 +167,21 @@ class Operator:
     # -- reading ------------------------------------------------------------------------------
 
     async def devices(self, only: Collection[str] | None = None) -> dict[str, KnownDevice]:
-        """Who is there and in what state, by id in order; `only` asks for some of them."""
-        roster = PresenceTracker()
-        async with self._link.subscribed(self._filters(only, "state", "presence"), roster.hear):
+        """Return the known devices, sorted by id; `only` selects some of them."""
+        tracker = PresenceTracker()
+        async with self._link.subscribed(
+            self._filters(only, "state", "presence"), tracker.on_message
+        ):
             await self._settle()
         wanted = None if only is None else frozenset(only)
         return {
-            device_id: roster.devices[device_id]
-            for device_id in sorted(roster.devices)
+            device_id: tracker.devices[device_id]
+            for device_id in sorted(tracker.devices)
             if wanted is None or device_id in wanted
         }
 
     async def inspect(self, device_id: str, *, limit: float = 5.0) -> Inspection:
-        """What the process that hosts a device knows about it, also while it is offline.
+        """Return the inspection of a device by its host, also while it is offline.
 
         Raises PeerError where no host answers within `limit` seconds.
         """
@@ -201,9 +203,9 @@ class Operator:
                     ) from None
 
     async def watch(self, only: Collection[str] | None = None) -> AsyncGenerator[ReceivedMessage]:
-        """Everything that devices publish, and the fleet's time where it is told.
+        """Yield the messages that devices publish, and the fleet's clock messages.
 
-        What the broker has retained comes first, marked so. Wrap it in `contextlib.aclosing` where
+        Retained messages come first, marked as retained. Wrap it in `contextlib.aclosing` where
         the loop may be left early.
         """
         queue: asyncio.Queue[ReceivedMessage] = asyncio.Queue()
@@ -306,15 +308,15 @@ class Operator:
         payload = command.to_bytes()
         deadline = asyncio.get_running_loop().time() + timeout
         await self._listen_for_results(device_ids)
-        with self._desk.round(command.command_id, device_ids, on_outcome) as round_:
+        with self._pending.batch(command.command_id, device_ids, on_outcome) as batch:
             if isinstance(target, Group):
                 await self._link.publish(self.topics.group(target.name), payload)
             else:
-                messages = round_.messages(self.topics, "commands", payload)
+                messages = batch.messages(self.topics, "commands", payload)
                 with contextlib.suppress(TimeoutError):
                     await self._link.publish_all(messages, timeout)
-            await self._collect(round_, deadline)
-            return round_.result()
+            await self._collect(batch, deadline)
+            return batch.result()
 
     async def tap(
         self,
@@ -337,10 +339,10 @@ class Operator:
         payload = build_input(press)
         deadline = asyncio.get_running_loop().time() + limit
         await self._listen_for_results([device_id])
-        with self._desk.round(input_id, [device_id], None) as round_:
+        with self._pending.batch(input_id, [device_id], None) as batch:
             await self._link.publish(self.topics.device(device_id, "inputs"), payload)
-            await self._collect(round_, deadline)
-            return round_.result()[0]
+            await self._collect(batch, deadline)
+            return batch.result()[0]
 
     async def simulate(
         self,
@@ -358,20 +360,20 @@ class Operator:
         """
         device_ids = _ids(target)
         payload = build_simulation(action)
-        roster = PresenceTracker()
+        tracker = PresenceTracker()
         filters = self._filters(device_ids, "state", "presence")
-        async with self._link.subscribed(filters, roster.hear):
+        async with self._link.subscribed(filters, tracker.on_message):
             await self._settle()
-            sight = PendingSimulation(action, device_ids, roster, on_effect)
-            self._link.listeners.append(sight.hear)
+            simulation = PendingSimulation(action, device_ids, tracker, on_effect)
+            self._link.listeners.append(simulation.on_message)
             try:
-                messages = sight.messages(self.topics, payload)
+                messages = simulation.messages(self.topics, payload)
                 with contextlib.suppress(TimeoutError):
                     await self._link.publish_all(messages, limit)
-                    await self._link.wait(sight.complete, max(0.0, sight.left(limit)))
+                    await self._link.wait(simulation.complete, max(0.0, simulation.left(limit)))
             finally:
-                self._link.listeners.remove(sight.hear)
-            return sight.result()
+                self._link.listeners.remove(simulation.on_message)
+            return simulation.result()
 
     async def clean(
         self,
@@ -432,12 +434,12 @@ class Operator:
         speed = (parse_clock_speed(clock.clock) or 1.0) if clock else 1.0
         return min(self.last_now() + round(seconds * speed * 1000), LAST_INSTANT)
 
-    async def _collect(self, round_: RequestBatch, deadline: float) -> None:
+    async def _collect(self, batch: RequestBatch, deadline: float) -> None:
         left = deadline - asyncio.get_running_loop().time()
         with contextlib.suppress(TimeoutError):
-            await self._link.wait(round_.complete, max(0.0, left))
+            await self._link.wait(batch.complete, max(0.0, left))
 
-    def _hear_clock(self, heard: ReceivedMessage) -> None:
+    def _on_clock(self, heard: ReceivedMessage) -> None:
         if heard.topic == self.topics.clock_now:
             if not heard.payload:
                 self._clock = None

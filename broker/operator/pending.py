@@ -1,4 +1,4 @@
-"""What is on its way: a command or input until everybody has answered, a simulation until seen."""
+"""Pending requests: commands, inputs and simulations that wait for their answers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Answer = ActionResult | InputResult
 
 @dataclass(slots=True)
 class RequestBatch:
-    """One command or input on its way, until everybody has answered."""
+    """Command or input that waits for the answers of its devices."""
 
     request_id: str
     device_ids: Sequence[str]
@@ -65,7 +65,7 @@ class RequestBatch:
             self.complete.set_result(None)
 
     def result(self) -> list[RequestOutcome]:
-        """Everybody's outcome; who has not answered has none yet."""
+        """Return the outcome of every device; `result` is None for those without an answer."""
         return [
             self._outcomes.get(device_id)
             or RequestOutcome(device_id, self.request_id, None, None, self._taken(device_id))
@@ -77,27 +77,27 @@ class RequestBatch:
 
 
 class PendingRequests:
-    """Where results come in: each is handed to the round that waits for its id."""
+    """Dispatcher that passes each result to the batch that waits for its id."""
 
     def __init__(self) -> None:
         self._waiting: dict[str, RequestBatch] = {}
 
     @contextlib.contextmanager
-    def round(
+    def batch(
         self,
         request_id: str,
         device_ids: Sequence[str],
         on_outcome: Callable[[RequestOutcome], None] | None = None,
     ) -> Iterator[RequestBatch]:
-        """A round that takes answers for as long as the context lasts."""
-        round_ = self._waiting[request_id] = RequestBatch(request_id, device_ids, on_outcome)
+        """Yield a batch that receives answers for as long as the context lasts."""
+        batch = self._waiting[request_id] = RequestBatch(request_id, device_ids, on_outcome)
         try:
-            yield round_
+            yield batch
         finally:
             del self._waiting[request_id]
 
-    def hear(self, heard: ReceivedMessage) -> None:
-        """Take a message; what is no answer that somebody waits for is passed over."""
+    def on_message(self, heard: ReceivedMessage) -> None:
+        """Handle a message; ignore it unless it is an awaited answer."""
         if heard.leaf != "results" or heard.device_id is None or not self._waiting:
             return
         document = read_json(heard.payload)
@@ -105,64 +105,64 @@ class PendingRequests:
             return
         for key, parse in (("commandId", parse_result), ("inputId", parse_input_result)):
             request_id = document.get(key)
-            round_ = self._waiting.get(request_id) if isinstance(request_id, str) else None
-            if round_ is not None and (result := parse(document)) is not None:
-                round_.answer(heard.device_id, result, document)
+            batch = self._waiting.get(request_id) if isinstance(request_id, str) else None
+            if batch is not None and (result := parse(document)) is not None:
+                batch.answer(heard.device_id, result, document)
                 return
 
 
 class PendingSimulation:
-    """One simulation, until it can be seen on everybody."""
+    """Simulation that waits until its effect is observed on all devices."""
 
     def __init__(
         self,
         action: str,
         device_ids: Sequence[str],
-        roster: PresenceTracker,
+        tracker: PresenceTracker,
         on_effect: Callable[[SimulationOutcome], None] | None,
     ) -> None:
         self._action = action
         self._ids = device_ids
-        self._roster = roster
+        self._tracker = tracker
         self._on_effect = on_effect
-        self._sessions = {i: s.presence.session for i, s in roster.devices.items() if s.presence}
-        self._was_online = {i for i, seen in roster.devices.items() if seen.online}
+        self._sessions = {i: s.presence.session for i, s in tracker.devices.items() if s.presence}
+        self._was_online = {i for i, seen in tracker.devices.items() if seen.online}
         self._pending = set(device_ids)
         self._effects: dict[str, SimulationOutcome] = {}
         self._origin = time.monotonic()
         self.complete: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def messages(self, topics: Topics, payload: bytes) -> Iterator[tuple[str, bytes]]:
-        """The message for each device; who shows it already is done with when it is sent."""
+        """Yield the message for each device; complete devices that already show the effect."""
         for device_id in self._ids:
             yield topics.device(device_id, "simulate"), payload
-            seen = self._roster.devices.get(device_id)
+            seen = self._tracker.devices.get(device_id)
             if self._action in ("offline", "online"):
-                self._look(device_id)
+                self._check(device_id)
             elif seen is not None and device_id not in self._was_online:
                 self._settle(device_id, "sent")
 
-    def hear(self, heard: ReceivedMessage) -> None:
-        """Look again at a device that has said something."""
+    def on_message(self, heard: ReceivedMessage) -> None:
+        """Handle a message that may show the effect."""
         if heard.device_id is None or heard.retained:
             return
         if self._action == "restore":
             if heard.leaf == "state" and heard.payload:
                 self._settle(heard.device_id, "seen")
         elif heard.leaf == "presence":
-            self._look(heard.device_id)
+            self._check(heard.device_id)
 
     def left(self, limit: float) -> float:
-        """How many of `limit` seconds are left."""
+        """Return the rest of `limit` seconds since the start."""
         return limit - (time.monotonic() - self._origin)
 
     def result(self) -> list[SimulationOutcome]:
-        """Everybody's effect."""
+        """Return the outcome of every device."""
         taken = time.monotonic() - self._origin
         return [self._effects.get(i) or SimulationOutcome(i, "unseen", taken) for i in self._ids]
 
-    def _look(self, device_id: str) -> None:
-        seen = self._roster.devices.get(device_id)
+    def _check(self, device_id: str) -> None:
+        seen = self._tracker.devices.get(device_id)
         if seen is None or seen.presence is None:
             return
         if self._action == "offline":

@@ -1,7 +1,7 @@
-"""What an operator reads off the wire: messages, who is there, what became of a request.
+"""Messages that an operator receives: known devices, outcomes of requests, and parsing.
 
-Reading is lenient where sending is strict: a key that we do not know is passed over, and a payload
-that is not the contract's is no payload at all. A foreign message never stops a reader.
+Reading is lenient where sending is strict: unknown keys are ignored, and a payload that is not
+valid by the contract is read as None. Readers never raise.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ class _Inspection(Inspection):
 class ReceivedMessage:
     """One message. `device_id` and `leaf` are set where the topic is a device's.
 
-    `retained` means that the broker had kept it: it tells of before the subscription.
+    `retained` means that the broker had stored it before the subscription.
     """
 
     topic: str
@@ -111,7 +111,7 @@ class ReceivedMessage:
 
 @dataclass(slots=True)
 class KnownDevice:
-    """What the broker knows of a device; a part that nobody published is None."""
+    """Retained state and presence of a device; None for a part that was not published."""
 
     device_id: str
     state: DeviceState | None = None
@@ -119,7 +119,7 @@ class KnownDevice:
 
     @property
     def online(self) -> bool:
-        """Whether the device is connected, as far as the broker knows."""
+        """Return True if the device is connected, as far as the broker knows."""
         return self.presence is not None and self.presence.status == "online"
 
     @property
@@ -135,7 +135,7 @@ class KnownDevice:
 
 @dataclass(frozen=True, slots=True)
 class RequestOutcome:
-    """What became of a command or an input on one device.
+    """Outcome of a command or an input on one device.
 
     `result` is None where no final answer came in time. `document` is the answer as it arrived,
     with every key, its passcode included, and so stays out of the repr. `seconds` are real ones,
@@ -150,7 +150,7 @@ class RequestOutcome:
 
     @property
     def done(self) -> bool:
-        """Whether the device ended `done`."""
+        """Return True if the final state is `done`."""
         return self.result is not None and self.result.action_state == "done"
 
     @property
@@ -161,10 +161,10 @@ class RequestOutcome:
 
 @dataclass(frozen=True, slots=True)
 class SimulationOutcome:
-    """What could be seen of a simulation on one device.
+    """Outcome of a simulation on one device.
 
-    `seen`: what was to happen has happened. `sent`: nothing can be seen of it now, since the device
-    is offline. `unseen`: it should have been seen and was not, within the time it had.
+    `seen`: the effect was observed. `sent`: no effect can be observed, since the device is offline.
+    `unseen`: the effect was not observed in time.
     """
 
     device_id: str
@@ -173,32 +173,32 @@ class SimulationOutcome:
 
 
 class PresenceTracker:
-    """Who is there, kept up to date message by message."""
+    """Known devices, updated by each message."""
 
     def __init__(self) -> None:
         self.devices: dict[str, KnownDevice] = {}
 
-    def hear(self, heard: ReceivedMessage) -> None:
-        """Take a message in; what is neither a state nor a presence changes nothing."""
+    def on_message(self, heard: ReceivedMessage) -> None:
+        """Handle a message; ignore those that are neither a state nor a presence."""
         if heard.device_id is None or heard.leaf not in ("state", "presence"):
             return
         seen = self.devices.get(heard.device_id) or KnownDevice(heard.device_id)
         if heard.leaf == "state":
-            self._hear_state(seen, heard)
+            self._on_state(seen, heard)
         else:
-            self._hear_presence(seen, heard)
+            self._on_presence(seen, heard)
         if seen.state is None and seen.presence is None:
             self.devices.pop(seen.device_id, None)
         else:
             self.devices[seen.device_id] = seen
 
-    def _hear_state(self, seen: KnownDevice, heard: ReceivedMessage) -> None:
+    def _on_state(self, seen: KnownDevice, heard: ReceivedMessage) -> None:
         if not heard.payload:
             seen.state = None
         elif (state := read_state(heard.payload)) is not None:
             seen.state = state
 
-    def _hear_presence(self, seen: KnownDevice, heard: ReceivedMessage) -> None:
+    def _on_presence(self, seen: KnownDevice, heard: ReceivedMessage) -> None:
         if not heard.payload:
             seen.presence = None
             return
@@ -285,10 +285,10 @@ def read_message(payload: bytes) -> Message | None:
 
 
 def read_clock_now(payload: bytes) -> ClockNow | None:
-    """The fleet's time, None where the payload does not tell it."""
+    """Return the fleet's clock, None where the payload is not valid."""
     return _read(_ClockNow, payload)
 
 
 def read_inspection(payload: bytes) -> Inspection | None:
-    """What a host knows of a device, None where the payload does not tell it."""
+    """Return a host's inspection of a device, None where the payload is not valid."""
     return _read(_Inspection, payload)

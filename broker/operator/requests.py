@@ -1,4 +1,4 @@
-"""What an operator asks for, in the contract's words; what is wrong with it is a UsageError."""
+"""Payloads of an operator's requests. Invalid requests raise UsageError."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ __all__ = ["build_command", "build_input", "build_message", "build_simulation", 
 _INPUT: Final[TypeAdapter[Any]] = TypeAdapter(Input)
 _TEXT: Final = "1 to 256 characters of text"
 _VALUES: Final = {"passcode": _TEXT, "user": _TEXT, "key": "one of 0 to 9, * and #"}
-"""What an input's values must be, in words that do not repeat them."""
+"""Descriptions of valid input values for error messages, which never repeat a value."""
 
 
 def fresh_id() -> str:
-    """An id that nobody has used, for a command, an input or a request."""
+    """Return a new unique id for a command, an input or a request."""
     return f"cli-{uuid.uuid4().hex}"
 
 

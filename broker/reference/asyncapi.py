@@ -1,4 +1,4 @@
-"""The contract for machines: an AsyncAPI 3.0 document and JSON Schemas, from the pydantic models.
+"""AsyncAPI 3.0 document and JSON Schemas, generated from the pydantic models.
 
 Models say what is valid, `broker.reference.catalog` which topics carry it,
 `broker.reference.descriptions` what it
@@ -22,7 +22,7 @@ from broker.reference.examples import EXAMPLES
 __all__ = ["SCHEMA_NAMES", "asyncapi", "json_schema"]
 
 SCHEMA_NAMES: Final = tuple(payload.name for payload in PAYLOADS)
-"""What `json_schema` takes."""
+"""Payload types that `json_schema` accepts."""
 
 _COMPONENTS: Final = "#/components/schemas/"
 _REF: Final = re.compile(rf"^{_COMPONENTS}")

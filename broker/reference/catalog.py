@@ -1,4 +1,4 @@
-"""The wire contract as lists: every payload and every channel, for whoever writes it down."""
+"""Lists of all payloads and channels of the wire contract, for the generated documents."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["CHANNELS", "PAYLOADS", "PAYLOADS_BY_NAME", "Channel", "InspectionReq
 
 
 class InspectionRequest(contract.Wire):
-    """The question to a device's host; the answer is told apart by its topic."""
+    """Request to the host of a device; the answer has its own topic."""
 
     request_id: contract.Id
 

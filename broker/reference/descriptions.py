@@ -1,4 +1,4 @@
-"""What the keys, error codes and payloads of the wire contract mean, in words.
+"""Descriptions of the keys, error codes and payloads of the wire contract.
 
 Here because the schemas, the AsyncAPI document and docs/contract.md all say them. A test holds
 every key of every payload, and every error code a device can answer, to a word in this file.
@@ -50,10 +50,10 @@ INPUT_ERROR_CODES: Final = frozenset(
         "inputIdReused",
     }
 )
-"""Those that answer inputs alone."""
+"""Error codes that answer inputs only."""
 
 COMMAND_ERROR_CODES: Final = frozenset({"expired", "commandIdReused", "wrongUser"})
-"""Those that answer commands alone."""
+"""Error codes that answer commands only."""
 
 _ID = "Yours to choose; the same id again counts once."
 _INSTANT = "ISO 8601 in UTC, whole seconds or three decimals."
@@ -134,7 +134,7 @@ KEYS: Final[Mapping[str, str]] = MappingProxyType(
         "Inspection.policy": "The passcode policy in force; null for none.",
     }
 )
-"""What each key means: `Model.key` where a payload differs, else `key`."""
+"""Description of each key: `Model.key` where a payload differs, else `key`."""
 
 RULES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
@@ -193,4 +193,4 @@ RULES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         ),
     }
 )
-"""The rules of the contract that no schema can say."""
+"""Rules of the contract that a schema cannot express."""

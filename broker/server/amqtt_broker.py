@@ -62,7 +62,7 @@ def check_amqtt_version() -> None:
 
 
 class SubscriptionIndex:
-    """Who has subscribed to a topic, with the QoS granted, found without looking at all filters."""
+    """Subscriptions by topic filter with the granted QoS, found without a scan of all filters."""
 
     def __init__(self) -> None:
         self._filters: dict[str, dict[FleetSession, int]] = {}
@@ -234,7 +234,7 @@ class RoutingBroker(Broker):  # type: ignore[misc]  # amqtt ships no type marker
 
 
 class _Trie(Protocol[_V]):
-    """What is used of paho's matcher, which has no annotations."""
+    """Typed part of paho's matcher, which has no annotations."""
 
     def __setitem__(self, topic_filter: str, value: _V) -> None: ...
 
@@ -252,7 +252,7 @@ def _has_wildcard(topic_filter: str) -> bool:
 
 
 def _is_filter(topic_filter: str) -> bool:
-    """Whether the wildcards stand where they may [MQTT-4.7.1-2, MQTT-4.7.1-3]."""
+    """Return True if the wildcards are at valid positions [MQTT-4.7.1-2, MQTT-4.7.1-3]."""
     if not topic_filter or "\0" in topic_filter:
         return False
     levels = topic_filter.split("/")

@@ -56,7 +56,7 @@ _T = TypeVar("_T")
 
 
 class Hub(Protocol):
-    """What a connection asks of the broker."""
+    """Services that a connection needs of the broker."""
 
     def open_session(self, session: FleetSession) -> tuple[FleetSession, bool]:
         """Return the session to go on with, and whether it was already there."""

@@ -23,11 +23,11 @@ _WINDOW = 1_000
 
 
 class Outlet(Protocol):
-    """What a session needs of the connection that it is attached to."""
+    """Services that a session needs of its connection."""
 
     @property
     def full(self) -> bool:
-        """Whether the peer has stopped reading."""
+        """Return True if the peer has stopped reading."""
 
     def send(self, packet: bytes) -> None:
         """Queue one whole packet for the peer; never waits."""
@@ -40,7 +40,7 @@ class FleetSession(Session):  # type: ignore[misc]  # amqtt ships no type marker
     """amqtt's record of a session with the filters it holds and an order of delivery.
 
     The state machine that amqtt builds for every session (150 us and 18 KiB each) is left out:
-    `outlet` says whether the client is connected.
+    `outlet` is None while the client is not connected.
     """
 
     transitions = SimpleNamespace(state="n/a")  # read by amqtt's __repr__ alone
@@ -76,7 +76,7 @@ class FleetSession(Session):  # type: ignore[misc]  # amqtt ships no type marker
             self.outlet.send(message.build_publish_packet().to_bytes())
 
     def acknowledge(self, packet_id: int) -> None:
-        """Take a PUBACK; one that nobody waits for (a late duplicate) changes nothing."""
+        """Handle a PUBACK; ignore an unexpected one (a late duplicate)."""
         self.inflight_out.pop(packet_id, None)
         self.send_waiting()
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BrokerHandle", "ChildProcess"]
 
-# Seconds that a child has to end when told to, before it is killed.
+# Seconds that a child has to end after SIGTERM, before it is killed.
 _STOP_LIMIT = 1.0
 # Bytes and characters of a child's stderr that an error message quotes.
 _TAIL = 4096
@@ -42,8 +42,8 @@ class BrokerHandle:
     """A broker to use.
 
     `pid` is the broker's own process if it was started here, else None. `died` is done, with the
-    error to report, once a broker started here ends before it is told to; it stays pending for a
-    broker that somebody else runs, and is cancelled when the broker is stopped.
+    error to report, if a broker started here ends unexpectedly; it stays pending for an
+    external broker, and is cancelled when the broker is stopped.
     """
 
     address: BrokerAddress
@@ -65,7 +65,7 @@ class ChildProcess:
         self._ended: asyncio.Future[int] = self._loop.create_future()
         self._stopping = False
         self.died: asyncio.Future[BrokerError] = self._loop.create_future()
-        # A file, not a pipe: nobody has to read it for the child to go on.
+        # A file, not a pipe: a full pipe would block the child.
         self._stderr: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed in stop()
         try:
             self._popen = subprocess.Popen(  # noqa: S603 - our own argv, no shell
@@ -89,7 +89,7 @@ class ChildProcess:
 
     @property
     def ended(self) -> bool:
-        """Whether the child has ended."""
+        """Return True if the child has ended."""
         return self._ended.done()
 
     async def first_line(self, limit: float) -> str:
@@ -109,7 +109,7 @@ class ChildProcess:
         return line
 
     def failure(self, what: str) -> BrokerError:
-        """Return the error that says `what` of this child and quotes its last words."""
+        """Return an error about this child that quotes its last line on stderr."""
         words = self.last_words()
         return BrokerError(f"{self._name} {what}{f': {words}' if words else ''}")
 
@@ -143,7 +143,7 @@ class ChildProcess:
                 self._popen.kill()
                 await asyncio.shield(self._ended)
         finally:
-            # Also when cancelled meanwhile (a second Ctrl-C): the child has been told, twice.
+            # Also when cancelled meanwhile (a second Ctrl-C): the child got the signal twice.
             self._release()
 
     def _release(self) -> None:
@@ -168,7 +168,7 @@ class ChildProcess:
             _resolve(self.died, self.failure(f"ended while in use (exit code {code})"))
 
     def _tell(self, callback: Callable[[], None]) -> None:
-        # The loop may be closed by now: then nobody waits any more.
+        # The loop may be closed by now, without a waiter.
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(callback)
 

@@ -48,7 +48,7 @@ def main() -> None:
 
 
 async def _serve(port: int | None) -> None:
-    # Imported late, so that a wrong version is told from a missing one by its own sentence.
+    # Imported late, so that a wrong version and a missing one have different error messages.
     from broker.server.amqtt_broker import RoutingBroker, check_amqtt_version  # noqa: PLC0415
 
     check_amqtt_version()
@@ -73,7 +73,7 @@ def _end_with_stdin() -> None:
 
 
 def _bind(port: int | None) -> socket.socket:
-    """Bind `port`; without one 1883 if nobody answers there, else any free one.
+    """Bind `port`; without one 1883 if it is free, else any free one.
 
     Raises BrokerError if the port asked for is taken or forbidden.
     """
@@ -82,7 +82,7 @@ def _bind(port: int | None) -> socket.socket:
             try:
                 return _bound(_USUAL_PORT)
             except OSError:
-                pass  # somebody was quicker, or has it without listening
+                pass  # taken meanwhile, or bound by a program that does not listen
         port = 0
     try:
         return _bound(port)
@@ -102,7 +102,7 @@ def _bound(port: int) -> socket.socket:
             # would share the port with another program.)
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((_HOST, port))
-        # Now, not later: two who start at once may both bind, and the second hears of it here.
+        # Now, not later: two processes may both bind, and the second fails here.
         listening.listen(_BACKLOG)
     except OSError:
         listening.close()
@@ -111,7 +111,7 @@ def _bound(port: int) -> socket.socket:
 
 
 def _answers(port: int) -> bool:
-    """Whether somebody listens: some systems let 127.0.0.1 be taken from under a server on all."""
+    """Return True if a server listens: some systems allow a second bind to 127.0.0.1."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as client:
         client.settimeout(0.5)
         return client.connect_ex((_HOST, port)) == 0

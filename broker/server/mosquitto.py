@@ -40,7 +40,7 @@ _RUNNING = " running"  # what Mosquitto 2 logs once it listens
 def find_mosquitto() -> Path:
     """Return the path of the mosquitto program; raises BrokerError if there is none."""
     folders = [folder for folder in os.environ.get("PATH", os.defpath).split(os.pathsep) if folder]
-    # Packages put it into the sbin beside a bin, where PATH does not lead everybody.
+    # Packages install it into sbin, which is not on the PATH of every user.
     beside = [str(Path(f).with_name("sbin")) for f in folders if Path(f).name == "bin"]
     found = shutil.which("mosquitto", path=os.pathsep.join([*folders, *beside]))
     if found is None:

@@ -32,7 +32,7 @@ _NOT_AUTHORIZED = 135
 async def probe(address: BrokerAddress, timeout: float = 5.0) -> None:  # noqa: ASYNC109
     """Connect and disconnect once, within `timeout` seconds.
 
-    Raises BrokerError with one sentence that says what is wrong, and UsageError for a certificate
+    Raises BrokerError with one sentence on the cause, and UsageError for a certificate
     file that cannot be read.
     """
     context = address.ssl_context() if address.tls else None
@@ -46,7 +46,7 @@ async def probe(address: BrokerAddress, timeout: float = 5.0) -> None:  # noqa: 
 
     def run() -> None:
         result = attempt.run()
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+        with contextlib.suppress(RuntimeError):  # the loop is closed
             loop.call_soon_threadsafe(report, result)
 
     # A daemon, not the loop's executor: looking up a name cannot be interrupted, and must not keep
@@ -96,13 +96,13 @@ class _Client(Client):
             return MQTT_ERR_NO_CONN
         with selectors.DefaultSelector() as selector:
             selector.register(sock, selectors.EVENT_READ)
-            # TLS may hold what it has decrypted, and then the socket has nothing to tell.
+            # TLS may hold decrypted data, of which the selector does not know.
             if not getattr(sock, "pending", int)() and not selector.select(limit):
                 return MQTT_ERR_SUCCESS
         return self.loop_read()
 
     def close(self) -> None:
-        """Say DISCONNECT if that is possible, and close the socket."""
+        """Send DISCONNECT if possible, and close the socket."""
         self.disconnect()
         if self.opened is not None:
             self.opened.close()
@@ -120,7 +120,7 @@ class _Attempt:
     _said: list[str] = field(default_factory=list)  # what paho logged as an error
 
     def run(self) -> BrokerError | None:
-        """Return None if the broker let us in, else the error that says why not."""
+        """Return None if the broker accepted the connection, else the error."""
         client = self._client()
         try:
             client.connect(self.address.host, self.address.port, keepalive=60)
@@ -204,7 +204,7 @@ _MEANINGS: tuple[tuple[type[Exception], str, str], ...] = (
 
 
 def _unreachable(address: BrokerAddress, error: Exception) -> BrokerError:
-    """Say why no connection came about."""
+    """Return the error for a connection that could not be opened."""
     url = address.url
     if isinstance(error, ssl.SSLCertVerificationError):
         return BrokerError(

@@ -19,15 +19,15 @@ import threading
 _LIMIT = 0.6
 
 
-class _Told(SystemExit):
-    """SIGTERM has come."""
+class _Terminated(SystemExit):
+    """Raised by SIGTERM."""
 
 
 class _Guard:
-    """Takes SIGTERM at once while it waits, and not before the program is in its hands."""
+    """SIGTERM handler: effective at once during `wait`, delayed until the program has started."""
 
     def __init__(self) -> None:
-        self.told = False
+        self.terminated = False
         self.waiting = False
         signal.signal(signal.SIGTERM, self._on_terminate)
 
@@ -35,17 +35,17 @@ class _Guard:
         """Wait for the end of stdin or for SIGTERM."""
         try:
             self.waiting = True
-            while not self.told and os.read(0, 1024):
+            while not self.terminated and os.read(0, 1024):
                 pass
-        except _Told:
+        except _Terminated:
             pass
         self.waiting = False
 
     def _on_terminate(self, *_: object) -> None:
-        self.told = True
+        self.terminated = True
         if self.waiting:
             self.waiting = False
-            raise _Told
+            raise _Terminated
 
 
 def main() -> None:
@@ -64,7 +64,7 @@ def main() -> None:
         os.write(1, b"%d\n" % program.pid)
         guard.wait()
     except OSError:
-        pass  # nobody listens any more
+        pass  # stdout is closed
     finally:
         _end(program)
         shutil.rmtree(folder, ignore_errors=True)

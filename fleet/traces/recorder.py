@@ -229,7 +229,7 @@ class _Recorder:
             self._hear_clock(heard.payload)
             return
         if heard.retained:
-            self._roster.hear(heard)
+            self._roster.on_message(heard)
             return
         instant = self._now()
         if self._writer is not None:

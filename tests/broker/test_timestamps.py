@@ -1,4 +1,4 @@
-"""How the wire writes time: see also `tests/broker/test_contract.py` for instants in payloads."""
+"""Timestamps on the wire; see also `tests/broker/test_contract.py` for instants in payloads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A connection holds at brokers that leave it half way, told packet by packet by the test."""
+"""Connections to brokers that disconnect at any point, scripted packet by packet."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ async def test_a_session_that_never_got_to_subscribe_is_subscribed_by_the_next()
         client.send(granted(asked, 2))
         await until(lambda: connection.up)
         await client.drop()
-        # The broker has lost the session, makes another, and ends before it has heard SUBSCRIBE.
+        # The broker has lost the session, makes another, and ends before SUBSCRIBE arrives.
         client, _ = await broker.let_in(UNKNOWN)
         await client.drop()
         client, asked = await broker.let_in(KNOWN)

@@ -1,4 +1,4 @@
-"""`PahoClient` says and hears on the wire what paho does, however the bytes arrive."""
+"""`PahoClient` sends and reads the same packets as paho, in any fragmentation."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ HEARD = ["connected", "hi", "accepted 1", LONG.decode()]
 
 
 class Heard:
-    """Notes what the client tells."""
+    """Record of client callbacks."""
 
     def __init__(self) -> None:
         self.told: list[str] = []
@@ -49,7 +49,7 @@ class Heard:
 
 
 def new_client(kind: type[paho.Client], heard: Heard, **more: Any) -> paho.Client:
-    """A client that tells `heard`, each kind in its own way."""
+    """Client that calls `events`, one per client class."""
     client = kind(
         CallbackAPIVersion.VERSION2,
         client_id="c",
@@ -61,7 +61,7 @@ def new_client(kind: type[paho.Client], heard: Heard, **more: Any) -> paho.Clien
     client.on_disconnect = lambda *args: heard.told.append(f"lost {args[3]}")
     client.on_socket_register_write = lambda *_: None
     if isinstance(client, PahoClient):
-        client.heard = heard
+        client.events = heard
     else:
         client.on_message = lambda _c, _u, it: heard.message(
             b"", bytes(it.payload), it.retain, it.mid
@@ -86,7 +86,7 @@ def acknowledge(client: paho.Client, mid: int) -> None:
 
 @contextmanager
 def connected(kind: type[paho.Client]) -> Iterator[tuple[Any, socket.socket, Heard]]:
-    """A client that has connected to us and published, our end, and what it tells."""
+    """A client that has connected to us and published, our end, and its callbacks."""
     heard = Heard()
     client = new_client(kind, heard)
     with accepted(client) as broker:
@@ -230,7 +230,7 @@ def test_what_is_queued_goes_in_its_order_and_whole() -> None:
 
 
 def test_a_websocket_that_takes_a_part_gets_the_rest() -> None:
-    """In frames, what a client says is what it says without."""
+    """Packets inside WebSocket frames equal those sent without."""
     payloads = [bytes([number]) * 500_000 for number in range(12)]
     expected = b""
     with connected(PahoClient) as (client, broker, _):
@@ -271,7 +271,7 @@ def written(client: paho.Client, broker: socket.socket, payloads: list[bytes]) -
 
 
 def upgrade(broker: socket.socket) -> None:
-    """Say yes to a WebSocket."""
+    """Accept a WebSocket handshake."""
     request = b""
     while not request.endswith(b"\r\n\r\n"):
         request += broker.recv(4096)
@@ -285,7 +285,7 @@ def upgrade(broker: socket.socket) -> None:
 
 
 def without_frames(stream: bytes) -> bytes:
-    """What stands in the masked frames of a client."""
+    """Return the payload of a client's masked frames."""
     at, said = 0, b""
     while at < len(stream):
         assert stream[at] == 0x82  # a whole binary frame

@@ -1,4 +1,4 @@
-"""The operator against a real broker, with a fleet that does what the contract says."""
+"""Operator against a real broker, with a fake fleet that follows the contract."""
 
 from __future__ import annotations
 
@@ -360,7 +360,7 @@ def test_client_ids_are_stable_and_never_meet() -> None:
 
 
 async def test_no_broker_is_a_broker_error() -> None:
-    # Connections are taken and nothing is said: whoever listens is not an MQTT broker.
+    # The server accepts connections and sends nothing: it is not an MQTT broker.
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = BrokerAddress(scheme="mqtt", host="127.0.0.1", port=silent.getsockname()[1])
         started = time.monotonic()

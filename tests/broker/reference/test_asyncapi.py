@@ -1,4 +1,4 @@
-"""The AsyncAPI document and the JSON Schemas say what the models, and the design, say."""
+"""The AsyncAPI document and the JSON Schemas agree with the models and the design."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Brokers that passfleet starts: their start, their end, and what a probe says of any broker."""
+"""Brokers that passfleet starts: start, end and probe."""
 
 from __future__ import annotations
 

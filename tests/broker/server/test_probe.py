@@ -1,4 +1,4 @@
-"""What a probe says of any broker, and a broker of one's own, with TLS and login."""
+"""Probe results for any broker, and external brokers with TLS and login."""
 
 from __future__ import annotations
 

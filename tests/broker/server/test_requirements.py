@@ -1,4 +1,4 @@
-"""What the fleet depends on in a broker, held by the embedded one and by Mosquitto alike."""
+"""Broker features that the fleet needs, tested on the embedded broker and Mosquitto."""
 
 from __future__ import annotations
 
