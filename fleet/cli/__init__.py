@@ -14,8 +14,8 @@ from typing import Annotated
 import typer
 
 from broker.errors import PassfleetError, UsageError
-from fleet.cli.common import err, out, print_error
-from fleet.cli.streams import mute_stdout, open_streams
+from fleet.cli.console import err, out, print_error
+from fleet.cli.streams import discard_stdout, prepare_streams
 from fleet.cli.web_option import with_web_address
 
 __all__ = ["app", "application", "main"]
@@ -82,7 +82,7 @@ def application() -> typer.Typer:
 
 def main() -> None:
     """Run the command line and exit with its code."""
-    open_streams()
+    prepare_streams()
     run = application()
     try:
         run(args=with_web_address(sys.argv[1:]))
@@ -94,7 +94,7 @@ def main() -> None:
         sys.exit(130)
     except OSError as error:
         # A file that the user named, or the disk that his output goes to.
-        mute_stdout()
+        discard_stdout()
         where = f"{error.filename}: " if error.filename else ""
         print_error(UsageError(f"{where}{error.strerror or error}"))
         sys.exit(2)

@@ -12,17 +12,17 @@ from typing import Annotated, Any
 
 import typer
 
-from fleet.cli.common import BrokerOption, JsonOption, RootOption, run_async
-from fleet.cli.selection import (
+from fleet.cli.console import BrokerOption, JsonOption, RootOption, run_async
+from fleet.cli.options import (
     AllOption,
     AsOption,
+    FleetLocation,
     GroupOption,
     IssuedBy,
     PlatformOption,
     Selection,
-    Targets,
+    TargetsArgument,
     TimeoutOption,
-    Where,
 )
 
 __all__ = ["register"]
@@ -64,10 +64,10 @@ def _finish(main: Coroutine[Any, Any, int]) -> None:
 
 
 def reset(
-    targets: Targets = None,
+    targets: TargetsArgument = None,
     group: GroupOption = None,
     platform: PlatformOption = None,
-    everyone: AllOption = False,
+    all_devices: AllOption = False,
     timeout: TimeoutOption = "30s",
     issued_by: AsOption = IssuedBy.ADMIN,
     broker: BrokerOption = None,
@@ -75,16 +75,16 @@ def reset(
     as_json: JsonOption = False,
 ) -> None:
     """Reset the passcode of devices and wait for every result."""
-    chosen = Selection(tuple(targets or ()), group, platform, everyone)
-    where = Where(broker, root)
-    _send("resetPasscode", where, chosen, timeout, issued_by, as_json=as_json)
+    chosen = Selection(tuple(targets or ()), group, platform, all_devices)
+    location = FleetLocation(broker, root)
+    _send("resetPasscode", location, chosen, timeout, issued_by, as_json=as_json)
 
 
 def lock(
-    targets: Targets = None,
+    targets: TargetsArgument = None,
     group: GroupOption = None,
     platform: PlatformOption = None,
-    everyone: AllOption = False,
+    all_devices: AllOption = False,
     timeout: TimeoutOption = "30s",
     issued_by: AsOption = IssuedBy.ADMIN,
     broker: BrokerOption = None,
@@ -92,16 +92,16 @@ def lock(
     as_json: JsonOption = False,
 ) -> None:
     """Lock devices remotely and wait for every result."""
-    chosen = Selection(tuple(targets or ()), group, platform, everyone)
-    where = Where(broker, root)
-    _send("remoteLock", where, chosen, timeout, issued_by, as_json=as_json)
+    chosen = Selection(tuple(targets or ()), group, platform, all_devices)
+    location = FleetLocation(broker, root)
+    _send("remoteLock", location, chosen, timeout, issued_by, as_json=as_json)
 
 
 def sync(
-    targets: Targets = None,
+    targets: TargetsArgument = None,
     group: GroupOption = None,
     platform: PlatformOption = None,
-    everyone: AllOption = False,
+    all_devices: AllOption = False,
     timeout: TimeoutOption = "30s",
     issued_by: AsOption = IssuedBy.ADMIN,
     broker: BrokerOption = None,
@@ -109,9 +109,9 @@ def sync(
     as_json: JsonOption = False,
 ) -> None:
     """Let devices check in (Check status) and wait for every result."""
-    chosen = Selection(tuple(targets or ()), group, platform, everyone)
-    where = Where(broker, root)
-    _send("syncDevice", where, chosen, timeout, issued_by, as_json=as_json)
+    chosen = Selection(tuple(targets or ()), group, platform, all_devices)
+    location = FleetLocation(broker, root)
+    _send("syncDevice", location, chosen, timeout, issued_by, as_json=as_json)
 
 
 # Panels of their own: in one with all options, a terminal of 80 columns cuts the names of these.
@@ -124,10 +124,10 @@ def _rule(words: str) -> Any:
 
 
 def policy(
-    targets: Targets = None,
+    targets: TargetsArgument = None,
     group: GroupOption = None,
     platform: PlatformOption = None,
-    everyone: AllOption = False,
+    all_devices: AllOption = False,
     min_length: Annotated[int | None, _rule("How many characters a passcode has at least.")] = None,
     require_alphanumeric: Annotated[
         bool | None,
@@ -166,7 +166,7 @@ def policy(
     as_json: JsonOption = False,
 ) -> None:
     """Apply a passcode policy to devices and wait for every result."""
-    from fleet.cli import send_commands
+    from fleet.cli import send_request
 
     rules: dict[str, int | bool | None] = {
         "min_length": min_length,
@@ -179,11 +179,11 @@ def policy(
         "max_age_days": max_age_days,
     }
     _finish(
-        send_commands.send(
-            Where(broker, root),
-            Selection(tuple(targets or ()), group, platform, everyone),
+        send_request.send(
+            FleetLocation(broker, root),
+            Selection(tuple(targets or ()), group, platform, all_devices),
             "applyPasscodePolicy",
-            policy=send_commands.policy_of(rules, lift=lift),
+            policy=send_request.policy_from_options(rules, lift=lift),
             issued_by=issued_by.value,
             limit=timeout,
             as_json=as_json,
@@ -193,18 +193,18 @@ def policy(
 
 def _send(
     action: str,
-    where: Where,
+    location: FleetLocation,
     selection: Selection,
     timeout: str,
     issued_by: IssuedBy,
     *,
     as_json: bool,
 ) -> None:
-    from fleet.cli import send_commands
+    from fleet.cli import send_request
 
     _finish(
-        send_commands.send(
-            where,
+        send_request.send(
+            location,
             selection,
             action,
             issued_by=issued_by.value,
@@ -227,10 +227,10 @@ def devices(
     as_json: JsonOption = False,
 ) -> None:
     """List the devices: who is there, in what state."""
-    from fleet.cli import inspect_commands
+    from fleet.cli import inspect_devices
 
     selection = Selection(group=group, platform=platform)
-    _finish(inspect_commands.list_devices(Where(broker, root), selection, as_json=as_json))
+    _finish(inspect_devices.list_devices(FleetLocation(broker, root), selection, as_json=as_json))
 
 
 def show(
@@ -240,9 +240,9 @@ def show(
     as_json: JsonOption = False,
 ) -> None:
     """Show one device: its deadline, policy, last results and notifications."""
-    from fleet.cli import inspect_commands
+    from fleet.cli import inspect_devices
 
-    _finish(inspect_commands.show(Where(broker, root), device, as_json=as_json))
+    _finish(inspect_devices.show(FleetLocation(broker, root), device, as_json=as_json))
 
 
 def watch(
@@ -261,11 +261,11 @@ def watch(
     as_json: JsonOption = False,
 ) -> None:
     """Print what the devices publish, live, until Ctrl-C."""
-    from fleet.cli import inspect_commands
+    from fleet.cli import inspect_devices
 
     _finish(
-        inspect_commands.watch(
-            Where(broker, root),
+        inspect_devices.watch(
+            FleetLocation(broker, root),
             tuple(device or ()),
             duration=duration,
             show_passcodes=show_passcodes,
@@ -300,11 +300,11 @@ def tap(
     as_json: JsonOption = False,
 ) -> None:
     """Press a button on a device, as its user would."""
-    from fleet.cli import simulate_commands
+    from fleet.cli import simulate_events
 
     _finish(
-        simulate_commands.tap(
-            Where(broker, root),
+        simulate_events.tap(
+            FleetLocation(broker, root),
             device,
             press,
             passcode=passcode,
@@ -323,10 +323,10 @@ def simulate(
             metavar="ACTION", help="offline, online, dropConnection, crash, restart or restore."
         ),
     ],
-    targets: Targets = None,
+    targets: TargetsArgument = None,
     group: GroupOption = None,
     platform: PlatformOption = None,
-    everyone: AllOption = False,
+    all_devices: AllOption = False,
     timeout: Annotated[
         str | None,
         typer.Option(
@@ -339,11 +339,11 @@ def simulate(
     as_json: JsonOption = False,
 ) -> None:
     """Let the world do something to devices, and wait until it can be seen."""
-    from fleet.cli import simulate_commands
+    from fleet.cli import simulate_events
 
-    selection = Selection(tuple(targets or ()), group, platform, everyone)
-    where = Where(broker, root)
-    _finish(simulate_commands.simulate(where, action, selection, limit=timeout, as_json=as_json))
+    selection = Selection(tuple(targets or ()), group, platform, all_devices)
+    location = FleetLocation(broker, root)
+    _finish(simulate_events.simulate(location, action, selection, limit=timeout, as_json=as_json))
 
 
 def clock_now(
@@ -352,9 +352,9 @@ def clock_now(
     as_json: JsonOption = False,
 ) -> None:
     """Print the fleet's time."""
-    from fleet.cli import simulate_commands
+    from fleet.cli import simulate_events
 
-    _finish(simulate_commands.clock_now(Where(broker, root), as_json=as_json))
+    _finish(simulate_events.clock_now(FleetLocation(broker, root), as_json=as_json))
 
 
 def clock_advance(
@@ -372,10 +372,10 @@ def clock_advance(
     as_json: JsonOption = False,
 ) -> None:
     """Move virtual time; returns once all that was due has happened."""
-    from fleet.cli import simulate_commands
+    from fleet.cli import simulate_events
 
-    where = Where(broker, root)
-    _finish(simulate_commands.clock_advance(where, duration, to, limit=timeout, as_json=as_json))
+    location = FleetLocation(broker, root)
+    _finish(simulate_events.clock_advance(location, duration, to, limit=timeout, as_json=as_json))
 
 
 def clean(
@@ -391,6 +391,6 @@ def clean(
     as_json: JsonOption = False,
 ) -> None:
     """Remove a fleet's retained messages and sessions from a broker."""
-    from fleet.cli import simulate_commands
+    from fleet.cli import simulate_events
 
-    _finish(simulate_commands.clean(Where(broker, root), fleet, force=force, as_json=as_json))
+    _finish(simulate_events.clean(FleetLocation(broker, root), fleet, force=force, as_json=as_json))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from broker.errors import UsageError
-from fleet.cli.common import JsonOption, err, out, print_json, run_async
+from fleet.cli.console import JsonOption, err, out, print_json, run_async
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -291,7 +291,7 @@ def demo(
 
         _run_fleet(demo_config(), UpOptions(as_json=as_json, web=served))
         return
-    from fleet.cli.output import without_lines  # noqa: PLC0415
+    from fleet.cli.tables import fit_to_terminal  # noqa: PLC0415
     from fleet.service.demo import as_table, run_demo, save_picture  # noqa: PLC0415
 
     rows = run_async(run_demo(err))
@@ -300,6 +300,6 @@ def demo(
     if as_json:
         print_json([row.as_json() for row in rows])
     else:
-        out.print(without_lines(as_table(rows)))
+        out.print(fit_to_terminal(as_table(rows)))
     if not all(row.ok for row in rows):
         raise typer.Exit(1)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from broker.errors import FileError, UsageError
-from fleet.cli.common import (
+from fleet.cli.console import (
     JsonOption,
     RootOption,
     err,
@@ -23,7 +23,7 @@ from fleet.cli.common import (
 
 if TYPE_CHECKING:
     from fleet.load.options import LoadOptions
-    from fleet.load.result import Result
+    from fleet.load.result import LoadResult
 
 __all__ = ["register"]
 
@@ -129,7 +129,7 @@ def load(
 ) -> None:
     """Load a fleet with commands at a fixed rate of arrival, and judge what comes of it.
 
-    Loads the fleet that runs from here, or on --broker URL. Where none runs,
+    Loads the fleet that runs from here, or on --broker URL. FleetLocation none runs,
     or with --broker embedded or mosquitto, it starts one and stops it again.
 
     Latency is counted from the instant a command was due, and is in
@@ -138,18 +138,18 @@ def load(
     Exit codes: 1 where a threshold is missed, or anything failed, was lost or
     is unknown; 2 wrong usage; 3 no broker; 130 interrupted.
     """
-    from fleet.cli.targets import read_duration
+    from fleet.cli.targets import parse_duration_option
     from fleet.config.tables import read_workers
     from fleet.load.options import LoadOptions
-    from fleet.load.schedule import Mix
+    from fleet.load.schedule import ActionMix
 
     options = LoadOptions(
         devices=devices,
         rate=rate,
-        duration=read_duration(duration, "--duration"),
-        ramp=read_duration(ramp, "--ramp") if ramp else 0.0,
-        timeout=read_duration(timeout, "--timeout"),
-        mix=Mix.parse(mix),
+        duration=parse_duration_option(duration, "--duration"),
+        ramp=parse_duration_option(ramp, "--ramp") if ramp else 0.0,
+        timeout=parse_duration_option(timeout, "--timeout"),
+        mix=ActionMix.parse(mix),
         seed=seed,
         broker=broker,
         root=root,
@@ -173,14 +173,14 @@ def _check_writable(path: Path | None) -> None:
 
 
 def _finish(options: LoadOptions, csv: Path | None, html: Path | None, *, as_json: bool) -> None:
-    from fleet.load.progress import shown_on
+    from fleet.load.progress import progress_on
     from fleet.load.run import run_load
 
     def say(text: str) -> None:
         err.print(text, markup=False)
 
     try:
-        result = run_async(run_load(options, say, shown_on(err)))
+        result = run_async(run_load(options, say, progress_on(err)))
     except asyncio.CancelledError:
         # A second Ctrl-C, or one before anything ran: there is nothing to sum up.
         say("interrupted")
@@ -195,10 +195,10 @@ def _finish(options: LoadOptions, csv: Path | None, html: Path | None, *, as_jso
         raise typer.Exit(code)
 
 
-def _print(result: Result) -> None:
+def _print(result: LoadResult) -> None:
     from rich.table import Table
 
-    from fleet.cli.output import print_table
+    from fleet.cli.tables import print_table
     from fleet.load.report.terminal import summary
 
     for part in summary(result, out.width if out.is_terminal else None):
@@ -208,7 +208,7 @@ def _print(result: Result) -> None:
             out.print(part)
 
 
-def _write(result: Result, csv: Path | None, html: Path | None) -> bool:
+def _write(result: LoadResult, csv: Path | None, html: Path | None) -> bool:
     """Write the files that are asked for; False where one cannot be."""
     from fleet.load.report.csv_file import render_csv
     from fleet.load.report.html_page import render_page

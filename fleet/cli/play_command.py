@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from broker.errors import UsageError
-from fleet.cli.common import JsonOption, out, print_json, run_async
+from fleet.cli.console import JsonOption, out, print_json, run_async
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,7 +43,8 @@ _Broker = Annotated[
 ]
 _Clock = Annotated[str, typer.Option("--clock", help="virtual, real, or a speed such as 60x.")]
 _Seed = Annotated[
-    int | None, typer.Option("--seed", help="Where all randomness comes from, for every file.")
+    int | None,
+    typer.Option("--seed", help="Where all randomness comes from, for every file."),
 ]
 _JUnit = Annotated[
     Path | None, typer.Option("--junit", metavar="PATH", help="Write a JUnit XML report.")
@@ -88,7 +89,7 @@ def play(
         known = load_platforms(fleet)
     scenarios = playing.chosen(paths or [], names or [], known)
     for report in (junit, html, record):
-        _check_place(report)
+        _check_writable(report)
     show = None if as_json else playing.Show(out, len(scenarios))
     outcomes = run_async(playing.play(scenarios, options, show))
     _write(outcomes, junit, html, record)
@@ -111,7 +112,7 @@ def _speed(clock: str) -> float | None:
         raise UsageError(f"--clock: {error}") from None
 
 
-def _check_place(path: Path | None) -> None:
+def _check_writable(path: Path | None) -> None:
     """Refuse a report's place before anything is played, not after."""
     if path is not None and not path.absolute().parent.is_dir():
         raise UsageError(f"there is no folder {path.parent} to write {path.name} into")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from broker.errors import UsageError
-from fleet.cli.common import JsonOption, check_root, out, print_json
+from fleet.cli.console import JsonOption, check_root, out, print_json
 
 if TYPE_CHECKING:
     from agent.definition.platforms import Platforms
@@ -65,27 +65,27 @@ def platforms(
 
     With --json, a list of objects with every fact, its source and its assumptions.
     """
-    from fleet.cli import reference_output  # noqa: PLC0415
+    from fleet.cli import reference_tables  # noqa: PLC0415
 
     if diff is not None:
         if conformance is not None:
             raise UsageError("--conformance and --diff ask for different things")
         _print_difference(*diff, as_json=as_json)
         return
-    known = _known(fleet, conformance)
+    known = _load_platforms(fleet, conformance)
     if as_json:
         from fleet.reference.facts import facts  # noqa: PLC0415
 
         print_json([facts(p, known.conformance, known.like(p.id)) for p in known.profiles.values()])
         return
-    reference_output.print_platforms(known.profiles.values(), known.table)
+    reference_tables.print_platforms(known.profiles.values(), known.table)
 
 
 def _print_difference(one: str, other: str, *, as_json: bool) -> None:
     from dataclasses import asdict  # noqa: PLC0415
 
     from agent.definition.platforms import table_named  # noqa: PLC0415
-    from fleet.cli import reference_output  # noqa: PLC0415
+    from fleet.cli import reference_tables  # noqa: PLC0415
     from fleet.reference.tables import differing  # noqa: PLC0415
 
     tables = table_named(one), table_named(other)
@@ -93,7 +93,7 @@ def _print_difference(one: str, other: str, *, as_json: bool) -> None:
     if as_json:
         print_json([asdict(row) for row in rows])
     else:
-        reference_output.print_difference(rows, *tables)
+        reference_tables.print_difference(rows, *tables)
 
 
 def explain(
@@ -115,17 +115,19 @@ def explain(
     """Print what an action does on a platform, the source that says so, and who says otherwise."""
     from fleet.reference.facts import explain as explained  # noqa: PLC0415
 
-    known = _known(fleet, conformance)
-    profile = _platform(platform, known)
-    explanation = explained(profile, _action(action), known.conformance, known.like(profile.id))
+    known = _load_platforms(fleet, conformance)
+    profile = _find_platform(platform, known)
+    explanation = explained(
+        profile, _parse_action(action), known.conformance, known.like(profile.id)
+    )
     if management is not None:
-        explanation = explanation.only(_management(management))
+        explanation = explanation.only(_parse_management(management))
     if as_json:
         print_json(explanation.as_json())
     else:
-        from fleet.cli import reference_output  # noqa: PLC0415
+        from fleet.cli import reference_tables  # noqa: PLC0415
 
-        reference_output.print_explanation(explanation)
+        reference_tables.print_explanation(explanation)
 
 
 def schema(
@@ -172,7 +174,7 @@ def schema(
 # Names
 
 
-def _known(fleet: Path | None, conformance: str | None) -> Platforms:
+def _load_platforms(fleet: Path | None, conformance: str | None) -> Platforms:
     """The platforms of the fleet file, if any, under the table that was asked for."""
     from agent.definition.platforms import Platforms  # noqa: PLC0415
 
@@ -184,14 +186,14 @@ def _known(fleet: Path | None, conformance: str | None) -> Platforms:
     return known if conformance is None else known.at(conformance)
 
 
-def _platform(name: str, known: Platforms) -> PlatformProfile:
+def _find_platform(name: str, known: Platforms) -> PlatformProfile:
     profile = known.profiles.get(_fold(name))
     if profile is None:
         raise _unknown("platform", name, known.profiles)
     return profile
 
 
-def _action(name: str) -> Action:
+def _parse_action(name: str) -> Action:
     from fleet.reference.facts import ACTION_WORDS  # noqa: PLC0415
 
     words = {_fold(word).replace("_", ""): action for word, action in ACTION_WORDS.items()}
@@ -201,7 +203,7 @@ def _action(name: str) -> Action:
     return action
 
 
-def _management(name: str) -> str:
+def _parse_management(name: str) -> str:
     from platforms.profile import Management  # noqa: PLC0415
 
     if _fold(name) not in list(Management):

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any, TextIO
 
-__all__ = ["mute_stdout", "open_streams", "reader_left"]
+__all__ = ["discard_stdout", "prepare_streams", "reader_left"]
 
 
 class _Pipe(io.FileIO):
@@ -33,14 +33,14 @@ class _Pipe(io.FileIO):
 _pipes: dict[str, _Pipe] = {}
 
 
-def open_streams() -> None:
+def prepare_streams() -> None:
     """Make stdout and stderr streams that can be written to, whatever has become of them.
 
     A character that the terminal's encoding does not have is written as an escape. A stream that
     was closed before we came (`>&-`) takes everything and keeps nothing.
     """
-    sys.stdout = _opened("stdout", sys.stdout)
-    sys.stderr = _opened("stderr", sys.stderr)
+    sys.stdout = _prepared("stdout", sys.stdout)
+    sys.stderr = _prepared("stderr", sys.stderr)
 
 
 def reader_left() -> bool:
@@ -49,12 +49,12 @@ def reader_left() -> bool:
     return pipe is not None and pipe.reader_left
 
 
-def mute_stdout() -> None:
+def discard_stdout() -> None:
     """Let go of what could not be written: the interpreter would try again at its end."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _opened(name: str, stream: TextIO | None) -> TextIO:
+def _prepared(name: str, stream: TextIO | None) -> TextIO:
     # None where the descriptor was closed, whatever typeshed says.
     if stream is None:
         return Path(os.devnull).open("w", encoding="utf-8")

@@ -13,30 +13,30 @@ from broker.errors import UsageError
 from broker.operator.operator import EVERYONE, Group, Operator
 from broker.operator.readers import KnownDevice
 from broker.validation import suggest
-from fleet.cli.common import check_root
-from fleet.cli.selection import Selection, Where
+from fleet.cli.console import check_root
+from fleet.cli.options import FleetLocation, Selection
 from fleet.service.run_file import locate
 
 __all__ = [
-    "Chosen",
-    "choose",
+    "ChosenDevices",
     "find_device",
-    "matching",
-    "missing",
-    "nobody",
+    "matching_devices",
+    "no_devices_error",
+    "no_match_error",
     "operator_at",
-    "read_duration",
+    "parse_duration_option",
+    "resolve_targets",
     "topics_of",
-    "why_none",
+    "unknown_target_error",
 ]
 
-_STARTED_FOR_ITSELF = ("embedded", "mosquitto")
+_OWN_BROKERS = ("embedded", "mosquitto")
 _WILDCARDS = frozenset("*?[")
-_LOOK = "`passfleet devices` lists who is there"
+_LIST_HINT = "`passfleet devices` lists who is there"
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
+class ChosenDevices:
     """The devices meant, in order, and what to send to: one group's topic, or each device's."""
 
     devices: Mapping[str, KnownDevice]
@@ -49,15 +49,15 @@ class Chosen:
         return ids if self.group is None else Group(self.group, tuple(ids))
 
 
-def operator_at(where: Where) -> Operator:
+def operator_at(location: FleetLocation) -> Operator:
     """The operator of the fleet meant; not yet connected."""
-    if where.broker in _STARTED_FOR_ITSELF:
+    if location.broker in _OWN_BROKERS:
         raise UsageError(
-            f"--broker {where.broker} starts a broker of its own, on which no fleet runs",
+            f"--broker {location.broker} starts a broker of its own, on which no fleet runs",
             hint="give the URL that `passfleet up` printed, or nothing at all: neither --broker"
             " nor PASSFLEET_BROKER",
         )
-    address, root = locate(where.broker, where.root)
+    address, root = locate(location.broker, location.root)
     return Operator(address, topics_of(root))
 
 
@@ -67,7 +67,7 @@ def topics_of(root: str) -> Topics:
     return Topics(root)
 
 
-def read_duration(text: str, option: str) -> float:
+def parse_duration_option(text: str, option: str) -> float:
     """Seconds, more than none. Raises UsageError that names the option."""
     try:
         seconds = parse_duration(text).total_seconds()
@@ -78,38 +78,40 @@ def read_duration(text: str, option: str) -> float:
     return seconds
 
 
-async def choose(operator: Operator, selection: Selection) -> Chosen:
+async def resolve_targets(operator: Operator, selection: Selection) -> ChosenDevices:
     """Find the devices that a selection means. Raises UsageError where it means none."""
-    narrowed = selection not in (Selection(), Selection(everyone=True))
+    narrowed = selection not in (Selection(), Selection(all_devices=True))
     if selection == Selection():
         raise UsageError(
             "no target is given", hint="name devices, or use --group, --platform or --all"
         )
-    if narrowed and selection.everyone:
+    if narrowed and selection.all_devices:
         raise UsageError("--all goes without targets, --group and --platform")
     if selection == Selection(selection.targets) and all(map(_is_id, selection.targets)):
         # The usual case needs no look at the rest of the fleet.
         known = await operator.devices(selection.targets)
         if len(known) == len(set(selection.targets)):
-            return _narrowed(known, selection)
+            return _narrow(known, selection)
     known = await operator.devices()
     if not known:
-        raise nobody(operator)
-    return _narrowed(known, selection)
+        raise no_devices_error(operator)
+    return _narrow(known, selection)
 
 
 async def find_device(operator: Operator, device_id: str) -> KnownDevice:
     """The one device of this id. Raises UsageError, with the nearest name, where there is none."""
     if _WILDCARDS & set(device_id):
-        raise UsageError(f"{device_id!r} is not one device's id", hint=_LOOK)
+        raise UsageError(f"{device_id!r} is not one device's id", hint=_LIST_HINT)
     found = (await operator.devices([device_id])).get(device_id) if _is_id(device_id) else None
     if found is None:
         known = await operator.devices()
-        raise _unknown(device_id, known) if known else nobody(operator)
+        raise _unknown(device_id, known) if known else no_devices_error(operator)
     return found
 
 
-def matching(known: Mapping[str, KnownDevice], selection: Selection) -> dict[str, KnownDevice]:
+def matching_devices(
+    known: Mapping[str, KnownDevice], selection: Selection
+) -> dict[str, KnownDevice]:
     """The devices that fit a selection; none is no error."""
     patterns = selection.targets
     return {
@@ -121,39 +123,43 @@ def matching(known: Mapping[str, KnownDevice], selection: Selection) -> dict[str
     }
 
 
-def _narrowed(known: Mapping[str, KnownDevice], selection: Selection) -> Chosen:
+def _narrow(known: Mapping[str, KnownDevice], selection: Selection) -> ChosenDevices:
     for target in selection.targets:
-        if (error := missing(target, known)) is not None:
+        if (error := unknown_target_error(target, known)) is not None:
             raise error
-    if (error := _strangers(known, selection)) is not None:
+    if (error := _unknown_group_or_platform(known, selection)) is not None:
         raise error
-    devices = matching(known, selection)
+    devices = matching_devices(known, selection)
     if not devices:
-        raise _none_fits()
-    return Chosen(devices, _group_topic(selection))
+        raise _no_match()
+    return ChosenDevices(devices, _group_topic(selection))
 
 
-def why_none(
+def no_match_error(
     operator: Operator, known: Mapping[str, KnownDevice], selection: Selection
 ) -> UsageError:
     """What to say where no device fits a selection without targets."""
-    return (_strangers(known, selection) or _none_fits()) if known else nobody(operator)
+    return (
+        (_unknown_group_or_platform(known, selection) or _no_match())
+        if known
+        else no_devices_error(operator)
+    )
 
 
-def _none_fits() -> UsageError:
-    return UsageError("no device is all of that", hint=_LOOK)
+def _no_match() -> UsageError:
+    return UsageError("no device is all of that", hint=_LIST_HINT)
 
 
-def missing(target: str, known: Collection[str]) -> UsageError | None:
+def unknown_target_error(target: str, known: Collection[str]) -> UsageError | None:
     """What to say of an id or shell pattern that fits no known device; None where it fits one."""
     if not _WILDCARDS & set(target):
         return None if target in known else _unknown(target, known)
     if any(fnmatch.fnmatchcase(device_id, target) for device_id in known):
         return None
-    return UsageError(f"no device matches {target!r}", hint=_LOOK)
+    return UsageError(f"no device matches {target!r}", hint=_LIST_HINT)
 
 
-def nobody(operator: Operator) -> UsageError:
+def no_devices_error(operator: Operator) -> UsageError:
     """What to say where no device at all is known."""
     return UsageError(
         f"no device is there below {operator.topics.root}",
@@ -163,12 +169,14 @@ def nobody(operator: Operator) -> UsageError:
 
 def _group_topic(selection: Selection) -> str | None:
     """The group that takes one message for all, where the selection is exactly a group."""
-    if selection.everyone:
+    if selection.all_devices:
         return EVERYONE
     return None if selection.targets or selection.platform else selection.group
 
 
-def _strangers(known: Mapping[str, KnownDevice], selection: Selection) -> UsageError | None:
+def _unknown_group_or_platform(
+    known: Mapping[str, KnownDevice], selection: Selection
+) -> UsageError | None:
     """What to say of a group or platform that no known device is of."""
     groups = {seen.group for seen in known.values()} | {EVERYONE}
     platforms = {seen.platform for seen in known.values()}
@@ -186,4 +194,6 @@ def _is_id(text: str) -> bool:
 
 
 def _unknown(device_id: str, known: Iterable[str]) -> UsageError:
-    return UsageError(f"no device {device_id!r} is there", hint=suggest(device_id, known) or _LOOK)
+    return UsageError(
+        f"no device {device_id!r} is there", hint=suggest(device_id, known) or _LIST_HINT
+    )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fleet.cli.common import (
+from fleet.cli.console import (
     BrokerOption,
     JsonOption,
     RootOption,
@@ -55,15 +55,15 @@ def record(
     as_json: JsonOption = False,
 ) -> None:
     """Record what goes over a broker until Ctrl-C, without passcodes and passwords."""
-    from fleet.cli.selection import Where
-    from fleet.cli.targets import operator_at, read_duration, topics_of
+    from fleet.cli.options import FleetLocation
+    from fleet.cli.targets import operator_at, parse_duration_option, topics_of
     from fleet.service.run_file import locate
     from fleet.service.wording import counted
     from fleet.traces import recorder as recording
 
-    seconds = None if duration is None else read_duration(duration, "--for")
+    seconds = None if duration is None else parse_duration_option(duration, "--for")
     recording.check_place(output, overwrite=force)
-    operator_at(Where(broker, root))  # refuses a broker on which no fleet can be
+    operator_at(FleetLocation(broker, root))  # refuses a broker on which no fleet can be
     address, found_root = locate(broker, root)
 
     def started(devices: int) -> None:
@@ -108,7 +108,7 @@ def replay(
 ) -> None:
     """Play a trace on fresh devices in virtual time and show every difference; exit 1 if any."""
     from broker.errors import UsageError
-    from fleet.cli.send_commands import progress_bar
+    from fleet.cli.send_request import progress_bar
     from fleet.service.wording import counted
     from fleet.traces import replay as replaying
     from fleet.traces.schedule import schedule_of
@@ -131,7 +131,7 @@ def replay(
         verdict = "no difference" if count == 0 else counted(count, "difference")
         devices, sent = counted(replayed.devices, "device"), counted(replayed.sent, "message")
         out.print(
-            f"{devices}, {sent} sent, {replayed.published} heard: {verdict}",
+            f"{devices}, {sent} sent, {replayed.published} received: {verdict}",
             markup=False,
         )
     if replayed.differences:

@@ -1,8 +1,8 @@
-"""The process of a fleet that a load has started: `passfleet up` with other words.
+"""Child process that hosts a fleet for a load test: `passfleet up` with other output.
 
-It is given a `Job` on stdin. What it says on stdout are JSON lines: that the fleet is ready, then
-twice a second how late its loops were and which workers died, or the error that ended it. Nobody
-reads them once the load is gone: the fleet ends then, too.
+It reads a `FleetJob` from stdin and writes JSON lines to stdout: first that the fleet is ready,
+then twice a second the loop lag and the deaths of each worker, or the error that ended it. When the
+reader of stdout is gone, the fleet stops.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from fleet.hosting.backend import HostingBackend
 from fleet.hosting.logging_setup import set_up_logging
 from fleet.service import run
 
-__all__ = ["Job", "main"]
+__all__ = ["FleetJob", "main"]
 
-_TELL_EVERY: Final = 0.5
+_REPORT_INTERVAL: Final = 0.5
 """Seconds: workers report as often."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
+class FleetJob:
     """The fleet to host, and the broker to start for it: `embedded` or `mosquitto`."""
 
     config: FleetConfig
@@ -43,14 +43,14 @@ class Job:
 
 def main() -> None:
     """Host the fleet until SIGTERM, or until nobody reads what is said any more."""
-    job: Job = pickle.load(sys.stdin.buffer)  # noqa: S301  # from our own load, over a pipe
+    job: FleetJob = pickle.load(sys.stdin.buffer)  # noqa: S301  # from our own load, over a pipe
     set_up_logging("warning")
-    options = run.UpOptions(broker=job.broker, as_json=True, view=_tell)
+    options = run.UpOptions(broker=job.broker, as_json=True, view=_report_worker_stats)
     out, err = Console(soft_wrap=True), Console(stderr=True, soft_wrap=True)
     try:
         asyncio.run(run.run(job.config, options, out, err))
     except PassfleetError as error:
-        _say(event="error", message=error.message, hint=error.hint, code=error.exit_code)
+        _write_event(event="error", message=error.message, hint=error.hint, code=error.exit_code)
         sys.exit(error.exit_code)
     except BrokenPipeError:
         # Else the interpreter would try once more to write what nobody reads.
@@ -58,15 +58,15 @@ def main() -> None:
         sys.exit(1)
 
 
-async def _tell(console: Console, crew: HostingBackend) -> None:
+async def _report_worker_stats(console: Console, crew: HostingBackend) -> None:
     """Say how the processes of the crew are, until nobody hears it."""
     del console
     while True:
-        await asyncio.sleep(_TELL_EVERY)
-        _say(event="loops", lag=dict(crew.lag()), deaths=dict(crew.deaths()))
+        await asyncio.sleep(_REPORT_INTERVAL)
+        _write_event(event="loops", lag=dict(crew.lag()), deaths=dict(crew.deaths()))
 
 
-def _say(**message: Any) -> None:
+def _write_event(**message: Any) -> None:
     sys.stdout.write(json.dumps(message, separators=(",", ":")) + "\n")
     sys.stdout.flush()
 

@@ -20,12 +20,12 @@ from broker.client.messages import ConnectionListener, Delivery, OutgoingMessage
 from broker.client.pool import ConnectionPool
 from broker.contract import DeviceCommand, Topics
 from broker.operator.readers import read_json
-from fleet.load.ledger import Ledger, Sent
-from fleet.load.measures import Measures
+from fleet.load.ledger import Ledger, SentCommand
+from fleet.load.measurements import Measurements
 from fleet.load.presence import LoadedDevices
-from fleet.load.schedule import ACTIONS, Arrival, Schedule
+from fleet.load.schedule import ACTIONS, Schedule, ScheduledCommand
 
-__all__ = ["Generator", "Plan"]
+__all__ = ["Generator", "LoadPlan"]
 
 _SENDERS: Final = 8
 """Together they are no bottleneck at 10,000/s."""
@@ -35,12 +35,12 @@ _BEHIND: Final = 1.0
 """Seconds after the end until which what is overdue is still sent."""
 _TICK: Final = 0.02
 _LONG: Final = 0.1
-_LAST_WORDS: Final = 0.3
+_LAST_ANSWERS: Final = 0.3
 """Seconds in which answers may still come once the run has been stopped."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class LoadPlan:
     """What is to be sent: `platforms` are the devices' own, `expiry` an instant of their clock.
 
     `expiry(seconds)` is when a command expires that is sent so many seconds after the start.
@@ -66,18 +66,18 @@ class Generator(ConnectionListener):
         self,
         pool: ConnectionPool,
         topics: Topics,
-        plan: Plan,
-        measures: Measures,
-        roll: LoadedDevices,
+        plan: LoadPlan,
+        measurements: Measurements,
+        loaded_devices: LoadedDevices,
     ) -> None:
         self.pool = pool
         self.topics = topics
         self.ledger = Ledger(plan.timeout)
-        self.measures = measures
-        self.roll = roll
+        self.measurements = measurements
+        self.loaded_devices = loaded_devices
         self.halt = asyncio.Event()
         """Set to stop before the end: what is on its way then is unknown."""
-        self.stormy = False
+        self.during_storm = False
         self.sending_took = 0.0
         self.last_answer = 0.0
         self.token = secrets.token_hex(6)
@@ -87,9 +87,9 @@ class Generator(ConnectionListener):
         self._marker = self._prefix.encode()
         self._start = 0.0
         self._listening_since = math.inf
-        self._ran_on = 0
+        self._sent_without_pause = 0
         leaves = [topics.device("+", "results"), topics.device("+", "presence")]
-        self._ear = self._connection("ear", leaves)
+        self._receiver = self._connection("ear", leaves)
         self._senders = [self._connection(f"{n}", []) for n in range(_SENDERS)]
 
     def _connection(self, name: str, filters: list[str]) -> Connection:
@@ -104,7 +104,7 @@ class Generator(ConnectionListener):
     @property
     def connections(self) -> list[Connection]:
         """Its connections, to be opened before it runs."""
-        return [self._ear, *self._senders]
+        return [self._receiver, *self._senders]
 
     async def run(self) -> None:
         """Send everything, and wait until each command is in a column of the ledger."""
@@ -120,7 +120,7 @@ class Generator(ConnectionListener):
 
     async def close(self) -> None:
         """Leave the broker."""
-        if not self._ear.up:
+        if not self._receiver.up:
             return
         await asyncio.gather(*(c.close() for c in self.connections))
 
@@ -160,11 +160,11 @@ class Generator(ConnectionListener):
     async def _until(self, at: float) -> None:
         wait = at - self.now()
         if wait <= 0:
-            self._ran_on += 1
-            if self._ran_on % _BURST == 0:
+            self._sent_without_pause += 1
+            if self._sent_without_pause % _BURST == 0:
                 await asyncio.sleep(0)
             return
-        self._ran_on = 0
+        self._sent_without_pause = 0
         if wait < _LONG:
             await asyncio.sleep(wait)
             return
@@ -172,7 +172,7 @@ class Generator(ConnectionListener):
             async with asyncio.timeout(wait):
                 await self.halt.wait()
 
-    def _send(self, arrival: Arrival) -> None:
+    def _send(self, arrival: ScheduledCommand) -> None:
         now = self.now()
         number, device_id = arrival.number, arrival.device_id
         command = DeviceCommand(
@@ -182,9 +182,11 @@ class Generator(ConnectionListener):
         )
         platform = self._plan.platforms[device_id]
         self.ledger.send(
-            Sent(number, arrival.action, platform, device_id, arrival.at, now, self.stormy)
+            SentCommand(
+                number, arrival.action, platform, device_id, arrival.at, now, self.during_storm
+            )
         )
-        self.measures.sent(arrival.at, now)
+        self.measurements.record_sent(arrival.at, now)
         topic = self.topics.device(device_id, "commands")
         accepted = partial(self.ledger.accept, number)
         self.publish(number, OutgoingMessage(topic, command.to_bytes(), accepted=accepted))
@@ -195,12 +197,12 @@ class Generator(ConnectionListener):
         while self.ledger.in_flight:
             if self.halt.is_set():
                 halted_at = halted_at or self.now()
-                if self.now() > halted_at + _LAST_WORDS:
+                if self.now() > halted_at + _LAST_ANSWERS:
                     return
             await asyncio.sleep(_TICK)
         if not self.halt.is_set():
             # A second answer to the last command would come about now.
-            await asyncio.sleep(_LAST_WORDS)
+            await asyncio.sleep(_LAST_ANSWERS)
 
     # -- incoming messages
 
@@ -211,14 +213,14 @@ class Generator(ConnectionListener):
     def on_message(self, topic: str, payload: bytes, retained: bool, delivery: Delivery) -> None:  # noqa: FBT001
         """Take an answer or a presence."""
         del retained
-        self._ear.acknowledge(delivery)
+        self._receiver.acknowledge(delivery)
         device_id, leaf = self.topics.split(topic) or ("", "")
         if leaf == "presence":
-            self.roll.hear(device_id, payload, self.pool.loop.time())
+            self.loaded_devices.hear(device_id, payload, self.pool.loop.time())
         elif leaf == "results" and self._marker in payload:
-            self._take_result(payload)
+            self._on_result(payload)
 
-    def _take_result(self, payload: bytes) -> None:
+    def _on_result(self, payload: bytes) -> None:
         document = read_json(payload)
         if not isinstance(document, dict):
             return
@@ -234,21 +236,27 @@ class Generator(ConnectionListener):
             return
         self.last_answer = now
         kind = (command.action, command.platform)
-        self.measures.answered(kind, command.due, command.sent, now, stormy=command.stormy)
+        self.measurements.record_answered(
+            kind, command.due, command.sent, now, during_storm=command.during_storm
+        )
 
     # -- giving up -----------------------------------------------------------------------
 
     async def _expire(self) -> None:
         while True:
             await asyncio.sleep(_TICK)
-            self.ledger.expire(self.now(), self._was_heard)
+            self.ledger.expire(self.now(), self._answer_was_receivable)
 
-    def _was_heard(self, command: Sent) -> bool:
+    def _answer_was_receivable(self, command: SentCommand) -> bool:
         """Whether its silence is the device's: it was there, and we have listened all the time.
 
         One that died after the command was sent, and came back, may have taken its answer with it.
         """
         sent = self._start + command.sent
-        listened = self._ear.up and self._listening_since <= sent
+        listened = self._receiver.up and self._listening_since <= sent
         device_id = command.device_id
-        return listened and self.roll.online(device_id) and self.roll.left(device_id) < sent
+        return (
+            listened
+            and self.loaded_devices.online(device_id)
+            and self.loaded_devices.left(device_id) < sent
+        )

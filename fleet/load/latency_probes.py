@@ -18,7 +18,7 @@ from broker.client.connection import Connection
 from broker.client.messages import ConnectionListener, Delivery, OutgoingMessage
 from broker.client.pool import ConnectionPool
 from broker.contract import Topics
-from fleet.load.measures import Measures
+from fleet.load.measurements import Measurements
 from fleet.load.presence import LoadedDevices
 
 __all__ = ["LatencyProbes"]
@@ -40,15 +40,15 @@ class LatencyProbes(ConnectionListener):
         pool: ConnectionPool,
         topics: Topics,
         token: str,
-        measures: Measures,
-        roll: LoadedDevices,
+        measurements: Measurements,
+        loaded_devices: LoadedDevices,
     ) -> None:
         self.asked = 0
         self.unanswered = 0
         self._pool = pool
         self._topics = topics
-        self._measures = measures
-        self._roll = roll
+        self._measurements = measurements
+        self._loaded_devices = loaded_devices
         self._token = token
         self._echo = f"{topics.root}/loads/{token}/echo"
         self._inspection = ""
@@ -56,9 +56,11 @@ class LatencyProbes(ConnectionListener):
         self._echoed: asyncio.Future[float]
         self._inspected: asyncio.Future[float]
         heard = [self._echo, topics.device("+", "inspection")]
-        self._ear = Connection(pool, f"pf-load-{token}-echo", heard, self, clean_session=True)
-        self._mouth = Connection(pool, f"pf-load-{token}-probe", (), self, clean_session=True)
-        self.connections = [self._ear, self._mouth]
+        self._receiver = Connection(pool, f"pf-load-{token}-echo", heard, self, clean_session=True)
+        self._probe_sender = Connection(
+            pool, f"pf-load-{token}-probe", (), self, clean_session=True
+        )
+        self.connections = [self._receiver, self._probe_sender]
         for connection in self.connections:
             pool.add(connection)
 
@@ -66,7 +68,7 @@ class LatencyProbes(ConnectionListener):
         """Probe until cancelled."""
         while True:
             await asyncio.sleep(_EVERY)
-            present = self._roll.present()
+            present = self._loaded_devices.present()
             if present and all(connection.up for connection in self.connections):
                 drawn = blake2b(f"{self._token}/{self.asked}".encode(), digest_size=4).digest()
                 await self._probe(present[int.from_bytes(drawn) % len(present)])
@@ -83,15 +85,17 @@ class LatencyProbes(ConnectionListener):
         self._number = str(self.asked).encode()
         request = json.dumps({"requestId": f"load-{self._token}-{self.asked}"}).encode()
         asked_at = loop.time()
-        self._mouth.publish(OutgoingMessage(self._echo, self._number))
-        self._mouth.publish(OutgoingMessage(self._topics.device(device_id, "inspect"), request))
+        self._probe_sender.publish(OutgoingMessage(self._echo, self._number))
+        self._probe_sender.publish(
+            OutgoingMessage(self._topics.device(device_id, "inspect"), request)
+        )
         await asyncio.wait([self._echoed, self._inspected], timeout=_LIMIT)
         one_pass = self._taken(self._echoed, asked_at)
-        self._measures.broker_pass.record(one_pass)
+        self._measurements.broker_pass.record(one_pass)
         # A fleet that is none of ours need not answer at all: then nothing is said of it.
-        if self._inspected.done() or self._measures.simulator_pass.count:
+        if self._inspected.done() or self._measurements.simulator_pass.count:
             whole = self._taken(self._inspected, asked_at)
-            self._measures.simulator_pass.record(max(0.0, whole - 2 * one_pass))
+            self._measurements.simulator_pass.record(max(0.0, whole - 2 * one_pass))
         if not self._inspected.done():
             self.unanswered += 1
 
@@ -104,7 +108,7 @@ class LatencyProbes(ConnectionListener):
     def on_message(self, topic: str, payload: bytes, retained: bool, delivery: Delivery) -> None:  # noqa: FBT001
         """Take an echo or an inspection; what answers no probe of ours is passed over."""
         del retained
-        self._ear.acknowledge(delivery)
+        self._receiver.acknowledge(delivery)
         now = self._pool.loop.time()
         if topic == self._echo and payload == self._number:
             _resolve(self._echoed, now)

@@ -17,10 +17,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
-__all__ = ["COLUMNS", "Column", "Ledger", "Sent"]
+__all__ = ["COLUMNS", "CommandOutcome", "Ledger", "SentCommand"]
 
 
-class Column(StrEnum):
+class CommandOutcome(StrEnum):
     """How a command ended."""
 
     DONE = "done"
@@ -30,17 +30,17 @@ class Column(StrEnum):
     UNKNOWN = "unknown"
 
 
-COLUMNS: Final = tuple(column.value for column in Column)
+COLUMNS: Final = tuple(column.value for column in CommandOutcome)
 _BY_STATE: Final = {
-    "done": Column.DONE,
-    "failed": Column.FAILED,
-    "notSupported": Column.NOT_SUPPORTED,
-    "canceled": Column.FAILED,
+    "done": CommandOutcome.DONE,
+    "failed": CommandOutcome.FAILED,
+    "notSupported": CommandOutcome.NOT_SUPPORTED,
+    "canceled": CommandOutcome.FAILED,
 }
 
 
 @dataclass(slots=True)
-class Sent:
+class SentCommand:
     """One command on its way. Times are seconds after the start of the load."""
 
     number: int
@@ -49,7 +49,7 @@ class Sent:
     device_id: str
     due: float
     sent: float
-    stormy: bool = False
+    during_storm: bool = False
     """Whether it was sent while a storm of reconnects was on."""
     accepted: bool = False
     """Whether the broker has acknowledged it."""
@@ -63,12 +63,12 @@ class Ledger:
     sent: int = 0
     duplicate: int = 0
     late: int = 0
-    columns: Counter[tuple[str, str, Column]] = field(default_factory=Counter)
+    columns: Counter[tuple[str, str, CommandOutcome]] = field(default_factory=Counter)
     """By (action, platform, column)."""
-    storm: Counter[Column] = field(default_factory=Counter)
+    storm: Counter[CommandOutcome] = field(default_factory=Counter)
     """The commands sent during a storm, by column; counted in `columns` as well."""
-    _waiting: dict[int, Sent] = field(default_factory=dict)
-    _order: deque[Sent] = field(default_factory=deque)
+    _waiting: dict[int, SentCommand] = field(default_factory=dict)
+    _order: deque[SentCommand] = field(default_factory=deque)
     _given_up: set[int] = field(default_factory=set)
     _numbers: int = 0
 
@@ -77,7 +77,7 @@ class Ledger:
         """How many are neither answered nor given up."""
         return len(self._waiting)
 
-    def send(self, command: Sent) -> None:
+    def send(self, command: SentCommand) -> None:
         """Take a command in, as it is sent; numbers and times only grow."""
         self.sent += 1
         self._numbers = command.number + 1
@@ -90,7 +90,7 @@ class Ledger:
         if command is not None:
             command.accepted = True
 
-    def answer(self, number: int, action_state: str) -> Sent | None:
+    def answer(self, number: int, action_state: str) -> SentCommand | None:
         """Take an answer; returns the command where this is its first final one, in time."""
         column = _BY_STATE.get(action_state)
         if column is None or not 0 <= number < self._numbers:
@@ -109,30 +109,34 @@ class Ledger:
         else:
             self.duplicate += 1
 
-    def expire(self, now: float, was_heard: Callable[[Sent], bool]) -> None:
-        """Give up what has waited too long. `was_heard`: the device was there, and so were we."""
+    def expire(self, now: float, was_receivable: Callable[[SentCommand], bool]) -> None:
+        """Close each command that has waited longer than `timeout` without an answer.
+
+        `was_receivable` returns True where the device was online and the load was subscribed all
+        the time: then a missing answer means `lost`, else `unknown`.
+        """
         while self._order and self._order[0].sent + self.timeout <= now:
-            self._give_up(self._order.popleft(), was_heard)
+            self._give_up(self._order.popleft(), was_receivable)
 
     def close(self) -> None:
         """End the books before time: nobody knows what becomes of what is still on its way."""
         while self._order:
             self._give_up(self._order.popleft(), lambda _: False)
 
-    def _give_up(self, command: Sent, was_heard: Callable[[Sent], bool]) -> None:
+    def _give_up(self, command: SentCommand, was_receivable: Callable[[SentCommand], bool]) -> None:
         if self._waiting.pop(command.number, None) is None:
             return
         self._given_up.add(command.number)
-        lost = command.accepted and was_heard(command)
-        self._book(command, Column.LOST if lost else Column.UNKNOWN)
+        lost = command.accepted and was_receivable(command)
+        self._book(command, CommandOutcome.LOST if lost else CommandOutcome.UNKNOWN)
 
-    def _book(self, command: Sent, column: Column) -> None:
+    def _book(self, command: SentCommand, column: CommandOutcome) -> None:
         self.columns[command.action, command.platform, column] += 1
-        if command.stormy:
+        if command.during_storm:
             self.storm[column] += 1
 
     def count(
-        self, column: Column, *, action: str | None = None, platform: str | None = None
+        self, column: CommandOutcome, *, action: str | None = None, platform: str | None = None
     ) -> int:
         """How many ended in a column, of one action and platform where they are named."""
         return sum(
@@ -146,7 +150,10 @@ class Ledger:
     @property
     def answered(self) -> int:
         """How many were answered in time, however."""
-        return sum(self.count(c) for c in (Column.DONE, Column.FAILED, Column.NOT_SUPPORTED))
+        return sum(
+            self.count(c)
+            for c in (CommandOutcome.DONE, CommandOutcome.FAILED, CommandOutcome.NOT_SUPPORTED)
+        )
 
     def pairs(self) -> Iterator[tuple[str, str]]:
         """The (action, platform) pairs that something was booked for, in order."""

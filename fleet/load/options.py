@@ -11,13 +11,13 @@ from typing import Final, Literal
 from broker.errors import UsageError
 from broker.operator.readers import KnownDevice
 from broker.validation import suggest
-from fleet.load.schedule import Mix, Schedule
+from fleet.load.schedule import ActionMix, Schedule
 from fleet.load.thresholds import (
     Threshold,
     metric_names,
     parse_threshold,
-    platform_of,
-    with_implied,
+    threshold_platform,
+    with_default_thresholds,
 )
 
 __all__ = ["LoadOptions"]
@@ -40,7 +40,7 @@ class LoadOptions:
     duration: float
     ramp: float
     timeout: float
-    mix: Mix
+    mix: ActionMix
     seed: int
     broker: str | None
     root: str | None
@@ -74,16 +74,16 @@ class LoadOptions:
         if platforms is None:
             self._check_running()
         else:
-            self.judges(platforms, own_fleet=True)
+            self.parse_thresholds(platforms, own_fleet=True)
 
-    def judges(self, platforms: Collection[str], *, own_fleet: bool) -> list[Threshold]:
+    def parse_thresholds(self, platforms: Collection[str], *, own_fleet: bool) -> list[Threshold]:
         """The thresholds, where the fleet has these platforms. Raises UsageError as `check`."""
         names = metric_names(
             self.mix.actions, sorted(platforms), storm=self.storm, own_fleet=own_fleet
         )
-        return with_implied([parse_threshold(text, names) for text in self.thresholds])
+        return with_default_thresholds([parse_threshold(text, names) for text in self.thresholds])
 
-    def choose(self, known: Mapping[str, KnownDevice]) -> dict[str, KnownDevice]:
+    def select_devices(self, known: Mapping[str, KnownDevice]) -> dict[str, KnownDevice]:
         """The devices to load, of those that are there: drawn by the seed where not all."""
         platforms = {seen.platform for seen in known.values() if seen.state}
         if self.platform is not None and self.platform not in platforms:
@@ -119,8 +119,8 @@ class LoadOptions:
                     hint="add --broker embedded to start one all the same, or leave it away",
                 )
         # Which platforms are there is not known yet: any name will do for now.
-        named = {platform_of(text) for text in self.thresholds}
-        self.judges({name for name in named if name}, own_fleet=False)
+        named = {threshold_platform(text) for text in self.thresholds}
+        self.parse_thresholds({name for name in named if name}, own_fleet=False)
 
 
 def _no_platform(name: str, platforms: Mapping[str, object] | list[str]) -> UsageError:

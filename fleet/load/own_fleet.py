@@ -24,9 +24,9 @@ from broker.errors import PassfleetError, PeerError
 from fleet.config.loader import FleetConfig, load_fleet
 from fleet.config.sample import default_config
 from fleet.config.tables import BrokerSection
-from fleet.load.fleet_process import Job
-from fleet.load.loop_lag import LoopLagLog
+from fleet.load.fleet_process import FleetJob
 from fleet.load.options import LoadOptions
+from fleet.load.worker_stats import WorkerStats
 from fleet.service import run_file
 
 __all__ = ["OwnFleet", "OwnFleetError", "fleet_file", "fleet_for", "own_fleet"]
@@ -37,7 +37,7 @@ _DEVICES: Final = 100
 _READY_WITHIN: Final = 60.0
 _READY_PER_DEVICE: Final = 0.02
 _STOP_WITHIN: Final = 20.0
-_LAST_WORDS_WITHIN: Final = 1.0
+_OUTPUT_GRACE: Final = 1.0
 _LAST_LINES: Final = 5
 _EVENT: Final = b'{"event":'
 
@@ -57,7 +57,7 @@ class OwnFleet:
     address: BrokerAddress
     root: str
     died: asyncio.Future[str | None]
-    loops: LoopLagLog
+    worker_stats: WorkerStats
 
 
 def fleet_file(options: LoadOptions) -> Path | None:
@@ -96,11 +96,11 @@ async def own_fleet(
     """
     workers = min(config.workers, config.device_count)
     with tempfile.TemporaryDirectory(prefix="passfleet-load-") as name:
-        child = _Child(Path(name), LoopLagLog(workers, say))
-        await child.start(Job(config=config, broker=broker))
+        child = _Child(Path(name), WorkerStats(workers, say))
+        await child.start(FleetJob(config=config, broker=broker))
         try:
             ready = await child.ready(_READY_WITHIN + config.device_count * _READY_PER_DEVICE)
-            yield OwnFleet(child.address(ready), config.root, child.ended, child.loops)
+            yield OwnFleet(child.address(ready), config.root, child.ended, child.worker_stats)
         finally:
             await child.stop()
 
@@ -110,13 +110,13 @@ class _Child:
     """The process, and what it says."""
 
     folder: Path
-    loops: LoopLagLog
+    worker_stats: WorkerStats
     ended: asyncio.Future[str | None] = field(init=False)
     _process: asyncio.subprocess.Process = field(init=False)
     _ready: asyncio.Future[dict[str, Any]] = field(init=False)
     _error: dict[str, Any] = field(default_factory=dict)
 
-    async def start(self, job: Job) -> None:
+    async def start(self, job: FleetJob) -> None:
         with self._err.open("wb") as stderr:
             self._process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "fleet.load.fleet_process"),
@@ -128,7 +128,7 @@ class _Child:
                 start_new_session=True,
             )
         self._ready = asyncio.get_running_loop().create_future()
-        self.ended = asyncio.ensure_future(self._follow())
+        self.ended = asyncio.ensure_future(self._watch_until_exit())
         stdin = self._process.stdin
         assert stdin is not None  # noqa: S101  # asked for above
         stdin.write(job.packed())
@@ -166,17 +166,17 @@ class _Child:
                     os.kill(self._process.pid, number)
                 await asyncio.wait([self.ended], timeout=_STOP_WITHIN)
 
-    async def _follow(self) -> str | None:
+    async def _watch_until_exit(self) -> str | None:
         """Hear it to its end; returns why it ended, where it said so."""
-        hearing = asyncio.ensure_future(self._hear())
+        hearing = asyncio.ensure_future(self._read_events())
         await self._process.wait()
         # What it started itself may hold the pipe open for longer.
-        await asyncio.wait([hearing], timeout=_LAST_WORDS_WITHIN)
+        await asyncio.wait([hearing], timeout=_OUTPUT_GRACE)
         hearing.cancel()
         await asyncio.gather(hearing, return_exceptions=True)
         return self._error.get("message")
 
-    async def _hear(self) -> None:
+    async def _read_events(self) -> None:
         stdout = self._process.stdout
         assert stdout is not None  # noqa: S101  # asked for in start
         async for line in stdout:
@@ -186,7 +186,7 @@ class _Child:
             if said["event"] == "ready":
                 self._ready.set_result(said)
             elif said["event"] == "loops":
-                self.loops.hear(said["lag"], said["deaths"])
+                self.worker_stats.record_report(said["lag"], said["deaths"])
             else:
                 self._error = said
 

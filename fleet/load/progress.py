@@ -11,12 +11,12 @@ from rich.live import Live
 from rich.table import Table
 
 from fleet.load.generator import Generator
-from fleet.load.ledger import Column
-from fleet.load.measures import Measures
-from fleet.load.run import Show
+from fleet.load.ledger import CommandOutcome
+from fleet.load.measurements import Measurements
+from fleet.load.run import ShowProgress
 from fleet.load.schedule import Schedule
 
-__all__ = ["shown_on"]
+__all__ = ["progress_on"]
 
 _REFRESH: Final = 0.25
 _LINES_EVERY: Final = 5.0
@@ -25,11 +25,11 @@ _RATE_OVER: Final = 8
 """Refreshes over which the rate reached is taken."""
 
 
-def shown_on(console: Console) -> Show:
+def progress_on(console: Console) -> ShowProgress:
     """What shows a load on this console."""
 
-    async def show(generator: Generator, measures: Measures, schedule: Schedule) -> None:
-        view = _View(generator, measures, schedule)
+    async def show(generator: Generator, measurements: Measurements, schedule: Schedule) -> None:
+        view = _View(generator, measurements, schedule)
         if not console.is_terminal:
             while True:
                 await asyncio.sleep(_LINES_EVERY)
@@ -45,9 +45,11 @@ def shown_on(console: Console) -> Show:
 class _View:
     """The figures of the moment."""
 
-    def __init__(self, generator: Generator, measures: Measures, schedule: Schedule) -> None:
+    def __init__(
+        self, generator: Generator, measurements: Measurements, schedule: Schedule
+    ) -> None:
         self._generator = generator
-        self._measures = measures
+        self._measurements = measurements
         self._schedule = schedule
         self._marks: deque[tuple[float, int]] = deque([(0.0, 0)], maxlen=_RATE_OVER)
 
@@ -60,7 +62,7 @@ class _View:
         reached = (answered - before) / (now - since) if now > since else 0.0
         # The rate asked of this moment: half a second's worth of the schedule, as it ramps.
         asked = (self._schedule.due_by(now) - self._schedule.due_by(now - 0.5)) / min(now, 0.5)
-        latencies = sorted(self._measures.recent)
+        latencies = sorted(self._measurements.recent)
         figures = {
             "time": f"{min(now, self._schedule.duration):.0f}/{self._schedule.duration:.0f} s",
             "asked": f"{asked:.0f}/s",
@@ -69,7 +71,7 @@ class _View:
             "p50": _ms(latencies, 50),
             "p99": _ms(latencies, 99),
         }
-        return figures | {column.value: str(ledger.count(column)) for column in Column}
+        return figures | {column.value: str(ledger.count(column)) for column in CommandOutcome}
 
     def line(self) -> str:
         """All of it on one line."""

@@ -12,7 +12,7 @@ from typing import Final
 from broker.client.messages import OutgoingMessage
 from broker.contract import Simulate
 from fleet.load.generator import Generator
-from fleet.load.measures import Times
+from fleet.load.measurements import TimeHistogram
 
 __all__ = ["ReconnectStorm"]
 
@@ -27,7 +27,7 @@ class ReconnectStorm:
     def __init__(self, generator: Generator, ramp: float, duration: float) -> None:
         self.at = ramp + (duration - ramp) * _AT
         self.thrown_out = 0
-        self.back = Times()
+        self.back = TimeHistogram()
         """How long after the beginning each device was online in a new session."""
         self.all_back: float | None = None
         """Seconds until the last one was; None where somebody is missing."""
@@ -45,14 +45,14 @@ class ReconnectStorm:
         """Wait for the moment, throw everybody out, and wait until all are back."""
         generator = self._generator
         await asyncio.sleep(max(0.0, self.at - generator.now()))
-        roll = generator.roll
-        present = roll.present()
+        loaded_devices = generator.loaded_devices
+        present = loaded_devices.present()
         self.thrown_out = len(present)
-        self._missing = {device_id: roll.session(device_id) for device_id in present}
+        self._missing = {device_id: loaded_devices.session(device_id) for device_id in present}
         self._began = generator.now()
-        generator.stormy = True
-        roll.expect(present)
-        roll.watcher = self._see
+        generator.during_storm = True
+        loaded_devices.expect(present)
+        loaded_devices.watcher = self._on_online
         payload = Simulate(action="dropConnection").to_bytes()
         for number, device_id in enumerate(present):
             topic = generator.topics.device(device_id, "simulate")
@@ -63,7 +63,7 @@ class ReconnectStorm:
             self._end()
         await self._over.wait()
 
-    def _see(self, device_id: str, session: int) -> None:
+    def _on_online(self, device_id: str, session: int) -> None:
         before = self._missing.get(device_id)
         if before is None or session <= before:
             return
@@ -74,6 +74,6 @@ class ReconnectStorm:
 
     def _end(self) -> None:
         self.all_back = self._generator.now() - self._began
-        self._generator.stormy = False
-        self._generator.roll.watcher = None
+        self._generator.during_storm = False
+        self._generator.loaded_devices.watcher = None
         self._over.set()

@@ -9,15 +9,15 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Final
 
-from fleet.load.ledger import COLUMNS, Column, Ledger
-from fleet.load.loop_lag import LoopLagLog
-from fleet.load.measures import Latencies, Measures, Times
+from fleet.load.ledger import COLUMNS, CommandOutcome, Ledger
+from fleet.load.measurements import Latencies, Measurements, TimeHistogram
 from fleet.load.options import LoadOptions
 from fleet.load.reconnect_storm import ReconnectStorm
 from fleet.load.schedule import Schedule
 from fleet.load.thresholds import Threshold, Verdict
+from fleet.load.worker_stats import WorkerStats
 
-__all__ = ["CSV_HEADER", "Dropped", "Ending", "Result"]
+__all__ = ["CSV_HEADER", "DroppedDevices", "LoadResult", "RunEnding"]
 
 CSV_HEADER: Final = (
     "seconds",
@@ -31,11 +31,11 @@ CSV_HEADER: Final = (
     "max",
 )
 """Times in milliseconds, by when the command was due; counts are of each stretch."""
-_FAST: Final = 0.01
+_SLOW_FROM: Final = 0.01
 """Seconds up to which nobody is called slow."""
 
 
-class Ending(StrEnum):
+class RunEnding(StrEnum):
     """How a run ended."""
 
     COMPLETE = "complete"
@@ -44,7 +44,7 @@ class Ending(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Dropped:
+class DroppedDevices:
     """Devices whose connection ended without a storm's doing, and how many of them came back."""
 
     devices: int
@@ -52,15 +52,15 @@ class Dropped:
 
 
 @dataclass(kw_only=True)
-class Result:
+class LoadResult:
     """One run, over. Times in seconds; `took` from the start to the last answer."""
 
     options: LoadOptions
     schedule: Schedule
     ledger: Ledger
-    measures: Measures
+    measurements: Measurements
     storm: ReconnectStorm | None
-    ending: Ending
+    ending: RunEnding
     broker: str
     platforms: Counter[str]
     offline: int
@@ -72,8 +72,8 @@ class Result:
     """Connections of the generator itself that were lost."""
     cut_off: bool
     """Whether one of them was not back at the end."""
-    dropped: Dropped
-    loops: LoopLagLog | None
+    dropped: DroppedDevices
+    worker_stats: WorkerStats | None
     """What a fleet of the load's own told of its processes; None for a running one."""
     reason: str | None
     """Why the fleet ended, where it said so."""
@@ -83,24 +83,24 @@ class Result:
     verdicts: list[Verdict] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.verdicts = [t.judge(self.value_of(t.metric)) for t in self.thresholds]
+        self.verdicts = [t.evaluate(self.metric_value(t.metric)) for t in self.thresholds]
 
     @property
     def passed(self) -> bool:
         """Whether the run was complete and every threshold holds."""
-        return self.ending is Ending.COMPLETE and all(v.holds for v in self.verdicts)
+        return self.ending is RunEnding.COMPLETE and all(v.holds for v in self.verdicts)
 
     @property
     def exit_code(self) -> int:
         """0, 1, or 130 after Ctrl-C."""
-        return 130 if self.ending is Ending.INTERRUPTED else int(not self.passed)
+        return 130 if self.ending is RunEnding.INTERRUPTED else int(not self.passed)
 
     # -- figures -------------------------------------------------------------------------------
 
     def count(self, name: str) -> int:
         """A count of the ledger by its name in thresholds and JSON."""
         if name in COLUMNS:
-            return self.ledger.count(Column(name))
+            return self.ledger.count(CommandOutcome(name))
         return {
             "sent": self.ledger.sent,
             "duplicate": self.ledger.duplicate,
@@ -127,20 +127,20 @@ class Result:
     def _rate(self, answered: int) -> float:
         return answered / self.took if self.took else 0.0
 
-    def value_of(self, metric: str) -> float | None:
+    def metric_value(self, metric: str) -> float | None:
         """What a threshold's metric came to; None where nothing was measured."""
         scope, _, rest = metric.partition(".")
         if not rest:
             return float(self.count(metric))
         platform, _, stat = rest.rpartition(".")
         if scope == "lag":
-            return self.measures.lag.stat(stat)
+            return self.measurements.lag.stat(stat)
         if scope == "fleetLag":
-            return None if self.loops is None else self.loops.lag.stat(stat)
+            return None if self.worker_stats is None else self.worker_stats.lag.stat(stat)
         if scope == "back":
             return self._of_storm(stat)
         action = None if scope == "all" else scope
-        times = self.measures.of(action, platform or None).latency
+        times = self.measurements.of(action, platform or None).latency
         return self._rate(times.count) if stat == "rate" else times.stat(stat)
 
     def _of_storm(self, stat: str) -> float | None:
@@ -148,32 +148,33 @@ class Result:
             return None
         return float(self.storm.missing) if stat == "missing" else self.storm.back.stat(stat)
 
-    def kinds(self) -> Iterator[tuple[str, str, Latencies, dict[str, int]]]:
+    def by_action_and_platform(self) -> Iterator[tuple[str, str, Latencies, dict[str, int]]]:
         """(action, platform, latencies, ledger columns) of each pair that commands went to."""
         for action, platform in self.ledger.pairs():
             columns = {
-                c.value: self.ledger.count(c, action=action, platform=platform) for c in Column
+                c.value: self.ledger.count(c, action=action, platform=platform)
+                for c in CommandOutcome
             }
-            yield action, platform, self.measures.of(action, platform), columns
+            yield action, platform, self.measurements.of(action, platform), columns
 
     def slowest(self) -> str:
         """Who was slow, in words."""
         p99 = {
-            "the broker": self.measures.broker_pass.stat("p99"),
-            "the simulator": self.measures.simulator_pass.stat("p99"),
-            "the generator": self.measures.lag.stat("p99"),
+            "the broker": self.measurements.broker_pass.stat("p99"),
+            "the simulator": self.measurements.simulator_pass.stat("p99"),
+            "the generator": self.measurements.lag.stat("p99"),
         }
         known = {name: seconds for name, seconds in p99.items() if seconds is not None}
         name = max(known, key=lambda n: known[n], default=None)
         if name is None:
             return "nothing was measured"
-        return f"{name} was the slowest" if known[name] > _FAST else "nobody was slow"
+        return f"{name} was the slowest" if known[name] > _SLOW_FROM else "nobody was slow"
 
     # -- as data -------------------------------------------------------------------------------
 
     def document(self) -> dict[str, Any]:
         """What `--json` prints. All times are milliseconds, all rates commands a second."""
-        everything = self.measures.of()
+        everything = self.measurements.of()
         return {
             "passed": self.passed,
             "ending": self.ending.value,
@@ -188,19 +189,19 @@ class Result:
             "thresholds": [verdict.as_json() for verdict in self.verdicts],
             "service": everything.service.milliseconds(),
             "actions": self._actions(),
-            "lag": self.measures.lag.milliseconds(),
-            "fleetLag": None if self.loops is None else self.loops.lag.milliseconds(),
-            "brokerPass": self.measures.broker_pass.milliseconds(),
-            "simulatorPass": self.measures.simulator_pass.milliseconds(),
+            "lag": self.measurements.lag.milliseconds(),
+            "fleetLag": None if self.worker_stats is None else self.worker_stats.lag.milliseconds(),
+            "brokerPass": self.measurements.broker_pass.milliseconds(),
+            "simulatorPass": self.measurements.simulator_pass.milliseconds(),
             "probesUnanswered": self.probes_unanswered,
             "slowest": self.slowest(),
             "reconnects": self.reconnects,
             "dropped": asdict(self.dropped),
-            "workerRestarts": None if self.loops is None else self.loops.restarts,
+            "workerRestarts": None if self.worker_stats is None else self.worker_stats.restarts,
             "reason": self.reason,
             "storm": None if self.storm is None else self._storm(self.storm),
             "run": self._run(),
-            "timeline": [dict(zip(CSV_HEADER, row, strict=True)) for row in self.rows()],
+            "timeline": [dict(zip(CSV_HEADER, row, strict=True)) for row in self.timeline()],
         }
 
     def _actions(self) -> dict[str, Any]:
@@ -217,8 +218,10 @@ class Result:
         }
 
     def _kind(self, action: str, platform: str | None) -> dict[str, Any]:
-        latencies = self.measures.of(action, platform)
-        columns = {c.value: self.ledger.count(c, action=action, platform=platform) for c in Column}
+        latencies = self.measurements.of(action, platform)
+        columns = {
+            c.value: self.ledger.count(c, action=action, platform=platform) for c in CommandOutcome
+        }
         return {
             **latencies.latency.milliseconds(),
             "rate": round(self._rate(latencies.latency.count), 3),
@@ -228,7 +231,7 @@ class Result:
         }
 
     def _storm(self, storm: ReconnectStorm) -> dict[str, Any]:
-        meanwhile: Mapping[Column, int] = self.ledger.storm
+        meanwhile: Mapping[CommandOutcome, int] = self.ledger.storm
         return {
             "thrownOut": storm.thrown_out,
             "missing": storm.missing,
@@ -236,13 +239,13 @@ class Result:
             "back": storm.back.milliseconds(),
             "meanwhile": {
                 "sent": sum(meanwhile.values()),
-                **{c.value: meanwhile[c] for c in Column},
-                **self._times(self.measures.storm),
+                **{c.value: meanwhile[c] for c in CommandOutcome},
+                **self._times(self.measurements.storm),
             },
         }
 
     @staticmethod
-    def _times(times: Times) -> dict[str, float | None]:
+    def _times(times: TimeHistogram) -> dict[str, float | None]:
         return times.milliseconds()
 
     def _run(self) -> dict[str, Any]:
@@ -251,7 +254,7 @@ class Result:
             "started": self.started.isoformat(timespec="seconds").replace("+00:00", "Z"),
             "broker": self.broker,
             "devices": self.platforms.total(),
-            "workers": None if self.loops is None else self.loops.workers,
+            "workers": None if self.worker_stats is None else self.worker_stats.workers,
             "offlineBefore": self.offline,
             "platforms": dict(sorted(self.platforms.items())),
             "mix": dict(options.mix.weights),
@@ -263,10 +266,10 @@ class Result:
             "profile": "steady" if self.storm is None else "storm",
         }
 
-    def rows(self) -> Iterator[tuple[float | int | None, ...]]:
+    def timeline(self) -> Iterator[tuple[float | int | None, ...]]:
         """The run in slices, as CSV_HEADER says."""
-        width = self.measures.width
-        for index, part in enumerate(self.measures.slices):
+        width = self.measurements.width
+        for index, part in enumerate(self.measurements.slices):
             since = index * width
             asked = self.schedule.due_by(since + width) - self.schedule.due_by(since)
             yield (

@@ -22,25 +22,25 @@ from broker.operator.readers import KnownDevice
 from broker.server.open import EMBEDDED, MOSQUITTO
 from broker.timestamps import parse_clock_speed
 from fleet.config.loader import FleetConfig
-from fleet.load.generator import Generator, Plan
+from fleet.load.generator import Generator, LoadPlan
 from fleet.load.latency_probes import LatencyProbes
-from fleet.load.loop_lag import LoopLagLog
-from fleet.load.measures import Measures
+from fleet.load.measurements import Measurements
 from fleet.load.options import LoadOptions
 from fleet.load.own_fleet import fleet_file, fleet_for, own_fleet
 from fleet.load.presence import LoadedDevices
 from fleet.load.reconnect_storm import ReconnectStorm
-from fleet.load.result import Dropped, Ending, Result
+from fleet.load.result import DroppedDevices, LoadResult, RunEnding
 from fleet.load.schedule import Schedule
+from fleet.load.worker_stats import WorkerStats
 from fleet.service import run_file
 from fleet.service.wording import counted
 
-__all__ = ["Show", "run_load"]
+__all__ = ["ShowProgress", "run_load"]
 
-Show = Callable[[Generator, Measures, Schedule], Awaitable[None]]
+ShowProgress = Callable[[Generator, Measurements, Schedule], Awaitable[None]]
 """Shows how it goes, until it is cancelled."""
 
-_LOOK: Final = 0.2
+_POLL_INTERVAL: Final = 0.2
 _REFUSED_AFTER: Final = 5.0
 """Seconds without a further connection after which the broker takes no more."""
 
@@ -55,7 +55,7 @@ class _Target:
     address: BrokerAddress
     root: str
     died: asyncio.Future[str | None]
-    loops: LoopLagLog | None
+    worker_stats: WorkerStats | None
 
 
 @dataclass(frozen=True)
@@ -66,23 +66,25 @@ class _Load:
     target: _Target
     devices: Mapping[str, KnownDevice]
     schedule: Schedule
-    plan: Plan
+    plan: LoadPlan
 
 
-async def run_load(options: LoadOptions, say: Callable[[str], None], show: Show) -> Result:
+async def run_load(
+    options: LoadOptions, say: Callable[[str], None], show: ShowProgress
+) -> LoadResult:
     """Load a running fleet, or one of its own.
 
     Raises UsageError for what cannot be, before anything runs; BrokerError where the broker is not
     there or does not take our connections; OwnFleetError where our own fleet does not come up.
     """
-    stopping = _Stopping()
-    with stopping.listening():
-        return await _run_load(options, say, show, stopping)
+    stop_signals = _StopSignals()
+    with stop_signals.installed():
+        return await _run_load(options, say, show, stop_signals)
 
 
 async def _run_load(
-    options: LoadOptions, say: Callable[[str], None], show: Show, stopping: _Stopping
-) -> Result:
+    options: LoadOptions, say: Callable[[str], None], show: ShowProgress, stop_signals: _StopSignals
+) -> LoadResult:
     own = _own_broker(options)
     config = fleet_for(options) if own else None
     options.check({g.platform for g in config.groups} if config else None)
@@ -96,16 +98,16 @@ async def _run_load(
                 f"no device is there below {target.root}",
                 hint="is the fleet on another broker (--broker) or another root (--root)?",
             )
-        devices = options.choose(known)
+        devices = options.select_devices(known)
         platforms = {seen.platform for seen in devices.values()}
-        thresholds = options.judges(platforms, own_fleet=own is not None)
-        load = _settled(options, target, devices, clock)
+        thresholds = options.parse_thresholds(platforms, own_fleet=own is not None)
+        load = _prepare(options, target, devices, clock)
         say(
             f"loading {counted(len(devices), 'device')} on {target.address.url}:"
             f" {counted(load.schedule.count, 'command')} in {options.duration:g} s"
         )
-        runner = _Runner(load, topics)
-        stopping.gently = runner.interrupt
+        runner = _LoadRun(load, topics)
+        stop_signals.on_first = runner.interrupt
         await runner.run(show)
         return runner.result(thresholds)
 
@@ -137,7 +139,7 @@ async def _target(
     source = f" of {path}" if path else ""
     say(f"starting {what}{source} on the {own} broker")
     async with own_fleet(config, own, say) as fleet:
-        yield _Target(fleet.address, fleet.root, fleet.died, fleet.loops)
+        yield _Target(fleet.address, fleet.root, fleet.died, fleet.worker_stats)
 
 
 async def _until_dead(address: BrokerAddress) -> str | None:
@@ -147,11 +149,11 @@ async def _until_dead(address: BrokerAddress) -> str | None:
         await asyncio.get_running_loop().create_future()
         return None
     while found[1].alive:  # noqa: ASYNC110  # another process sets no event of ours
-        await asyncio.sleep(_LOOK)
+        await asyncio.sleep(_POLL_INTERVAL)
     return None
 
 
-def _settled(
+def _prepare(
     options: LoadOptions,
     target: _Target,
     devices: Mapping[str, KnownDevice],
@@ -165,7 +167,7 @@ def _settled(
         seed=options.seed,
         device_ids=sorted(devices),
     )
-    plan = Plan(
+    plan = LoadPlan(
         schedule=schedule,
         timeout=options.timeout,
         platforms={device_id: seen.platform for device_id, seen in devices.items()},
@@ -188,35 +190,37 @@ def _expiry(clock: ClockNow | None, timeout: float) -> Callable[[float], int]:
     return lambda seconds: now + round(seconds * 1000 * speed) + lasting
 
 
-class _Runner:
+class _LoadRun:
     """One load, from its connections to its result."""
 
     def __init__(self, load: _Load, topics: Topics) -> None:
         options = load.options
         self._load = load
         self._pool = ConnectionPool(load.target.address)
-        self._roll = LoadedDevices(load.devices)
-        self._measures = Measures(options.duration, options.timeout)
-        self._offline = len(load.devices) - len(self._roll.present())
-        self._generator = Generator(self._pool, topics, load.plan, self._measures, self._roll)
+        self._loaded_devices = LoadedDevices(load.devices)
+        self._measurements = Measurements(options.duration, options.timeout)
+        self._offline = len(load.devices) - len(self._loaded_devices.present())
+        self._generator = Generator(
+            self._pool, topics, load.plan, self._measurements, self._loaded_devices
+        )
         self._probes = LatencyProbes(
-            self._pool, topics, self._generator.token, self._measures, self._roll
+            self._pool, topics, self._generator.token, self._measurements, self._loaded_devices
         )
         self._storm = (
             ReconnectStorm(self._generator, options.ramp, options.duration)
             if options.storm
             else None
         )
-        self._ending = Ending.COMPLETE
+        self._ending = RunEnding.COMPLETE
         self._reason: str | None = None
         self._reconnects = 0
         self._cut_off = False
 
     def interrupt(self) -> None:
         """Stop before the end, for Ctrl-C."""
-        self._end(Ending.INTERRUPTED)
+        self._end(RunEnding.INTERRUPTED)
 
-    async def run(self, show: Show) -> None:
+    async def run(self, show: ShowProgress) -> None:
         """Send everything and wait for what comes of it."""
         connections = [*self._generator.connections, *self._probes.connections]
         try:
@@ -227,27 +231,27 @@ class _Runner:
             self._reconnects = self._pool.reconnects
             self._cut_off = not all(connection.up for connection in connections)
         finally:
-            if self._ending is not Ending.FLEET_GONE:
+            if self._ending is not RunEnding.FLEET_GONE:
                 await self._probes.close()
                 await self._generator.close()
             await self._pool.close()
 
-    async def _run_beside(self, show: Show) -> None:
+    async def _run_beside(self, show: ShowProgress) -> None:
         """Run while probes ask, `show` shows, and the fleet's process is watched."""
         target = self._load.target
         target.died.add_done_callback(self._on_death)
-        if target.loops is not None:
-            target.loops.begin()
+        if target.worker_stats is not None:
+            target.worker_stats.begin()
         beside: list[asyncio.Future[None]] = [
             asyncio.ensure_future(self._probes.run()),
-            asyncio.ensure_future(show(self._generator, self._measures, self._load.schedule)),
+            asyncio.ensure_future(show(self._generator, self._measurements, self._load.schedule)),
         ]
         try:
             await self._run_with_storm()
         finally:
             target.died.remove_done_callback(self._on_death)
-            if target.loops is not None:
-                target.loops.end()
+            if target.worker_stats is not None:
+                target.worker_stats.end()
             for task in beside:
                 task.cancel()
             await asyncio.gather(*beside, return_exceptions=True)
@@ -274,21 +278,21 @@ class _Runner:
     def _on_death(self, died: asyncio.Future[str | None]) -> None:
         if not died.cancelled():
             self._reason = died.result()
-            self._end(Ending.FLEET_GONE)
+            self._end(RunEnding.FLEET_GONE)
 
-    def _end(self, ending: Ending) -> None:
-        if self._ending is Ending.COMPLETE:
+    def _end(self, ending: RunEnding) -> None:
+        if self._ending is RunEnding.COMPLETE:
             self._ending = ending
             self._generator.halt.set()
 
-    def result(self, thresholds: list[Any]) -> Result:
+    def result(self, thresholds: list[Any]) -> LoadResult:
         """What came of it."""
-        generator, dropped = self._generator, self._roll.dropped
-        return Result(
+        generator, dropped = self._generator, self._loaded_devices.dropped
+        return LoadResult(
             options=self._load.options,
             schedule=self._load.schedule,
             ledger=generator.ledger,
-            measures=self._measures,
+            measurements=self._measurements,
             storm=self._storm,
             ending=self._ending,
             broker=self._load.target.address.url,
@@ -299,33 +303,35 @@ class _Runner:
             took=max(generator.sending_took, generator.last_answer),
             reconnects=self._reconnects,
             cut_off=self._cut_off,
-            dropped=Dropped(devices=len(dropped), back=sum(map(self._roll.online, dropped))),
-            loops=self._load.target.loops,
+            dropped=DroppedDevices(
+                devices=len(dropped), back=sum(map(self._loaded_devices.online, dropped))
+            ),
+            worker_stats=self._load.target.worker_stats,
             reason=self._reason,
             probes_unanswered=self._probes.unanswered,
             thresholds=thresholds,
         )
 
 
-class _Stopping:
-    """Ctrl-C and SIGTERM: the wish to stop, which the run takes gently; a second one cancels all.
+class _StopSignals:
+    """Ctrl-C and SIGTERM: the wish to stop, which the run takes on_first; a second one cancels all.
 
     Where nothing runs yet, the first one does.
     """
 
     def __init__(self) -> None:
-        self.gently: Callable[[], None] | None = None
+        self.on_first: Callable[[], None] | None = None
         self._main = asyncio.current_task()
 
     @contextlib.contextmanager
-    def listening(self) -> Iterator[None]:
+    def installed(self) -> Iterator[None]:
         """Take the signals over for a while."""
         loop = asyncio.get_running_loop()
         numbers = (signal.SIGINT, signal.SIGTERM)
         for number in numbers:
             # Windows' loops take no handlers: there Ctrl-C ends the run without a summary.
             with contextlib.suppress(NotImplementedError):
-                loop.add_signal_handler(number, self._ask)
+                loop.add_signal_handler(number, self._on_signal)
         try:
             yield
         finally:
@@ -333,9 +339,9 @@ class _Stopping:
                 with contextlib.suppress(NotImplementedError):
                     loop.remove_signal_handler(number)
 
-    def _ask(self) -> None:
-        gently, self.gently = self.gently, None
-        if gently is not None:
-            gently()
+    def _on_signal(self) -> None:
+        on_first, self.on_first = self.on_first, None
+        if on_first is not None:
+            on_first()
         elif self._main is not None:
             self._main.cancel()

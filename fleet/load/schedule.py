@@ -2,7 +2,7 @@
 
 The load is an open model: a command's instant hangs on the rate alone, never on an answer. A fleet
 or broker that stalls gets the commands all the same, as it would from users who know nothing of one
-another, and the time they wait is counted (see `fleet.load.measures`).
+another, and the time they wait is counted (see `fleet.load.measurements`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Final
 from broker.errors import UsageError
 from broker.validation import suggest
 
-__all__ = ["ACTIONS", "Arrival", "Mix", "Schedule"]
+__all__ = ["ACTIONS", "ActionMix", "Schedule", "ScheduledCommand"]
 
 ACTIONS: Final = MappingProxyType(
     {"reset": "resetPasscode", "lock": "remoteLock", "sync": "syncDevice"}
@@ -32,13 +32,13 @@ _SPAN: Final = 2**64
 
 
 @dataclass(frozen=True, slots=True)
-class Mix:
+class ActionMix:
     """Actions by their share; `weights` are above zero and need not add up to anything."""
 
     weights: tuple[tuple[str, float], ...]
 
     @classmethod
-    def parse(cls, text: str) -> Mix:
+    def parse(cls, text: str) -> ActionMix:
         """Read `reset=8,lock=2`. Raises UsageError for an unknown action or a bad share."""
         weights: dict[str, float] = {}
         for part in text.split(","):
@@ -69,7 +69,7 @@ class Mix:
 
 
 @dataclass(frozen=True, slots=True)
-class Arrival:
+class ScheduledCommand:
     """One command to be: `at` is seconds after the start."""
 
     number: int
@@ -88,7 +88,7 @@ class Schedule:
     rate: float
     duration: float
     ramp: float
-    mix: Mix
+    mix: ActionMix
     seed: int
     device_ids: Sequence[str]
 
@@ -109,7 +109,7 @@ class Schedule:
             return math.sqrt(2 * number * self.ramp / self.rate)
         return self.ramp + (number - in_ramp) / self.rate
 
-    def arrivals(self) -> Iterator[Arrival]:
+    def arrivals(self) -> Iterator[ScheduledCommand]:
         """Every command, in the order in which they are due."""
         key = self._key("arrivals")
         actions = self.mix.actions
@@ -120,7 +120,7 @@ class Schedule:
             # A share that rounds up to the last bound still is the last action's.
             action = actions[min(bisect_right(bounds, share), len(actions) - 1)]
             device = int.from_bytes(drawn[8:]) * len(self.device_ids) // _SPAN
-            yield Arrival(number, self.at(number), action, self.device_ids[device])
+            yield ScheduledCommand(number, self.at(number), action, self.device_ids[device])
 
     def shuffled(self) -> list[str]:
         """The devices in an order that the seed draws."""

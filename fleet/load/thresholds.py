@@ -18,17 +18,17 @@ from agent.clock import parse_duration
 from broker.errors import UsageError
 from broker.validation import suggest
 from fleet.load.ledger import COLUMNS
-from fleet.load.measures import STATS
+from fleet.load.measurements import STATS
 
 __all__ = [
     "IMPLIED",
-    "Kind",
+    "MetricKind",
     "Threshold",
     "Verdict",
     "metric_names",
     "parse_threshold",
-    "platform_of",
-    "with_implied",
+    "threshold_platform",
+    "with_default_thresholds",
 ]
 
 _FORM: Final = re.compile(r"\s*([A-Za-z0-9_.-]+?)\s*(<=|>=|==|!=|<|>)\s*(\S+)\s*")
@@ -50,7 +50,7 @@ IMPLIED: Final = ("failed", "lost", "unknown")
 """Ledger columns that are to be 0 where no threshold says otherwise."""
 
 
-class Kind(Enum):
+class MetricKind(Enum):
     """What a metric is measured in."""
 
     TIME = "time"
@@ -60,20 +60,20 @@ class Kind(Enum):
 
 def metric_names(
     actions: Iterable[str], platforms: Iterable[str], *, storm: bool, own_fleet: bool
-) -> dict[str, Kind]:
+) -> dict[str, MetricKind]:
     """Every name that a threshold may use, and what it is measured in."""
-    names = dict.fromkeys(_COUNTS, Kind.COUNT)
+    names = dict.fromkeys(_COUNTS, MetricKind.COUNT)
     scopes = ["all", *actions]
     scopes += [f"{scope}.{platform}" for platform in platforms for scope in scopes]
     for scope in scopes:
-        names |= {f"{scope}.{stat}": Kind.TIME for stat in STATS}
-        names[f"{scope}.rate"] = Kind.RATE
-    names |= {f"lag.{stat}": Kind.TIME for stat in STATS}
+        names |= {f"{scope}.{stat}": MetricKind.TIME for stat in STATS}
+        names[f"{scope}.rate"] = MetricKind.RATE
+    names |= {f"lag.{stat}": MetricKind.TIME for stat in STATS}
     if own_fleet:
-        names |= {f"fleetLag.{stat}": Kind.TIME for stat in STATS}
+        names |= {f"fleetLag.{stat}": MetricKind.TIME for stat in STATS}
     if storm:
-        names |= {f"back.{stat}": Kind.TIME for stat in STATS}
-        names["back.missing"] = Kind.COUNT
+        names |= {f"back.{stat}": MetricKind.TIME for stat in STATS}
+        names["back.missing"] = MetricKind.COUNT
     return names
 
 
@@ -86,15 +86,15 @@ class Threshold:
     limit: float
     shown: str
     """The limit as it was written."""
-    kind: Kind
+    kind: MetricKind
     implied: bool = False
 
     @classmethod
     def zero(cls, metric: str) -> Threshold:
         """The one that holds where nothing is said of a ledger column."""
-        return cls(metric, "==", 0.0, "0", Kind.COUNT, implied=True)
+        return cls(metric, "==", 0.0, "0", MetricKind.COUNT, implied=True)
 
-    def judge(self, seen: float | None) -> Verdict:
+    def evaluate(self, seen: float | None) -> Verdict:
         """Compare; where nothing was measured, nothing holds."""
         holds = seen is not None and _OPERATORS[self.comparison](seen, self.limit)
         return Verdict(self, seen, holds)
@@ -118,15 +118,15 @@ class Verdict:
         """What was measured, in the unit of its kind."""
         if self.seen is None:
             return "nothing measured"
-        if self.threshold.kind is Kind.TIME:
+        if self.threshold.kind is MetricKind.TIME:
             return _time(self.seen)
-        if self.threshold.kind is Kind.RATE:
+        if self.threshold.kind is MetricKind.RATE:
             return f"{self.seen:.1f}/s"
         return f"{self.seen:.0f}"
 
     def as_json(self) -> dict[str, Any]:
         """The verdict for `--json`; times in milliseconds."""
-        factor = 1e3 if self.threshold.kind is Kind.TIME else 1.0
+        factor = 1e3 if self.threshold.kind is MetricKind.TIME else 1.0
         return {
             "metric": self.threshold.metric,
             "expected": self.expected,
@@ -137,7 +137,7 @@ class Verdict:
         }
 
 
-def parse_threshold(text: str, names: Mapping[str, Kind]) -> Threshold:
+def parse_threshold(text: str, names: Mapping[str, MetricKind]) -> Threshold:
     """Read `reset.p99<500ms`. Raises UsageError for what is none, or an unknown metric."""
     match = _FORM.fullmatch(text)
     if match is None:
@@ -155,33 +155,33 @@ def parse_threshold(text: str, names: Mapping[str, Kind]) -> Threshold:
     return Threshold(metric, comparison, _limit(text, kind, value), value, kind)
 
 
-def platform_of(text: str) -> str | None:
+def threshold_platform(text: str) -> str | None:
     """The platform that a threshold names; None where it names none, or is no threshold."""
     match = _FORM.fullmatch(text)
     parts = match[1].split(".") if match else []
     return parts[1] if len(parts) == _DEEPEST else None
 
 
-def with_implied(thresholds: Sequence[Threshold]) -> list[Threshold]:
+def with_default_thresholds(thresholds: Sequence[Threshold]) -> list[Threshold]:
     """The thresholds, and those that hold unless one of them speaks of the same."""
     said = {threshold.metric for threshold in thresholds}
     return [*thresholds, *(Threshold.zero(name) for name in IMPLIED if name not in said)]
 
 
-def _limit(text: str, kind: Kind, value: str) -> float:
-    if kind is Kind.TIME:
+def _limit(text: str, kind: MetricKind, value: str) -> float:
+    if kind is MetricKind.TIME:
         try:
             return parse_duration(value).total_seconds()
         except ValueError as error:
             raise UsageError(f"--threshold: {text!r} compares a time: {error}") from None
-    number = value.removesuffix("/s") if kind is Kind.RATE else value
+    number = value.removesuffix("/s") if kind is MetricKind.RATE else value
     if _NUMBER.fullmatch(number) is None:
-        what = "commands a second" if kind is Kind.RATE else "a count"
+        what = "commands a second" if kind is MetricKind.RATE else "a count"
         raise UsageError(f"--threshold: {text!r} compares {what}, and {value!r} is no number")
     return float(number)
 
 
-def _examples(names: Mapping[str, Kind]) -> str:
+def _examples(names: Mapping[str, MetricKind]) -> str:
     timed = [name for name in names if name.endswith(".p99")]
     return ", ".join([*timed[:3], "lost", "duplicate"])
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from fleet.load.result import CSV_HEADER, Result
+from fleet.load.result import CSV_HEADER, LoadResult
 
 __all__ = ["Chart", "charts_of"]
 
@@ -91,9 +91,9 @@ class _Frame:
         return Line(name, kind, " ".join(path), dots)
 
 
-def charts_of(result: Result) -> list[Chart]:
+def charts_of(result: LoadResult) -> list[Chart]:
     """Throughput over time, latency over time, and the percentile curve."""
-    rows = list(result.rows())
+    rows = list(result.timeline())
     return [_throughput(rows), _latency(rows), _curve(result)]
 
 
@@ -130,9 +130,9 @@ def _over_time(
     return Chart(title, note, across, frame.up(), lines, "seconds")
 
 
-def _curve(result: Result) -> Chart:
+def _curve(result: LoadResult) -> Chart:
     """Latency by percentile, each nine as wide as the one before it."""
-    latencies = {a: result.measures.of(a).latency for a in result.options.mix.actions}
+    latencies = {a: result.measurements.of(a).latency for a in result.options.mix.actions}
     curves = {a: list(times.curve()) for a, times in latencies.items() if times.count}
     nines = max((math.log10(times.count) for times in latencies.values() if times.count), default=1)
     deepest = max(1, math.ceil(nines))

@@ -8,13 +8,13 @@ from jinja2 import Environment, StrictUndefined
 
 from fleet.load.ledger import COLUMNS
 from fleet.load.report.charts import charts_of
-from fleet.load.report.terminal import connections
-from fleet.load.result import Result
+from fleet.load.report.terminal import connection_remarks
+from fleet.load.result import LoadResult
 
 __all__ = ["render_page"]
 
 
-def render_page(result: Result) -> str:
+def render_page(result: LoadResult) -> str:
     """The page."""
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -26,11 +26,11 @@ def render_page(result: Result) -> str:
         charts=charts_of(result),
         columns=COLUMNS,
         shares=_shares(result),
-        remarks=[remark.plain for remark in connections(result)],
+        remarks=[remark.plain for remark in connection_remarks(result)],
     )
 
 
-def _shares(result: Result) -> list[tuple[str, int, float]]:
+def _shares(result: LoadResult) -> list[tuple[str, int, float]]:
     """(column, count, percent of what was sent) of the ledger's columns that are not empty."""
     sent = result.count("sent")
     counts = [(name, result.count(name)) for name in COLUMNS]

@@ -9,8 +9,8 @@ from typing import Final
 from rich.cells import cell_len
 from rich.table import Table
 
-from fleet.load.measures import Latencies
-from fleet.load.result import Result
+from fleet.load.measurements import Latencies
+from fleet.load.result import LoadResult
 
 __all__ = ["latency_table", "milliseconds"]
 
@@ -32,10 +32,10 @@ class _Column:
         return max(map(cell_len, (self.head, *self.cells)))
 
 
-def latency_table(result: Result, width: int | None) -> Table:
+def latency_table(result: LoadResult, width: int | None) -> Table:
     """By action and platform, in milliseconds; in so many terminal columns, None for any number."""
     rows = sorted(_rows(result), key=lambda row: row[0])
-    rows.append(("all", "all", result.measures.of()))
+    rows.append(("all", "all", result.measurements.of()))
     columns = _columns(rows)
     shown = _fitting(columns, width)
     left_out = [column.head for column in columns if column not in shown]
@@ -63,11 +63,11 @@ def milliseconds(value: float | None) -> str:
     return "-" if value is None else f"{value:.2f}"
 
 
-def _rows(result: Result) -> Iterator[tuple[str, str, Latencies]]:
-    for action, platform, latencies, _ in result.kinds():
+def _rows(result: LoadResult) -> Iterator[tuple[str, str, Latencies]]:
+    for action, platform, latencies, _ in result.by_action_and_platform():
         yield action, platform, latencies
     for action in result.options.mix.actions:
-        yield action, "all", result.measures.of(action)
+        yield action, "all", result.measurements.of(action)
 
 
 def _columns(rows: Sequence[tuple[str, str, Latencies]]) -> list[_Column]:

@@ -8,18 +8,18 @@ from typing import Final
 from rich.table import Table
 from rich.text import Text
 
-from fleet.load.ledger import COLUMNS, Column
+from fleet.load.ledger import COLUMNS, CommandOutcome
 from fleet.load.reconnect_storm import ReconnectStorm
 from fleet.load.report.percentile_table import latency_table, milliseconds
-from fleet.load.result import Ending, Result
+from fleet.load.result import LoadResult, RunEnding
 from fleet.service.wording import counted
 
-__all__ = ["connections", "summary"]
+__all__ = ["connection_remarks", "summary"]
 
 _STYLES: Final = {"failed": "red", "lost": "red", "unknown": "yellow", "notSupported": "yellow"}
 
 
-def summary(result: Result, width: int | None = None) -> Iterator[Table | Text]:
+def summary(result: LoadResult, width: int | None = None) -> Iterator[Table | Text]:
     """The parts, in the order in which they are printed; tables in so many terminal columns."""
     yield latency_table(result, width)
     yield from _ledger(result)
@@ -30,7 +30,7 @@ def summary(result: Result, width: int | None = None) -> Iterator[Table | Text]:
     yield from _thresholds(result)
 
 
-def _ledger(result: Result) -> Iterator[Text]:
+def _ledger(result: LoadResult) -> Iterator[Text]:
     line = Text.assemble(("ledger   ", "bold"), f"sent {result.count('sent')} = ")
     for number, name in enumerate(COLUMNS):
         count = result.count(name)
@@ -41,22 +41,22 @@ def _ledger(result: Result) -> Iterator[Text]:
     yield Text(f"         beside it: {beside}")
 
 
-def _speeds(result: Result) -> Iterator[Text]:
-    measures = result.measures
+def _speeds(result: LoadResult) -> Iterator[Text]:
+    measurements = result.measurements
     yield Text.assemble(
         ("rate     ", "bold"),
         f"asked {result.rate_asked:.1f}/s, sent {result.rate_sent:.1f}/s,"
         f" answered {result.rate_reached:.1f}/s",
     )
     told = [
-        ("the generator's lag", measures.lag),
-        ("a pass through the broker", measures.broker_pass),
-        ("the simulator's turn", measures.simulator_pass),
+        ("the generator's lag", measurements.lag),
+        ("a pass through the broker", measurements.broker_pass),
+        ("the simulator's turn", measurements.simulator_pass),
     ]
-    if result.loops is not None:
-        workers = result.loops.workers
+    if result.worker_stats is not None:
+        workers = result.worker_stats.workers
         name = "the fleet's loop" if workers == 1 else f"the fleet's {workers} loops"
-        told.append((name, result.loops.lag))
+        told.append((name, result.worker_stats.lag))
     wide = max(len(name) for name, _ in told)
     for number, (name, times) in enumerate(told):
         p50, p99 = (milliseconds(times.milliseconds()[stat]) for stat in ("p50", "p99"))
@@ -65,7 +65,7 @@ def _speeds(result: Result) -> Iterator[Text]:
     yield Text.assemble("         ", (result.slowest(), "bold"))
 
 
-def _storm(result: Result, storm: ReconnectStorm) -> Text:
+def _storm(result: LoadResult, storm: ReconnectStorm) -> Text:
     meanwhile = result.ledger.storm
     back = storm.back.milliseconds()
     line = Text.assemble(("storm    ", "bold"), f"{storm.thrown_out} devices thrown out, ")
@@ -75,40 +75,42 @@ def _storm(result: Result, storm: ReconnectStorm) -> Text:
         line.append(f"all back after {storm.all_back:.2f} s")
     p50, p99 = (milliseconds(back[stat]) for stat in ("p50", "p99"))
     line.append(f" (p50 {p50} p99 {p99} ms); sent meanwhile {sum(meanwhile.values())}: ")
-    line.append(", ".join(f"{c.value} {meanwhile[c]}" for c in Column if meanwhile[c]) or "none")
-    worst = result.measures.storm.milliseconds()["p99"]
+    line.append(
+        ", ".join(f"{c.value} {meanwhile[c]}" for c in CommandOutcome if meanwhile[c]) or "none"
+    )
+    worst = result.measurements.storm.milliseconds()["p99"]
     if worst is not None:
         line.append(f", p99 {milliseconds(worst)} ms")
     return line
 
 
-def _remarks(result: Result) -> Iterator[Text]:
-    if result.ending is Ending.FLEET_GONE:
+def _remarks(result: LoadResult) -> Iterator[Text]:
+    if result.ending is RunEnding.FLEET_GONE:
         reason = f" ({result.reason})" if result.reason else ""
         yield Text(
             f"the fleet's process ended after {result.sending_took:.1f} s{reason}; what became of"
             " the commands on their way then is unknown",
             style="bold red",
         )
-    elif result.ending is Ending.INTERRUPTED:
+    elif result.ending is RunEnding.INTERRUPTED:
         yield Text(f"interrupted after {result.sending_took:.1f} s", style="yellow")
     if result.offline:
         who = counted(result.offline, "device")
         yield Text(f"{who} offline before it began", style="yellow")
-    if result.unsent and result.ending is Ending.COMPLETE:
+    if result.unsent and result.ending is RunEnding.COMPLETE:
         yield Text(
             f"{counted(result.unsent, 'command')} due and never sent: the generator could not keep"
             " up, so the figures tell of it and not of the fleet",
             style="yellow",
         )
-    yield from connections(result)
+    yield from connection_remarks(result)
 
 
-def connections(result: Result) -> Iterator[Text]:
+def connection_remarks(result: LoadResult) -> Iterator[Text]:
     """What is to be said of workers that died and of connections that were lost."""
-    dropped, gone = result.dropped, result.ending is Ending.FLEET_GONE
-    if result.loops is not None and result.loops.restarts:
-        times = counted(result.loops.restarts, "time")
+    dropped, gone = result.dropped, result.ending is RunEnding.FLEET_GONE
+    if result.worker_stats is not None and result.worker_stats.restarts:
+        times = counted(result.worker_stats.restarts, "time")
         yield Text(f"a worker of the fleet died and was started again: {times}", style="yellow")
     if dropped.devices and not gone:
         missing = dropped.devices - dropped.back
@@ -122,7 +124,7 @@ def connections(result: Result) -> Iterator[Text]:
         yield Text(lost, style="yellow")
 
 
-def _thresholds(result: Result) -> Iterator[Text]:
+def _thresholds(result: LoadResult) -> Iterator[Text]:
     yield Text("thresholds", style="bold")
     wide = max((len(v.threshold.metric) for v in result.verdicts), default=0)
     wider = max((len(v.expected) for v in result.verdicts), default=0)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from broker.contract import Presence
 from broker.operator.readers import KnownDevice
-from fleet.load.ledger import Column, Ledger, Sent
+from fleet.load.ledger import CommandOutcome, Ledger, SentCommand
 from fleet.load.presence import LoadedDevices
 
 without_hurry = settings(deadline=None, max_examples=60)
@@ -44,8 +44,8 @@ fates = st.lists(
 )
 
 
-def sent(number: int, at: float = 0.0, action: str = "reset", platform: str = "ios") -> Sent:
-    return Sent(number, action, platform, f"d-{number}", at, at)
+def sent(number: int, at: float = 0.0, action: str = "reset", platform: str = "ios") -> SentCommand:
+    return SentCommand(number, action, platform, f"d-{number}", at, at)
 
 
 def play(all_fates: list[Fate], stop_at: float = 1e9) -> Ledger:
@@ -72,17 +72,17 @@ def play(all_fates: list[Fate], stop_at: float = 1e9) -> Ledger:
     return ledger
 
 
-def expected(fate: Fate) -> Column:
+def expected(fate: Fate) -> CommandOutcome:
     final = {
-        "done": Column.DONE,
-        "failed": Column.FAILED,
-        "canceled": Column.FAILED,
-        "notSupported": Column.NOT_SUPPORTED,
+        "done": CommandOutcome.DONE,
+        "failed": CommandOutcome.FAILED,
+        "canceled": CommandOutcome.FAILED,
+        "notSupported": CommandOutcome.NOT_SUPPORTED,
     }
     for after, state in fate.answers:
         if after < TIMEOUT and state in final:
             return final[state]
-    return Column.LOST if fate.accepted and fate.there else Column.UNKNOWN
+    return CommandOutcome.LOST if fate.accepted and fate.there else CommandOutcome.UNKNOWN
 
 
 @without_hurry
@@ -91,7 +91,7 @@ def test_every_command_ends_in_the_column_that_is_its_own(all_fates: list[Fate])
     ledger = play(all_fates)
     assert ledger.sent == len(all_fates)
     assert ledger.in_flight == 0
-    for column in Column:
+    for column in CommandOutcome:
         assert ledger.count(column) == sum(expected(fate) is column for fate in all_fates)
 
 
@@ -99,7 +99,7 @@ def test_every_command_ends_in_the_column_that_is_its_own(all_fates: list[Fate])
 @given(fates, st.floats(0, 3))
 def test_closed_early_it_still_adds_up(all_fates: list[Fate], stop_at: float) -> None:
     ledger = play(all_fates, stop_at)
-    assert sum(ledger.count(column) for column in Column) == ledger.sent
+    assert sum(ledger.count(column) for column in CommandOutcome) == ledger.sent
     assert ledger.in_flight == 0
 
 
@@ -127,20 +127,20 @@ def test_columns_are_told_by_action_and_platform() -> None:
     ledger.answer(0, "done")
     ledger.answer(1, "failed")
     assert list(ledger.pairs()) == [("lock", "android"), ("reset", "ios")]
-    assert ledger.count(Column.DONE, action="reset") == 1
-    assert ledger.count(Column.DONE, platform="android") == 0
-    assert ledger.count(Column.FAILED, action="lock", platform="android") == 1
+    assert ledger.count(CommandOutcome.DONE, action="reset") == 1
+    assert ledger.count(CommandOutcome.DONE, platform="android") == 0
+    assert ledger.count(CommandOutcome.FAILED, action="lock", platform="android") == 1
 
 
 def test_what_was_sent_in_a_storm_is_told_apart() -> None:
     ledger = Ledger(TIMEOUT)
-    stormy = sent(0)
-    stormy.stormy = True
-    ledger.send(stormy)
+    during_storm = sent(0)
+    during_storm.during_storm = True
+    ledger.send(during_storm)
     ledger.send(sent(1))
     ledger.answer(0, "done")
     ledger.answer(1, "done")
-    assert dict(ledger.storm) == {Column.DONE: 1}
+    assert dict(ledger.storm) == {CommandOutcome.DONE: 1}
 
 
 # -- who is there -----------------------------------------------------------------------------

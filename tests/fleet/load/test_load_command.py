@@ -15,7 +15,7 @@ import pytest
 from broker.server.open import EMBEDDED, MOSQUITTO, open_broker
 from fleet.load.ledger import COLUMNS
 from fleet.load.result import CSV_HEADER
-from fleet.load.schedule import Mix, Schedule
+from fleet.load.schedule import ActionMix, Schedule
 from tests.support.brokers import need
 from tests.support.fake_fleet import Fake, fake_fleet
 from tests.support.fleet_processes import fleet_text, phones
@@ -150,7 +150,7 @@ async def test_each_device_is_judged_by_what_it_does(tmp_path: Path) -> None:
         rate=100,
         duration=1,
         ramp=0,
-        mix=Mix.parse("sync"),
+        mix=ActionMix.parse("sync"),
         seed=3,
         device_ids=[device.device_id for device in devices],
     )

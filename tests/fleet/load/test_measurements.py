@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fleet.load.measures import STATS, Measures, Times
+from fleet.load.measurements import STATS, Measurements, TimeHistogram
 
 without_hurry = settings(deadline=None, max_examples=25)
 some_times = st.lists(st.floats(1e-6, 60), max_size=60)
 
 
-def times(values: list[float]) -> Times:
-    histogram = Times()
+def times(values: list[float]) -> TimeHistogram:
+    histogram = TimeHistogram()
     for value in values:
         histogram.record(value)
     return histogram
@@ -51,31 +51,31 @@ def test_what_does_not_fit_is_kept_at_the_edge(seconds: float, stays: float) -> 
 
 
 def test_latency_counts_from_the_instant_due() -> None:
-    measures = Measures(10.0, 10.0)
+    measurements = Measurements(10.0, 10.0)
     # The generator or the broker stood still for four seconds: five commands were sent at once.
     for due in range(5):
-        measures.answered(("reset", "ios"), float(due), 4.0, 4.5, stormy=False)
-    latencies = measures.of("reset", "ios")
+        measurements.record_answered(("reset", "ios"), float(due), 4.0, 4.5, during_storm=False)
+    latencies = measurements.of("reset", "ios")
     assert latencies.latency.stat("max") == pytest.approx(4.5, rel=2e-3)
     assert latencies.latency.stat("p50") == pytest.approx(2.5, rel=2e-3)
     assert latencies.service.stat("max") == pytest.approx(0.5, rel=2e-3)
 
 
 def test_actions_and_platforms_are_told_apart_and_together() -> None:
-    measures = Measures(1.0, 1.0)
+    measurements = Measurements(1.0, 1.0)
     for kind in (("reset", "ios"), ("reset", "android"), ("lock", "ios")):
-        measures.answered(kind, 0.0, 0.0, 0.1, stormy=kind == ("lock", "ios"))
-    assert measures.of().latency.count == 3
-    assert measures.of("reset").latency.count == 2
-    assert measures.of(platform="ios").latency.count == 2
-    assert measures.of("lock", "android").latency.count == 0
-    assert measures.storm.count == 1
+        measurements.record_answered(kind, 0.0, 0.0, 0.1, during_storm=kind == ("lock", "ios"))
+    assert measurements.of().latency.count == 3
+    assert measurements.of("reset").latency.count == 2
+    assert measurements.of(platform="ios").latency.count == 2
+    assert measurements.of("lock", "android").latency.count == 0
+    assert measurements.storm.count == 1
 
 
 @without_hurry
 @given(st.floats(0.05, 86_400), st.floats(0, 200_000))
 def test_a_run_has_a_bounded_number_of_slices(duration: float, at: float) -> None:
-    measures = Measures(duration, 10.0)
-    measures.sent(at, at)
-    assert len(measures.slices) <= (duration + 10.0) / measures.width + 1
-    assert sum(part.sent for part in measures.slices) == 1
+    measurements = Measurements(duration, 10.0)
+    measurements.record_sent(at, at)
+    assert len(measurements.slices) <= (duration + 10.0) / measurements.width + 1
+    assert sum(part.sent for part in measurements.slices) == 1

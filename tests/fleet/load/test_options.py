@@ -13,7 +13,7 @@ from fleet.config.loader import FleetConfig
 from fleet.config.tables import read_workers
 from fleet.load.options import LoadOptions
 from fleet.load.own_fleet import fleet_for
-from fleet.load.schedule import Mix
+from fleet.load.schedule import ActionMix
 from tests.support.fake_fleet import Fake
 
 
@@ -24,7 +24,7 @@ def options(**changed: Any) -> LoadOptions:
         "duration": 5.0,
         "ramp": 0.0,
         "timeout": 5.0,
-        "mix": Mix.parse("reset=8,lock=2"),
+        "mix": ActionMix.parse("reset=8,lock=2"),
         "seed": 7,
         "broker": None,
         "root": None,
@@ -83,7 +83,7 @@ def test_a_running_fleet_may_have_platforms_of_its_own() -> None:
     asked = options(platform="kiosk", thresholds=("reset.kiosk.p99<1.5s",))
     asked.check(None)
     with pytest.raises(UsageError, match="no metric"):
-        asked.judges({"ios"}, own_fleet=False)
+        asked.parse_thresholds({"ios"}, own_fleet=False)
 
 
 @pytest.mark.parametrize(("text", "workers"), [("1", 1), ("1024", 1024), ("auto", "auto")])
@@ -98,19 +98,21 @@ def test_workers_that_cannot_be_are_refused(text: str) -> None:
 
 
 def test_devices_are_drawn_by_the_seed() -> None:
-    assert set(options().choose(THREE)) == {"a", "b", "c"}
-    assert set(options(platform="ios").choose(THREE)) == {"a", "b"}
+    assert set(options().select_devices(THREE)) == {"a", "b", "c"}
+    assert set(options(platform="ios").select_devices(THREE)) == {"a", "b"}
     two = options(devices=2)
-    assert two.choose(THREE).keys() == two.choose(dict(reversed(THREE.items()))).keys()
-    drawn = {tuple(options(devices=2, seed=seed).choose(THREE)) for seed in range(30)}
+    assert (
+        two.select_devices(THREE).keys() == two.select_devices(dict(reversed(THREE.items()))).keys()
+    )
+    drawn = {tuple(options(devices=2, seed=seed).select_devices(THREE)) for seed in range(30)}
     assert len(drawn) == 3
 
 
 def test_more_devices_than_there_are_is_refused() -> None:
     with pytest.raises(UsageError, match="the fleet has 3 such devices"):
-        options(devices=4).choose(THREE)
+        options(devices=4).select_devices(THREE)
     with pytest.raises(UsageError, match="no device of platform 'windows_rt'"):
-        options(platform="windows_rt").choose(THREE)
+        options(platform="windows_rt").select_devices(THREE)
 
 
 # -- the fleet that is started -----------------------------------------------------------------

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from broker.errors import UsageError
-from fleet.load.schedule import ACTIONS, Mix, Schedule
+from fleet.load.schedule import ACTIONS, ActionMix, Schedule
 
 without_hurry = settings(deadline=None, max_examples=60)
 DEVICES = [f"ios-{n:03}" for n in range(1, 21)]
@@ -27,7 +27,7 @@ def schedule(
         rate=rate,
         duration=duration,
         ramp=ramp,
-        mix=Mix.parse(mix),
+        mix=ActionMix.parse(mix),
         seed=seed,
         device_ids=devices,
     )
@@ -104,7 +104,7 @@ def test_a_ramp_starts_from_nothing() -> None:
     ],
 )
 def test_a_mix_is_read(text: str, weights: dict[str, float]) -> None:
-    assert dict(Mix.parse(text).weights) == weights
+    assert dict(ActionMix.parse(text).weights) == weights
 
 
 @pytest.mark.parametrize(
@@ -121,5 +121,5 @@ def test_a_mix_is_read(text: str, weights: dict[str, float]) -> None:
 )
 def test_a_bad_mix_is_refused(text: str, said: str) -> None:
     with pytest.raises(UsageError) as refused:
-        Mix.parse(text)
+        ActionMix.parse(text)
     assert said in f"{refused.value} {refused.value.hint}"

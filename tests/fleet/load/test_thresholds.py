@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from broker.errors import UsageError
-from fleet.load.thresholds import Threshold, metric_names, parse_threshold, with_implied
+from fleet.load.thresholds import Threshold, metric_names, parse_threshold, with_default_thresholds
 
 NAMES = metric_names(["reset", "lock"], ["ios", "android"], storm=False, own_fleet=True)
 
@@ -38,7 +38,7 @@ def test_a_threshold_is_read_and_judged(
 ) -> None:
     threshold = parse_threshold(text, NAMES)
     assert threshold.metric == metric
-    verdict = threshold.judge(seen)
+    verdict = threshold.evaluate(seen)
     assert verdict.holds is holds
     assert verdict.as_json()["passed"] is holds
 
@@ -70,15 +70,15 @@ def test_what_is_no_threshold_is_refused(text: str, said: str) -> None:
 
 def test_a_storm_has_names_of_its_own() -> None:
     names = metric_names(["reset"], [], storm=True, own_fleet=False)
-    assert parse_threshold("back.max<2s", names).judge(1.0).holds
-    assert parse_threshold("back.missing==0", names).judge(0.0).holds
+    assert parse_threshold("back.max<2s", names).evaluate(1.0).holds
+    assert parse_threshold("back.missing==0", names).evaluate(0.0).holds
 
 
 def test_nothing_may_fail_or_vanish_unless_said_otherwise() -> None:
     given = parse_threshold("lost<5", NAMES)
-    assert [t.metric for t in with_implied([given])] == ["lost", "failed", "unknown"]
-    assert with_implied([])[0] == Threshold.zero("failed")
-    assert [t.implied for t in with_implied([given])] == [False, True, True]
+    assert [t.metric for t in with_default_thresholds([given])] == ["lost", "failed", "unknown"]
+    assert with_default_thresholds([])[0] == Threshold.zero("failed")
+    assert [t.implied for t in with_default_thresholds([given])] == [False, True, True]
 
 
 @pytest.mark.parametrize(
@@ -93,4 +93,4 @@ def test_nothing_may_fail_or_vanish_unless_said_otherwise() -> None:
     ],
 )
 def test_what_was_seen_is_told_in_its_unit(text: str, seen: float | None, words: str) -> None:
-    assert parse_threshold(text, NAMES).judge(seen).seen_text == words
+    assert parse_threshold(text, NAMES).evaluate(seen).seen_text == words

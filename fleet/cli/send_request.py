@@ -14,21 +14,21 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from broker.contract import Policy
 from broker.errors import BrokerError, UsageError
 from broker.operator.readers import RequestOutcome
-from fleet.cli.common import err, out, print_json
-from fleet.cli.output import outcome_table, print_table, summary_line, summary_table
-from fleet.cli.selection import Selection, Where
-from fleet.cli.targets import Chosen, choose, operator_at, read_duration
+from fleet.cli.console import err, out, print_json
+from fleet.cli.options import FleetLocation, Selection
+from fleet.cli.tables import outcome_table, print_table, summary_line, summary_table
+from fleet.cli.targets import ChosenDevices, operator_at, parse_duration_option, resolve_targets
 
-__all__ = ["policy_of", "progress_bar", "send"]
+__all__ = ["policy_from_options", "progress_bar", "send"]
 
-_LISTED = 50
+_MAX_LISTED = 50
 """Up to so many devices each get a line; of more, only those that did not end `done` do."""
-_MISSED_LISTED = 200
+_MAX_LISTED_FAILURES = 200
 """How many of those: nobody reads more, and --json has them all."""
 
 
 async def send(
-    where: Where,
+    location: FleetLocation,
     selection: Selection,
     action: str,
     *,
@@ -38,13 +38,13 @@ async def send(
     policy: Policy | None = None,
 ) -> int:
     """Send a command, wait for every result and print them; returns the exit code."""
-    seconds = read_duration(limit, "--timeout")
-    async with operator_at(where) as operator:
-        chosen = await choose(operator, selection)
+    seconds = parse_duration_option(limit, "--timeout")
+    async with operator_at(location) as operator:
+        chosen = await resolve_targets(operator, selection)
         answered: list[RequestOutcome] = []
         with progress_bar(action, len(chosen.devices)) as step:
 
-            def hear(outcome: RequestOutcome) -> None:
+            def on_outcome(outcome: RequestOutcome) -> None:
                 answered.append(outcome)
                 step()
 
@@ -55,7 +55,7 @@ async def send(
                     policy=policy,
                     issued_by=issued_by,
                     timeout=seconds,
-                    on_outcome=hear,
+                    on_outcome=on_outcome,
                 )
             except (asyncio.CancelledError, BrokerError):
                 err.print(f"answered so far, of {len(chosen.devices)}: {summary_line(answered)}")
@@ -67,7 +67,7 @@ async def send(
     return 0 if all(outcome.done for outcome in outcomes) else 1
 
 
-def policy_of(options: dict[str, int | bool | None], *, lift: bool) -> Policy:
+def policy_from_options(options: dict[str, int | bool | None], *, lift: bool) -> Policy:
     """The policy that the options ask for. Raises UsageError where they ask for none."""
     given = {name: value for name, value in options.items() if value is not None}
     if lift and given:
@@ -96,15 +96,15 @@ def progress_bar(what: str, total: int) -> Iterator[Callable[[], None]]:
         yield lambda: progress.advance(task)
 
 
-def _print_outcomes(outcomes: list[RequestOutcome], chosen: Chosen) -> None:
+def _print_outcomes(outcomes: list[RequestOutcome], chosen: ChosenDevices) -> None:
     listed = outcomes
-    if len(outcomes) > _LISTED:
+    if len(outcomes) > _MAX_LISTED:
         print_table(summary_table(outcomes, chosen.devices))
         listed = [outcome for outcome in outcomes if not outcome.done]
     if listed:
-        print_table(outcome_table(listed[:_MISSED_LISTED], chosen.devices))
-    if len(listed) > _MISSED_LISTED:
-        out.print(f"and {len(listed) - _MISSED_LISTED} more; --json has them all")
+        print_table(outcome_table(listed[:_MAX_LISTED_FAILURES], chosen.devices))
+    if len(listed) > _MAX_LISTED_FAILURES:
+        out.print(f"and {len(listed) - _MAX_LISTED_FAILURES} more; --json has them all")
     out.print(summary_line(outcomes))
 
 

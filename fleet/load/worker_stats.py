@@ -9,13 +9,13 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from fleet.load.measures import Times
+from fleet.load.measurements import TimeHistogram
 
-__all__ = ["LoopLagLog"]
+__all__ = ["WorkerStats"]
 
 
 @dataclass
-class LoopLagLog:
+class WorkerStats:
     """The processes that host the devices, all of them together.
 
     `lag` holds, for each half second of the load and each process, the longest its loop was late.
@@ -24,7 +24,7 @@ class LoopLagLog:
     workers: int
     say: Callable[[str], None] = lambda _: None
     """Told in words when a worker has died."""
-    lag: Times = field(default_factory=Times)
+    lag: TimeHistogram = field(default_factory=TimeHistogram)
     restarts: int = 0
     """How many workers died and were started again."""
     _deaths: Counter[str] = field(default_factory=Counter)
@@ -39,7 +39,7 @@ class LoopLagLog:
         """Measure no more."""
         self._measuring = False
 
-    def hear(self, lag: Mapping[str, float], deaths: Mapping[str, int]) -> None:
+    def record_report(self, lag: Mapping[str, float], deaths: Mapping[str, int]) -> None:
         """Take what the fleet tells: both by worker, `lag` in seconds since it told before."""
         for worker, count in deaths.items():
             if count > self._deaths[worker]:

@@ -19,7 +19,7 @@ from rich.text import Text
 
 from broker.operator.readers import KnownDevice, RequestOutcome, SimulationOutcome
 from broker.timestamps import format_timestamp
-from fleet.cli.common import out
+from fleet.cli.console import out
 from fleet.service.wording import counted
 
 __all__ = [
@@ -27,21 +27,21 @@ __all__ = [
     "device_lines",
     "device_table",
     "effect_table",
+    "fit_to_terminal",
     "outcome_table",
     "print_hanging",
     "print_table",
     "summary_line",
     "summary_table",
-    "without_lines",
 ]
 
 _PIPED_WIDTH: Final = 250
 """Columns where no terminal says how wide it is: lines are for grep, not for eyes."""
-_LINED: Final = 110
+_MIN_LINED_WIDTH: Final = 110
 """Columns from which on a table of sentences has vertical lines."""
-_HANGING_ROOM: Final = 30
+_MIN_HANGING_WIDTH: Final = 30
 """Columns below which lines of words are too short to be read."""
-_MESSAGE_ROOM: Final = 24
+_MIN_MESSAGE_WIDTH: Final = 24
 """Columns that a message is to have before other columns give way to it."""
 _DEVICE_HEADERS: Final = (
     "Device",
@@ -53,8 +53,8 @@ _DEVICE_HEADERS: Final = (
     "Compliance",
     "Deadline",
 )
-_DEVICES_GIVE_WAY: Final = ("Group", "Screen", "Platform", "Deadline")
-_OUTCOMES_GIVE_WAY: Final = ("Platform", "Time")
+_DROPPABLE_DEVICE_COLUMNS: Final = ("Group", "Screen", "Platform", "Deadline")
+_DROPPABLE_OUTCOME_COLUMNS: Final = ("Platform", "Time")
 """What is left out where a terminal is too narrow for all columns, one after the other."""
 _CONTROLS = dict.fromkeys([*range(0x20), *range(0x7F, 0xA0)], "\N{REPLACEMENT CHARACTER}")
 _STYLES = {
@@ -72,7 +72,7 @@ _STYLES = {
     "inGracePeriod": "yellow",
     "noncompliant": "red",
 }
-_ORDER = ("done", "notSupported", "canceled", "failed", "no answer")
+_OUTCOME_ORDER = ("done", "notSupported", "canceled", "failed", "no answer")
 
 
 def clean_text(text: str, style: str = "") -> Text:
@@ -86,7 +86,7 @@ def print_hanging(head: Text, text: Text) -> None:
     Off a terminal it stays one line: it may be on its way into grep.
     """
     room = out.width - head.cell_len
-    if not out.is_terminal or room < _HANGING_ROOM:
+    if not out.is_terminal or room < _MIN_HANGING_WIDTH:
         out.print(head, text, sep="")
         return
     for number, line in enumerate(text.wrap(out, room)):
@@ -94,9 +94,9 @@ def print_hanging(head: Text, text: Text) -> None:
         out.print(Text(" " * head.cell_len) if number else head, line, sep="")
 
 
-def without_lines(table: Table) -> Table:
+def fit_to_terminal(table: Table) -> Table:
     """`table` with its rows; on a narrow terminal words have the room of vertical lines."""
-    if not out.is_terminal or out.width >= _LINED:
+    if not out.is_terminal or out.width >= _MIN_LINED_WIDTH:
         return table
     table.box, table.padding = box.HORIZONTALS, 0
     sizes = [_sizes(column) for column in table.columns]
@@ -127,36 +127,38 @@ class _Column:
 
     header: str
     cells: Sequence[Text]
-    room: int | None = None
+    min_width: int | None = None
 
     @property
-    def least(self) -> int:
+    def needed_width(self) -> int:
         """The columns it needs at least."""
         lines = (line for cell in self.cells for line in cell.plain.split("\n"))
         widest = max((cell_len(line) for line in lines), default=0)
-        wanted = widest if self.room is None else min(widest, self.room)
+        wanted = widest if self.min_width is None else min(widest, self.min_width)
         return max(wanted, cell_len(self.header))
 
 
-def _fitting(columns: Sequence[_Column], give_way: Sequence[str]) -> tuple[_Column, ...]:
-    """Those for which there is room, without as many of `give_way` as there must be."""
+def _columns_that_fit(columns: Sequence[_Column], droppable: Sequence[str]) -> tuple[_Column, ...]:
+    """Those for which there is room, without as many of `droppable` as there must be."""
     width = out.width if out.is_terminal else _PIPED_WIDTH
     left = tuple(columns)
-    for name in give_way:
-        if sum(column.least + 1 for column in left) - 1 <= width:
+    for name in droppable:
+        if sum(column.needed_width + 1 for column in left) - 1 <= width:
             break
         left = tuple(column for column in left if column.header != name)
     return left
 
 
-def _fitted(columns: Sequence[_Column], give_way: Sequence[str]) -> Table:
+def _table_that_fits(columns: Sequence[_Column], droppable: Sequence[str]) -> Table:
     """A table no wider than the terminal, which says below what it has no room for."""
-    shown = _fitting(columns, give_way)
+    shown = _columns_that_fit(columns, droppable)
     table = _table()
     for number, column in enumerate(shown):
-        # Where all that can give way has, the first column does: better folded than cut.
-        folds = number == 0 and not any(c.header in give_way for c in shown)
-        table.add_column(column.header, no_wrap=column.room is None and not folds, overflow="fold")
+        # FleetLocation all that can give way has, the first column does: better folded than cut.
+        folds = number == 0 and not any(c.header in droppable for c in shown)
+        table.add_column(
+            column.header, no_wrap=column.min_width is None and not folds, overflow="fold"
+        )
     for row in zip(*(column.cells for column in shown), strict=True):
         table.add_row(*row)
     if len(shown) < len(columns):
@@ -174,13 +176,13 @@ def outcome_table(outcomes: Iterable[RequestOutcome], devices: Mapping[str, Know
     columns = [
         _Column("Device", [clean_text(o.device_id) for o in rows]),
         _Column("Platform", [clean_text(platform) for platform in platforms]),
-        _Column("RequestOutcome", [_word(o.word) for o in rows]),
-        _Column("Message", [_portal_text(o) for o in rows], room=_MESSAGE_ROOM),
+        _Column("Outcome", [_styled(o.word) for o in rows]),
+        _Column("Message", [_portal_text(o) for o in rows], min_width=_MIN_MESSAGE_WIDTH),
         _Column("Time", [Text(f"{o.seconds:.2f} s") for o in rows]),
     ]
     if any(errors):
         columns.insert(-1, _Column("Error", [clean_text(error) for error in errors]))
-    return _fitted(columns, _OUTCOMES_GIVE_WAY)
+    return _table_that_fits(columns, _DROPPABLE_OUTCOME_COLUMNS)
 
 
 def summary_table(outcomes: Iterable[RequestOutcome], devices: Mapping[str, KnownDevice]) -> Table:
@@ -189,7 +191,7 @@ def summary_table(outcomes: Iterable[RequestOutcome], devices: Mapping[str, Know
     for outcome in outcomes:
         seen = devices.get(outcome.device_id)
         counts.setdefault(seen.platform if seen else "?", Counter())[outcome.word] += 1
-    words = [word for word in _ORDER if any(word in count for count in counts.values())]
+    words = [word for word in _OUTCOME_ORDER if any(word in count for count in counts.values())]
     table = _table("Platform")
     for word in ("devices", *words):
         table.add_column(word, justify="right", style=_STYLES.get(word, ""))
@@ -202,7 +204,7 @@ def summary_table(outcomes: Iterable[RequestOutcome], devices: Mapping[str, Know
 def summary_line(outcomes: Sequence[RequestOutcome]) -> str:
     """`25 devices: 24 done, 1 no answer; slowest 0.31 s`."""
     count = Counter(outcome.word for outcome in outcomes)
-    parts = ", ".join(f"{count[word]} {word}" for word in _ORDER if count[word])
+    parts = ", ".join(f"{count[word]} {word}" for word in _OUTCOME_ORDER if count[word])
     slowest = max((o.seconds for o in outcomes if o.result), default=None)
     text = f"{counted(len(outcomes), 'device')}: {parts or 'none'}"
     return text if slowest is None else f"{text}; slowest {slowest:.2f} s"
@@ -210,7 +212,7 @@ def summary_line(outcomes: Sequence[RequestOutcome]) -> str:
 
 def device_table(devices: Iterable[KnownDevice]) -> Table:
     """Who is there, in what state."""
-    return _fitted(_device_columns(devices), _DEVICES_GIVE_WAY)
+    return _table_that_fits(_device_columns(devices), _DROPPABLE_DEVICE_COLUMNS)
 
 
 def _device_columns(devices: Iterable[KnownDevice]) -> list[_Column]:
@@ -219,7 +221,7 @@ def _device_columns(devices: Iterable[KnownDevice]) -> list[_Column]:
     limited = any(seen.state and seen.state.passcode_deadline is not None for seen in rows)
     cells = zip(*map(device_row, rows), strict=True)
     columns = [
-        _Column(header, [_word(cell) for cell in column])
+        _Column(header, [_styled(cell) for cell in column])
         for header, column in zip(_DEVICE_HEADERS, cells, strict=True)
     ]
     return columns if limited else columns[:-1]
@@ -246,8 +248,8 @@ def device_row(seen: KnownDevice) -> tuple[str, ...]:
 
 def device_lines(devices: Sequence[KnownDevice]) -> Iterator[str]:
     """The same without a table's looks: rich takes seconds for thousands of rows."""
-    columns = _fitting(_device_columns(devices), _DEVICES_GIVE_WAY)
-    widths = [column.least for column in columns]
+    columns = _columns_that_fit(_device_columns(devices), _DROPPABLE_DEVICE_COLUMNS)
+    widths = [column.needed_width for column in columns]
     rows = zip(*(column.cells for column in columns), strict=True)
     for row in ([column.header for column in columns], *rows):
         cells = (set_cell_size(str(cell), width) for cell, width in zip(row, widths, strict=True))
@@ -261,12 +263,12 @@ def effect_table(effects: Iterable[SimulationOutcome], action: str) -> Table:
         "sent": f"{action} sent; the device is offline and shows nothing of it now",
         "unseen": f"no sign of {action} in time",
     }
-    table = _table("Device", "RequestOutcome", "What")
+    table = _table("Device", "Outcome", "What")
     table.add_column("Time", no_wrap=True)
     for effect in effects:
         table.add_row(
             clean_text(effect.device_id),
-            _word(effect.effect),
+            _styled(effect.effect),
             words[effect.effect],
             f"{effect.seconds:.2f} s",
         )
@@ -280,7 +282,7 @@ def _table(*headers: str) -> Table:
     return table
 
 
-def _word(word: str) -> Text:
+def _styled(word: str) -> Text:
     return clean_text(word, _STYLES.get(word, ""))
 
 

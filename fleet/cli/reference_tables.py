@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from rich.table import Table
 from rich.text import Text
 
-from fleet.cli.common import out
-from fleet.cli.output import print_hanging, print_table, without_lines
+from fleet.cli.console import out
+from fleet.cli.tables import fit_to_terminal, print_hanging, print_table
 from fleet.reference import sentences as words
 from fleet.reference.facts import Answer, Explanation
 from fleet.reference.tables import Dated, Differing
@@ -40,7 +40,7 @@ def print_platforms(profiles: Iterable[PlatformProfile], dated: ConformanceTable
             words.lock_in_short(profile),
         )
         table.add_row(*(_literal(cell) for cell in cells))
-    print_table(without_lines(table))
+    print_table(fit_to_terminal(table))
     out.print("Why: passfleet explain PLATFORM ACTION", markup=False)
 
 
@@ -55,7 +55,7 @@ def print_difference(
     for row in rows:
         table.add_row(row.platform, row.action, _cell(row.one), _cell(row.other))
     if table.row_count:
-        print_table(without_lines(table))
+        print_table(fit_to_terminal(table))
     else:
         out.print(f"{title} say the same of every platform", markup=False)
 

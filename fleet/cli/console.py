@@ -51,7 +51,7 @@ def _width(stream: TextIO | None) -> int | None:
     return _OFF_TERMINAL_WIDTH
 
 
-_CANCEL_AGAIN: Final = 5.0
+_CANCEL_INTERVAL: Final = 5.0
 """Seconds that a cancelled command has to clean up after itself."""
 
 out = Console(highlight=False, soft_wrap=True, width=_width(sys.stdout))
@@ -119,15 +119,15 @@ def _write_json(document: Any, **layout: Any) -> None:
 
 def print_error(error: PassfleetError) -> None:
     """What went wrong and what to do about it, on stderr."""
-    _print_told("error", "bold red", str(error), error.hint)
+    _print_labelled("error", "bold red", str(error), error.hint)
 
 
 def print_warning(text: str, hint: str | None = None) -> None:
     """What is not as it should be and yet stops nothing, on stderr."""
-    _print_told("warning", "bold yellow", text, hint)
+    _print_labelled("warning", "bold yellow", text, hint)
 
 
-def _print_told(what: str, style: str, text: str, hint: str | None) -> None:
+def _print_labelled(what: str, style: str, text: str, hint: str | None) -> None:
     err.print(Text.assemble((f"{what}:", style), " ", text.translate(_CONTROLS)))
     if hint:
         err.print(Text.assemble(("hint:", "bold"), " ", hint.translate(_CONTROLS)))
@@ -140,13 +140,13 @@ def run_async(main: Coroutine[Any, Any, T]) -> T:
     connects to is a broker.
     """
     try:
-        return asyncio.run(_ended_by_cancelling(main))
+        return asyncio.run(_run_cancellable(main))
     except ConnectionError as error:
         told = error.strerror or error
         raise BrokerError(f"the connection to the broker failed: {told}") from error
 
 
-async def _ended_by_cancelling(main: Coroutine[Any, Any, T]) -> T:
+async def _run_cancellable(main: Coroutine[Any, Any, T]) -> T:
     """Cancel again what did not end: on Python 3.11 a library's `wait_for` may swallow a Ctrl-C."""
     work = asyncio.ensure_future(main)
     try:
@@ -154,5 +154,5 @@ async def _ended_by_cancelling(main: Coroutine[Any, Any, T]) -> T:
     except asyncio.CancelledError:
         while not work.done():
             work.cancel()
-            await asyncio.wait([work], timeout=_CANCEL_AGAIN)
+            await asyncio.wait([work], timeout=_CANCEL_INTERVAL)
         return work.result()

@@ -1,4 +1,4 @@
-"""What a load measures: histograms of times, and the run cut into slices.
+"""Measurements of a load: time histograms, and counts per time slice.
 
 A command's latency runs from the instant it was due, not from when it was sent: while a broker or
 this process stalls, commands pile up, and the time that each has waited is part of what its user
@@ -17,7 +17,7 @@ from typing import Final
 
 from hdrh.histogram import HdrHistogram  # type: ignore[import-untyped]  # has no types
 
-__all__ = ["PERCENTILES", "STATS", "Latencies", "Measures", "Slice", "Times"]
+__all__ = ["PERCENTILES", "STATS", "Latencies", "Measurements", "TimeHistogram", "TimeSlice"]
 
 PERCENTILES: Final = MappingProxyType(
     {"p50": 50.0, "p90": 90.0, "p95": 95.0, "p99": 99.0, "p999": 99.9}
@@ -34,7 +34,7 @@ _CURVE_TICKS: Final = 5
 """Points of the percentile curve for each halving of what is left to 100 %."""
 
 
-class Times:
+class TimeHistogram:
     """A histogram of times, in whole microseconds to three digits, up to an hour."""
 
     __slots__ = ("_histogram", "_total")
@@ -50,7 +50,7 @@ class Times:
         self._total += value
         self._histogram.record_value(value)
 
-    def merge(self, other: Times) -> None:
+    def merge(self, other: TimeHistogram) -> None:
         """Count what another histogram has counted."""
         self._histogram.add(other._histogram)
         self._total += other._total
@@ -92,8 +92,8 @@ class Times:
 class Latencies:
     """Latency (from the instant due) and service time (from the sending) of some commands."""
 
-    latency: Times = field(default_factory=Times)
-    service: Times = field(default_factory=Times)
+    latency: TimeHistogram = field(default_factory=TimeHistogram)
+    service: TimeHistogram = field(default_factory=TimeHistogram)
 
     def merge(self, other: Latencies) -> None:
         """Count what others have counted."""
@@ -102,7 +102,7 @@ class Latencies:
 
 
 @dataclass(slots=True)
-class Slice:
+class TimeSlice:
     """A stretch of the run: `sent` and `answered` by when that happened, `latencies` by when due.
 
     By when due, so that a stall shows where it began.
@@ -121,33 +121,33 @@ class Slice:
         return ordered[max(0, int(rank) - 1)] / 1e3
 
 
-class Measures:
+class Measurements:
     """Everything that is measured while a load runs. Times in seconds after the start."""
 
     def __init__(self, duration: float, limit: float) -> None:
         """`duration` of the sending, `limit` up to which answers may come after it."""
         fitting = (width for width in _WIDTHS if duration / width <= _SLICES)
         self.width = next(fitting, _WIDTHS[-1])
-        self.slices = [Slice()]
+        self.slices = [TimeSlice()]
         self.by_kind: dict[tuple[str, str], Latencies] = {}
         """By (action, platform)."""
-        self.lag = Times()
+        self.lag = TimeHistogram()
         """How long after its instant each command was sent: the generator's own delay."""
-        self.broker_pass = Times()
-        self.simulator_pass = Times()
+        self.broker_pass = TimeHistogram()
+        self.simulator_pass = TimeHistogram()
         self.recent: deque[float] = deque(maxlen=_RECENT)
         """The last latencies, for who watches: histograms are too slow to ask while it runs."""
-        self.storm = Times()
+        self.storm = TimeHistogram()
         """Latency of the commands sent during a storm."""
         self._last = int((duration + limit) / self.width)
 
-    def sent(self, due: float, now: float) -> None:
+    def record_sent(self, due: float, now: float) -> None:
         """Count a command sent."""
         self.lag.record(now - due)
         self._slice(now).sent += 1
 
-    def answered(
-        self, kind: tuple[str, str], due: float, sent: float, now: float, *, stormy: bool
+    def record_answered(
+        self, kind: tuple[str, str], due: float, sent: float, now: float, *, during_storm: bool
     ) -> None:
         """Count a command answered in time."""
         if kind not in self.by_kind:
@@ -156,7 +156,7 @@ class Measures:
         self.by_kind[kind].latency.record(latency)
         self.recent.append(latency)
         self.by_kind[kind].service.record(now - sent)
-        if stormy:
+        if during_storm:
             self.storm.record(latency)
         self._slice(now).answered += 1
         self._slice(due).latencies.append(min(int(latency * 1e6), _HOUR))
@@ -169,8 +169,8 @@ class Measures:
                 merged.merge(latencies)
         return merged
 
-    def _slice(self, at: float) -> Slice:
+    def _slice(self, at: float) -> TimeSlice:
         index = min(max(0, int(at / self.width)), self._last)
         while len(self.slices) <= index:
-            self.slices.append(Slice())
+            self.slices.append(TimeSlice())
         return self.slices[index]

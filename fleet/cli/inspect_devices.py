@@ -15,24 +15,24 @@ from broker.errors import PeerError
 from broker.operator.operator import Operator
 from broker.operator.readers import KnownDevice, ReceivedMessage, read_state
 from broker.timestamps import format_timestamp
-from fleet.cli.common import err, print_json, print_json_line, print_warning
-from fleet.cli.output import (
+from fleet.cli.console import err, print_json, print_json_line, print_warning
+from fleet.cli.options import FleetLocation, Selection
+from fleet.cli.streams import reader_left
+from fleet.cli.tables import (
     clean_text,
     device_lines,
     device_table,
     print_hanging,
     print_table,
 )
-from fleet.cli.selection import Selection, Where
-from fleet.cli.streams import reader_left
 from fleet.cli.targets import (
     find_device,
-    matching,
-    missing,
-    nobody,
+    matching_devices,
+    no_devices_error,
+    no_match_error,
     operator_at,
-    read_duration,
-    why_none,
+    parse_duration_option,
+    unknown_target_error,
 )
 from fleet.service.wording import counted
 
@@ -40,22 +40,22 @@ __all__ = ["list_devices", "masked", "show", "watch"]
 
 MASK: Final = "***"
 """What stands in the stream in place of a passcode."""
-_INSPECT_LIMIT: Final = 3.0
-_QUIET: Final = 1.0
-"""Seconds without a retained message after which a watch has heard of all that there are."""
-_NAMES: Final = 12
+_INSPECT_TIMEOUT: Final = 3.0
+_QUIET_SECONDS: Final = 1.0
+"""Seconds without a retained message after which a watch has message of all that there are."""
+_LABEL_WIDTH: Final = 12
 """Columns for what a line of `show` is about."""
 _TABLE_ROWS: Final = 500
 """More devices are listed plainly."""
 
 
-async def list_devices(where: Where, selection: Selection, *, as_json: bool) -> int:
+async def list_devices(location: FleetLocation, selection: Selection, *, as_json: bool) -> int:
     """Print who is there and in what state."""
-    async with operator_at(where) as operator:
+    async with operator_at(location) as operator:
         known = await operator.devices()
-        devices = list(matching(known, selection).values())
+        devices = list(matching_devices(known, selection).values())
         if not devices:
-            error = why_none(operator, known, selection)
+            error = no_match_error(operator, known, selection)
             print_warning(error.message, error.hint)
     if as_json:
         print_json({"devices": [_device_document(seen) for seen in devices]})
@@ -73,32 +73,32 @@ async def list_devices(where: Where, selection: Selection, *, as_json: bool) -> 
     return 0
 
 
-async def show(where: Where, device_id: str, *, as_json: bool) -> int:
+async def show(location: FleetLocation, device_id: str, *, as_json: bool) -> int:
     """Print one device: state, deadline, policy, last results and notifications."""
-    async with operator_at(where) as operator:
+    async with operator_at(location) as operator:
         seen = await find_device(operator, device_id)
         now = await operator.now()
         inspection: Inspection | None = None
         unanswered: str | None = None
         try:
-            inspection = await operator.inspect(device_id, limit=_INSPECT_LIMIT)
+            inspection = await operator.inspect(device_id, limit=_INSPECT_TIMEOUT)
         except PeerError as error:
             unanswered = str(error)
-    told = masked(inspection.model_dump(mode="json", by_alias=True)) if inspection else None
+    document = masked(inspection.model_dump(mode="json", by_alias=True)) if inspection else None
     if as_json:
-        document = {**_device_document(seen), "now": format_timestamp(now), "inspection": told}
-        print_json(document)
+        device = _device_document(seen)
+        print_json({**device, "now": format_timestamp(now), "inspection": document})
     else:
         _print_device(seen, now)
-        if isinstance(told, dict):
-            _print_inspection(told)
+        if isinstance(document, dict):
+            _print_inspection(document)
     if unanswered is not None:
         print_warning(f"{unanswered}: its policy, results and notifications are not known")
     return 0
 
 
 async def watch(
-    where: Where,
+    location: FleetLocation,
     patterns: Iterable[str],
     *,
     duration: str | None,
@@ -106,22 +106,22 @@ async def watch(
     as_json: bool,
 ) -> int:
     """Print what devices publish as it comes, until `duration` is over or Ctrl-C."""
-    limit = None if duration is None else read_duration(duration, "--for")
+    limit = None if duration is None else parse_duration_option(duration, "--for")
     wanted = tuple(patterns)
-    async with operator_at(where) as operator:
-        absent = _Absent(operator, wanted)
+    async with operator_at(location) as operator:
+        missing_warning = _MissingDeviceWarning(operator, wanted)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(limit), contextlib.aclosing(operator.watch()) as stream:
-                async for heard in stream:
-                    absent.hear(heard)
-                    if not wanted or _is_wanted(heard.device_id, wanted):
-                        _print_heard(operator, heard, show=show_passcodes, as_json=as_json)
+                async for message in stream:
+                    missing_warning.on_message(message)
+                    if not wanted or _is_wanted(message.device_id, wanted):
+                        _print_message(operator, message, show=show_passcodes, as_json=as_json)
                     if reader_left():
                         break
     return 0
 
 
-class _Absent:
+class _MissingDeviceWarning:
     """Warns once, when what the broker had retained is in, of devices that are not there.
 
     They may still come: a watch goes on.
@@ -130,29 +130,29 @@ class _Absent:
     def __init__(self, operator: Operator, wanted: Sequence[str]) -> None:
         self._operator = operator
         self._wanted = wanted
-        self._known: set[str] = set()
+        self._load_platforms: set[str] = set()
         self._loop = asyncio.get_running_loop()
         self._since = self._loop.time()
-        self._loop.call_later(_QUIET, self._look)
+        self._loop.call_later(_QUIET_SECONDS, self._check)
 
-    def hear(self, heard: ReceivedMessage) -> None:
+    def on_message(self, message: ReceivedMessage) -> None:
         """Note who is there."""
-        if heard.retained:
+        if message.retained:
             self._since = self._loop.time()
-        if heard.device_id is not None:
-            self._known.add(heard.device_id)
+        if message.device_id is not None:
+            self._load_platforms.add(message.device_id)
 
-    def _look(self) -> None:
-        left = self._since + _QUIET - self._loop.time()
+    def _check(self) -> None:
+        left = self._since + _QUIET_SECONDS - self._loop.time()
         if left > 0:
-            self._loop.call_later(left, self._look)
+            self._loop.call_later(left, self._check)
             return
-        wanted = self._wanted if self._known else ()
-        for error in (missing(pattern, self._known) for pattern in wanted):
+        wanted = self._wanted if self._load_platforms else ()
+        for error in (unknown_target_error(pattern, self._load_platforms) for pattern in wanted):
             if error is not None:
                 print_warning(f"{error.message} yet", error.hint)
-        if not self._known:
-            error = nobody(self._operator)
+        if not self._load_platforms:
+            error = no_devices_error(self._operator)
             print_warning(f"{error.message} yet", error.hint)
 
 
@@ -212,15 +212,15 @@ def _print_device(seen: KnownDevice, now: int) -> None:
     _line("version", str(state.version))
 
 
-def _print_inspection(told: Mapping[str, Any]) -> None:
-    policy = told.get("policy") or {}
+def _print_inspection(inspection: Mapping[str, Any]) -> None:
+    policy = inspection.get("policy") or {}
     rules = [f"{name} {_value(value)}" for name, value in policy.items() if value is not None]
     _line("policy", ", ".join(rules) or "none")
     for title, key, describe in (
         ("results", "results", _describe_result),
         ("screen told", "notifications", _describe_notification),
     ):
-        entries = told.get(key) or []
+        entries = inspection.get(key) or []
         if not entries:
             _line(title, "none")
         for number, entry in enumerate(entries):
@@ -231,40 +231,42 @@ def _print_inspection(told: Mapping[str, Any]) -> None:
 
 def _line(name: str, text: str, before: str = "") -> None:
     """A line of `show`; what does not fit hangs below `text`."""
-    head = clean_text(f"{name:<{_NAMES}}", "bold").append_text(clean_text(before, "not bold"))
+    head = clean_text(f"{name:<{_LABEL_WIDTH}}", "bold").append_text(clean_text(before, "not bold"))
     print_hanging(head, clean_text(text))
 
 
 # -- the stream -------------------------------------------------------------------------------
 
 
-def _print_heard(operator: Operator, heard: ReceivedMessage, *, show: bool, as_json: bool) -> None:
-    document = heard.document()
+def _print_message(
+    operator: Operator, message: ReceivedMessage, *, show: bool, as_json: bool
+) -> None:
+    document = message.document()
     if not show:
         document = masked(document)
     if as_json:
-        line = {"topic": heard.topic, "retained": heard.retained, "payload": document}
+        line = {"topic": message.topic, "retained": message.retained, "payload": document}
         print_json_line(line)
         return
-    if heard.retained or heard.leaf is None:
+    if message.retained or message.leaf is None:
         # What was before is for `devices`; the clock is told by each line.
         return
     when = format_timestamp(operator.last_now() // 1000 * 1000)
-    what = _describe(heard, document)
-    print_hanging(clean_text(f"{when}  {heard.device_id:<16}  "), clean_text(what))
+    what = _describe(message, document)
+    print_hanging(clean_text(f"{when}  {message.device_id:<16}  "), clean_text(what))
 
 
-def _describe(heard: ReceivedMessage, document: object) -> str:
+def _describe(message: ReceivedMessage, document: object) -> str:
     """What a message says in words."""
-    if not heard.payload:
-        return f"{heard.leaf} removed"
-    if heard.leaf == "state":
-        return _describe_state(heard.payload)
+    if not message.payload:
+        return f"{message.leaf} removed"
+    if message.leaf == "state":
+        return _describe_state(message.payload)
     if document is None:
-        return f"{heard.leaf}: not JSON"
-    keys, describe = _DESCRIBED[heard.leaf or ""]
+        return f"{message.leaf}: not JSON"
+    keys, describe = _DESCRIBED[message.leaf or ""]
     if not isinstance(document, Mapping) or any(document.get(key) is None for key in keys):
-        return f"{heard.leaf}: not the contract's"
+        return f"{message.leaf}: not the contract's"
     return describe(document)
 
 

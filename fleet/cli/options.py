@@ -14,13 +14,13 @@ import typer
 __all__ = [
     "AllOption",
     "AsOption",
+    "FleetLocation",
     "GroupOption",
     "IssuedBy",
     "PlatformOption",
     "Selection",
-    "Targets",
+    "TargetsArgument",
     "TimeoutOption",
-    "Where",
 ]
 
 
@@ -32,7 +32,7 @@ class IssuedBy(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Where:
+class FleetLocation:
     """What the command line said of the broker and the topic root."""
 
     broker: str | None
@@ -40,7 +40,7 @@ class Where:
 
     def __repr__(self) -> str:
         """Without the broker's URL: it may hold a password."""
-        return f"Where(root={self.root!r})"
+        return f"FleetLocation(root={self.root!r})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +50,10 @@ class Selection:
     targets: tuple[str, ...] = ()
     group: str | None = None
     platform: str | None = None
-    everyone: bool = False
+    all_devices: bool = False
 
 
-Targets = Annotated[
+TargetsArgument = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="TARGET",

@@ -15,15 +15,15 @@ from broker.operator.operator import Operator
 from broker.operator.readers import SimulationOutcome
 from broker.timestamps import format_timestamp, parse_timestamp
 from broker.validation import suggest
-from fleet.cli.common import err, out, print_json
-from fleet.cli.output import clean_text, effect_table, outcome_table, print_table
-from fleet.cli.selection import Selection, Where
-from fleet.cli.send_commands import progress_bar
+from fleet.cli.console import err, out, print_json
+from fleet.cli.options import FleetLocation, Selection
+from fleet.cli.send_request import progress_bar
+from fleet.cli.tables import clean_text, effect_table, outcome_table, print_table
 from fleet.cli.targets import (
-    choose,
     find_device,
     operator_at,
-    read_duration,
+    parse_duration_option,
+    resolve_targets,
     topics_of,
 )
 from fleet.config.loader import load_fleet
@@ -33,14 +33,14 @@ from fleet.service.wording import counted
 __all__ = ["clean", "clock_advance", "clock_now", "simulate", "tap"]
 
 _INPUTS: Final = tuple(action.value for action in InputAction)
-_LISTED: Final = 50
-_EFFECT_LIMIT: Final = 15.0
-_EFFECT_PACE: Final = 0.005
+_MAX_LISTED: Final = 50
+_EFFECT_TIMEOUT: Final = 15.0
+_EFFECT_TIMEOUT_PER_DEVICE: Final = 0.005
 """Seconds to wait for a simulation to be seen: for any, and for each device besides."""
 
 
 async def tap(
-    where: Where,
+    location: FleetLocation,
     device_id: str,
     name: str,
     *,
@@ -51,9 +51,9 @@ async def tap(
     as_json: bool,
 ) -> int:
     """Press a button on a device and print its answer."""
-    action = _named(name, _INPUTS, "input")
-    seconds = read_duration(limit, "--timeout")
-    async with operator_at(where) as operator:
+    action = _parse_name(name, _INPUTS, "input")
+    seconds = parse_duration_option(limit, "--timeout")
+    async with operator_at(location) as operator:
         seen = await find_device(operator, device_id)
         outcome = await operator.tap(
             device_id, action, passcode=passcode, user=user, key=key, limit=seconds
@@ -70,19 +70,19 @@ async def tap(
 
 
 async def simulate(
-    where: Where, name: str, selection: Selection, *, limit: str | None, as_json: bool
+    location: FleetLocation, name: str, selection: Selection, *, limit: str | None, as_json: bool
 ) -> int:
     """Let the world do something to devices and print what could be seen of it."""
-    action = _named(name, SIMULATIONS, "simulation")
-    asked = None if limit is None else read_duration(limit, "--timeout")
-    async with operator_at(where) as operator:
-        chosen = await choose(operator, selection)
+    action = _parse_name(name, SIMULATIONS, "simulation")
+    asked = None if limit is None else parse_duration_option(limit, "--timeout")
+    async with operator_at(location) as operator:
+        chosen = await resolve_targets(operator, selection)
         # A whole fleet does not reconnect at once: its host paces it.
-        seconds = asked or _EFFECT_LIMIT + _EFFECT_PACE * len(chosen.devices)
+        seconds = asked or _EFFECT_TIMEOUT + _EFFECT_TIMEOUT_PER_DEVICE * len(chosen.devices)
         shown = 0
         with progress_bar(action, len(chosen.devices)) as step:
 
-            def hear(effect: SimulationOutcome) -> None:
+            def on_outcome(effect: SimulationOutcome) -> None:
                 del effect
                 nonlocal shown
                 shown += 1
@@ -90,7 +90,7 @@ async def simulate(
 
             try:
                 effects = await operator.simulate(
-                    list(chosen.devices), action, limit=seconds, on_effect=hear
+                    list(chosen.devices), action, limit=seconds, on_effect=on_outcome
                 )
             except (asyncio.CancelledError, BrokerError):
                 err.print(f"{action} so far: {shown} of {len(chosen.devices)} devices")
@@ -102,29 +102,29 @@ async def simulate(
     return 1 if any(effect.effect == "unseen" for effect in effects) else 0
 
 
-async def clock_now(where: Where, *, as_json: bool) -> int:
+async def clock_now(location: FleetLocation, *, as_json: bool) -> int:
     """Print the fleet's time."""
-    async with operator_at(where) as operator:
+    async with operator_at(location) as operator:
         _print_clock(await operator.now(), await _clock_kind(operator), as_json=as_json)
     return 0
 
 
 async def clock_advance(
-    where: Where, duration: str | None, to: str | None, *, limit: str, as_json: bool
+    location: FleetLocation, duration: str | None, to: str | None, *, limit: str, as_json: bool
 ) -> int:
     """Move virtual time and print where it stands then."""
-    by, instant = _goal(duration, to)
-    seconds = read_duration(limit, "--timeout")
-    async with operator_at(where) as operator:
+    by, instant = _parse_advance(duration, to)
+    seconds = parse_duration_option(limit, "--timeout")
+    async with operator_at(location) as operator:
         now = await operator.advance(by=by, to=instant, limit=seconds)
         _print_clock(now, await _clock_kind(operator), as_json=as_json)
     return 0
 
 
-async def clean(where: Where, fleet: Path | None, *, force: bool, as_json: bool) -> int:
+async def clean(location: FleetLocation, fleet: Path | None, *, force: bool, as_json: bool) -> int:
     """Remove what a fleet has left at a broker and print how much that was."""
     device_ids = [device.device_id for device in load_fleet(fleet).devices()] if fleet else []
-    async with _operator_to_clean(where) as operator:
+    async with _operator_to_clean(location) as operator:
         cleaned = await operator.clean(device_ids, force=force)
     if as_json:
         print_json({"retained": cleaned.retained, "sessions": cleaned.sessions})
@@ -136,16 +136,16 @@ async def clean(where: Where, fleet: Path | None, *, force: bool, as_json: bool)
     return 0
 
 
-def _operator_to_clean(where: Where) -> Operator:
+def _operator_to_clean(location: FleetLocation) -> Operator:
     """As `operator_at`, but a fleet that has died is just what this is for."""
-    found = find_running(Path.cwd()) if where.broker is None else None
+    found = find_running(Path.cwd()) if location.broker is None else None
     if found is None or found[1].alive:
-        return operator_at(where)
+        return operator_at(location)
     _, died = found
-    return Operator(died.address(), topics_of(where.root or died.root))
+    return Operator(died.address(), topics_of(location.root or died.root))
 
 
-def _named(name: str, known: tuple[str, ...], what: str) -> str:
+def _parse_name(name: str, known: tuple[str, ...], what: str) -> str:
     """The contract's name for swipeUp, swipe-up or swipe_up. Raises UsageError for no such."""
     plain = name.replace("-", "").replace("_", "").lower()
     for candidate in known:
@@ -157,7 +157,7 @@ def _named(name: str, known: tuple[str, ...], what: str) -> str:
     )
 
 
-def _goal(duration: str | None, to: str | None) -> tuple[int | None, int | None]:
+def _parse_advance(duration: str | None, to: str | None) -> tuple[int | None, int | None]:
     """(milliseconds to move by, instant to move to), one of them None."""
     if (duration is None) == (to is None):
         raise UsageError(
@@ -196,7 +196,7 @@ def _simulation_document(action: str, effects: list[SimulationOutcome]) -> dict[
 
 
 def _print_effects(effects: list[SimulationOutcome], action: str) -> None:
-    listed = effects if len(effects) <= _LISTED else [e for e in effects if e.effect != "seen"]
+    listed = effects if len(effects) <= _MAX_LISTED else [e for e in effects if e.effect != "seen"]
     if listed:
         print_table(effect_table(listed, action))
     count = Counter(effect.effect for effect in effects)
