@@ -1,8 +1,13 @@
-"""The command line: `passfleet`.
+"""Command line of passfleet: the application, its commands and exit codes.
 
-Exit codes: 0 all well; 1 a device did not end `done`, or a scenario or threshold failed; 2 wrong
-usage or file; 3 no broker, or it refused login or certificate; 130 interrupted. A user never sees a
-traceback for what he did: whatever derives from `PassfleetError` is printed as a sentence.
+Exit codes: 0 success; 1 a device's result was not `done`, or a scenario or threshold failed; 2
+wrong usage or file; 3 no broker, or the broker refused the login or certificate; 130 interrupted.
+Each PassfleetError is printed as a message with a hint, without a traceback.
+
+Modules: `*_commands` and `*_command` declare arguments and help; `send_request`, `inspect_devices`
+and `simulate_events` implement the commands for a running fleet; `options` and `targets` hold the
+shared options and turn them into a connection and a list of devices; `console`, `streams`,
+`tables`, `reference_tables` and `plain_help` write output.
 """
 
 from __future__ import annotations
@@ -15,6 +20,7 @@ import typer
 
 from broker.errors import PassfleetError, UsageError
 from fleet.cli.console import err, out, print_error
+from fleet.cli.plain_help import PlainGroup, use_plain_help
 from fleet.cli.streams import discard_stdout, prepare_streams
 from fleet.cli.web_option import with_web_address
 
@@ -22,7 +28,9 @@ __all__ = ["app", "application", "main"]
 
 app = typer.Typer(
     name="passfleet",
-    help="A fleet of virtual phones that reset their passcode and lock as the real ones do.",
+    cls=PlainGroup,
+    help="Simulate a fleet of managed phones over MQTT.",
+    epilog="Example: passfleet demo",
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
@@ -30,7 +38,7 @@ app = typer.Typer(
 )
 
 
-def _print_version(asked: bool) -> None:  # noqa: FBT001  # typer hands over the option's value
+def _print_version(asked: bool) -> None:  # noqa: FBT001  # typer passes the option's value
     if asked:
         from importlib.metadata import version  # noqa: PLC0415  # takes time
 
@@ -51,14 +59,14 @@ def options(
         ),
     ] = False,
 ) -> None:
-    """Take the options that go before a command."""
-    del version  # by its callback
+    """Parse the options before the command."""
+    del version  # handled by its callback
 
 
 @cache
 def application() -> typer.Typer:
-    """The application with all commands, room by room; each stays light until it runs."""
-    # They import this package.
+    """Application with all commands. A command imports what it needs when it runs."""
+    # The command modules import this package.
     from fleet.cli import (  # noqa: PLC0415
         device_commands,
         fleet_commands,
@@ -77,6 +85,7 @@ def application() -> typer.Typer:
         reference_commands,
     ):
         module.register(app)
+    use_plain_help(app)
     return app
 
 
@@ -93,7 +102,7 @@ def main() -> None:
         err.print("interrupted")
         sys.exit(130)
     except OSError as error:
-        # A file that the user named, or the disk that his output goes to.
+        # Such as a file that the user named, or a full disk.
         discard_stdout()
         where = f"{error.filename}: " if error.filename else ""
         print_error(UsageError(f"{where}{error.strerror or error}"))

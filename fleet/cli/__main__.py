@@ -1,4 +1,4 @@
-"""`python -m fleet.cli`: the command line where no `passfleet` script is installed."""
+"""Entry point of `python -m fleet.cli`, for use without the `passfleet` script."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""What every command shares: consoles, JSON, how an error ends, where the running fleet is.
+"""Consoles, JSON output, error output, and the runner of asynchronous commands.
 
 Data goes to stdout, progress and errors to stderr. Under `--json` stdout carries one JSON document
-or JSON lines and nothing else. Colour is for terminals, and never under NO_COLOR (rich sees to it).
+or JSON lines and nothing else. Colour is used on terminals only, and never under NO_COLOR (rich
+implements both).
 """
 
 from __future__ import annotations
@@ -38,30 +39,28 @@ T = TypeVar("T")
 _CONTROLS: Final = dict.fromkeys(
     [*range(0x0A), *range(0x0B, 0x20), *range(0x7F, 0xA0)], "\N{REPLACEMENT CHARACTER}"
 )
-"""All but the line feed: a name that is repeated must not move a terminal's cursor."""
+"""Control characters except the line feed: printed text must not move a terminal's cursor."""
 
 _OFF_TERMINAL_WIDTH: Final = 200
-"""Columns of a table that goes to a file or a pipe, where nothing says how wide it may be."""
+"""Width in columns of output to a file or pipe, which have no width of their own."""
 
 
 def _width(stream: TextIO | None) -> int | None:
-    """None leaves the width to the terminal, or to COLUMNS. A closed descriptor has no stream."""
+    """Return None to use the width of the terminal or COLUMNS; `stream` may be closed (None)."""
     if (stream is not None and stream.isatty()) or "COLUMNS" in os.environ:
         return None
     return _OFF_TERMINAL_WIDTH
 
 
 _CANCEL_INTERVAL: Final = 5.0
-"""Seconds that a cancelled command has to clean up after itself."""
+"""Seconds to wait for a cancelled command before it is cancelled again."""
 
 out = Console(highlight=False, soft_wrap=True, width=_width(sys.stdout))
 """Stdout: data."""
 err = Console(stderr=True, highlight=False, soft_wrap=True, width=_width(sys.stderr))
 """Stderr: progress, warnings, errors."""
 
-JsonOption = Annotated[
-    bool, typer.Option("--json", help="Print JSON on stdout and nothing else there.")
-]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print only JSON on stdout.")]
 BrokerOption = Annotated[
     str | None,
     typer.Option(
@@ -69,19 +68,19 @@ BrokerOption = Annotated[
         metavar="URL",
         envvar="PASSFLEET_BROKER",
         show_envvar=True,
-        help="The broker of the running fleet; unsaid, .passfleet/up.json tells.",
+        help="Broker of the running fleet.  \\[default: from .passfleet/up.json]",
     ),
 ]
 
 
 def check_root(root: str | None) -> str | None:
-    """`root` as it is. Raises UsageError where topics cannot start with it."""
+    """Return `root` unchanged. Raises UsageError if it is no valid start of a topic."""
     if root is None:
         return None
     from broker.contract import ROOT_WORDS, is_root  # noqa: PLC0415  # takes time
 
     if not is_root(root):
-        raise UsageError(f"--root is no topic root; expected {ROOT_WORDS}")
+        raise UsageError(f"--root is not a topic root; expected {ROOT_WORDS}")
     return root
 
 
@@ -91,63 +90,61 @@ RootOption = Annotated[
         "--root",
         metavar="TOPIC",
         callback=check_root,
-        help="What the fleet's topics start with; unsaid, .passfleet/up.json tells, else it is"
-        " passfleet/v1.",
+        help="Topic prefix of the fleet.  \\[default: from .passfleet/up.json, else passfleet/v1]",
     ),
 ]
 
 
 def print_json(document: Any) -> None:
-    """One JSON document on stdout."""
+    """Print one JSON document on stdout."""
     _write_json(document, indent=2)
 
 
 def print_json_line(document: Any) -> None:
-    """One line of JSON lines on stdout, flushed: somebody may be waiting for it in a pipe."""
+    """Print one line of JSON on stdout and flush, so that a pipe's reader gets it at once."""
     _write_json(document, separators=(",", ":"))
 
 
 def _write_json(document: Any, **layout: Any) -> None:
-    """A number too large for Python to hold (1e999), which may have come over the wire, is null."""
+    """Write JSON; a number from the wire that Python cannot hold (1e999) becomes null."""
     from pydantic_core import to_jsonable_python  # noqa: PLC0415  # takes time
 
-    # Not `to_json`: a file's name may hold bytes that are no UTF-8, which it cannot write.
+    # Not `to_json`: it fails for a file name with bytes that are not UTF-8.
     plain = to_jsonable_python(document, inf_nan_mode="null")
     sys.stdout.write(json.dumps(plain, ensure_ascii=False, **layout) + "\n")
     sys.stdout.flush()
 
 
 def print_error(error: PassfleetError) -> None:
-    """What went wrong and what to do about it, on stderr."""
+    """Print an error and its hint on stderr."""
     _print_labelled("error", "bold red", str(error), error.hint)
 
 
 def print_warning(text: str, hint: str | None = None) -> None:
-    """What is not as it should be and yet stops nothing, on stderr."""
+    """Print a warning and its hint on stderr; the command goes on."""
     _print_labelled("warning", "bold yellow", text, hint)
 
 
-def _print_labelled(what: str, style: str, text: str, hint: str | None) -> None:
-    err.print(Text.assemble((f"{what}:", style), " ", text.translate(_CONTROLS)))
+def _print_labelled(label: str, style: str, text: str, hint: str | None) -> None:
+    err.print(Text.assemble((f"{label}:", style), " ", text.translate(_CONTROLS)))
     if hint:
         err.print(Text.assemble(("hint:", "bold"), " ", hint.translate(_CONTROLS)))
 
 
 def run_async(main: Coroutine[Any, Any, T]) -> T:
-    """Run a command's coroutine; Ctrl-C cancels it and ends with 130 (see `fleet.cli.main`).
+    """Run a command's coroutine. Ctrl-C cancels it and exits with 130 (see `fleet.cli.main`).
 
-    Raises BrokerError for a broken connection that nobody has translated: all that a coroutine
-    connects to is a broker.
+    Raises BrokerError for a ConnectionError: commands connect to brokers only.
     """
     try:
         return asyncio.run(_run_cancellable(main))
     except ConnectionError as error:
-        told = error.strerror or error
-        raise BrokerError(f"the connection to the broker failed: {told}") from error
+        reason = error.strerror or error
+        raise BrokerError(f"the connection to the broker failed: {reason}") from error
 
 
 async def _run_cancellable(main: Coroutine[Any, Any, T]) -> T:
-    """Cancel again what did not end: on Python 3.11 a library's `wait_for` may swallow a Ctrl-C."""
+    """Cancel until it ends: on Python 3.11 a library's `wait_for` may swallow a cancellation."""
     work = asyncio.ensure_future(main)
     try:
         return await asyncio.shield(work)

@@ -1,9 +1,10 @@
-"""The operator's commands: their arguments and help. What they do stands in modules beside it.
+"""Arguments and help of the commands for a running fleet, from `reset` to `clean`.
 
-Those are imported when a command runs and not before: `passfleet --help` needs none of them.
+`send_request`, `inspect_devices` and `simulate_events` implement them. They are imported when a
+command runs, so that `--help` starts fast.
 """
 
-# options have defaults, and imports their moment# ruff: noqa: FBT002, PLC0415  # options have defaults, and imports their moment
+# ruff: noqa: FBT002, PLC0415  # options have defaults; a command imports what it needs when it runs
 from __future__ import annotations
 
 from collections.abc import Coroutine
@@ -28,7 +29,7 @@ from fleet.cli.options import (
 __all__ = ["register"]
 
 _PANEL = "A running fleet"
-_clock = typer.Typer(no_args_is_help=True, help="The fleet's time.")
+_clock = typer.Typer(no_args_is_help=True, help="Show or move the fleet's time.")
 
 
 def register(app: typer.Typer) -> None:
@@ -42,7 +43,7 @@ def register(app: typer.Typer) -> None:
         (show, "show", "passfleet show ios-001"),
         (watch, "watch", "passfleet watch --device 'ios-*' --for 30s"),
         (tap, "tap", "passfleet tap ios-001 set-passcode --passcode 4826"),
-        (simulate, "simulate", "passfleet simulate offline --group flaky"),
+        (simulate, "simulate", "passfleet simulate offline --group androids"),
         (clean, "clean", "passfleet clean --broker mqtt://localhost:1883 --fleet fleet.toml"),
     )
     for function, name, example in commands:
@@ -54,7 +55,7 @@ def register(app: typer.Typer) -> None:
 
 
 def _finish(main: Coroutine[Any, Any, int]) -> None:
-    """Run a command and end with the exit code it gives."""
+    """Run a command and exit with the code that it returns."""
     code = run_async(main)
     if code:
         raise typer.Exit(code)
@@ -108,19 +109,19 @@ def sync(
     root: RootOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Let devices check in (Check status) and wait for every result."""
+    """Make devices check in (Check status) and wait for every result."""
     chosen = Selection(tuple(targets or ()), group, platform, all_devices)
     location = FleetLocation(broker, root)
     _send("syncDevice", location, chosen, timeout, issued_by, as_json=as_json)
 
 
-# Panels of their own: in one with all options, a terminal of 80 columns cuts the names of these.
+# Separate panels: in one panel, a terminal of 80 columns would cut the long option names.
 _RULES = "Rules"
-_YES_OR_NO = "Rules: whether it needs, whether it may have"
+_YES_OR_NO = "Rules: required, allowed"
 
 
-def _rule(words: str) -> Any:
-    return typer.Option(min=0, metavar="N", help=words, rich_help_panel=_RULES)
+def _rule(text: str) -> Any:
+    return typer.Option(min=0, metavar="N", help=text, rich_help_panel=_RULES)
 
 
 def policy(
@@ -128,18 +129,18 @@ def policy(
     group: GroupOption = None,
     platform: PlatformOption = None,
     all_devices: AllOption = False,
-    min_length: Annotated[int | None, _rule("How many characters a passcode has at least.")] = None,
+    min_length: Annotated[int | None, _rule("Minimum number of characters.")] = None,
     require_alphanumeric: Annotated[
         bool | None,
         typer.Option(
             "--require-alphanumeric/--no-require-alphanumeric",
             metavar="",
-            help="letters, digits",
+            help="letters and digits",
             rich_help_panel=_YES_OR_NO,
         ),
     ] = None,
     min_complex_characters: Annotated[
-        int | None, _rule("How many complex characters it needs.")
+        int | None, _rule("Minimum number of complex characters.")
     ] = None,
     allow_simple: Annotated[
         bool | None,
@@ -150,15 +151,15 @@ def policy(
             rich_help_panel=_YES_OR_NO,
         ),
     ] = None,
-    history: Annotated[int | None, _rule("How many former passcodes may not come again.")] = None,
+    history: Annotated[int | None, _rule("Number of past passcodes that are refused.")] = None,
     max_failed_attempts: Annotated[
-        int | None, _rule("Wrong passcodes before the device wipes itself.")
+        int | None, _rule("Wrong passcodes until the device wipes itself.")
     ] = None,
     max_inactivity_minutes: Annotated[
-        int | None, _rule("Minutes after which the device locks itself.")
+        int | None, _rule("Minutes without use until the device locks.")
     ] = None,
-    max_age_days: Annotated[int | None, _rule("Days after which a new passcode is due.")] = None,
-    lift: Annotated[bool, typer.Option("--lift", help="Take the policy away.")] = False,
+    max_age_days: Annotated[int | None, _rule("Days until a new passcode is required.")] = None,
+    lift: Annotated[bool, typer.Option("--lift", help="Remove the policy.")] = False,
     timeout: TimeoutOption = "30s",
     issued_by: AsOption = IssuedBy.ADMIN,
     broker: BrokerOption = None,
@@ -214,9 +215,11 @@ def _send(
     )
 
 
-# -- looking ----------------------------------------------------------------------------------
+# -- inspection-------------------------------------------------------------------------------
 
-DeviceArgument = Annotated[str, typer.Argument(metavar="DEVICE", help="The device's id.")]
+DeviceArgument = Annotated[
+    str, typer.Argument(metavar="DEVICE", help="A device id, such as ios-001.")
+]
 
 
 def devices(
@@ -226,7 +229,7 @@ def devices(
     root: RootOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List the devices: who is there, in what state."""
+    """List the devices and their state."""
     from fleet.cli import inspect_devices
 
     selection = Selection(group=group, platform=platform)
@@ -239,7 +242,7 @@ def show(
     root: RootOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show one device: its deadline, policy, last results and notifications."""
+    """Show one device: state, deadline, policy, last results and notifications."""
     from fleet.cli import inspect_devices
 
     _finish(inspect_devices.show(FleetLocation(broker, root), device, as_json=as_json))
@@ -248,19 +251,22 @@ def show(
 def watch(
     device: Annotated[
         list[str] | None,
-        typer.Option("--device", metavar="PATTERN", help="Only these: an id or a shell pattern."),
+        typer.Option(
+            "--device", metavar="PATTERN", help="Only devices of this id or shell pattern."
+        ),
     ] = None,
     duration: Annotated[
-        str | None, typer.Option("--for", metavar="DURATION", help="Stop by itself after this.")
+        str | None,
+        typer.Option("--for", metavar="DURATION", help="Stop after this time, such as 30s."),
     ] = None,
     show_passcodes: Annotated[
-        bool, typer.Option("--show-passcodes", help="Print new passcodes as they are.")
+        bool, typer.Option("--show-passcodes", help="Do not mask new passcodes.")
     ] = False,
     broker: BrokerOption = None,
     root: RootOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Print what the devices publish, live, until Ctrl-C."""
+    """Print the messages of devices as they arrive, until Ctrl-C."""
     from fleet.cli import inspect_devices
 
     _finish(
@@ -274,7 +280,7 @@ def watch(
     )
 
 
-# -- the thumb, the world, time ---------------------------------------------------------------
+# -- inputs, simulations, time ------------------------------------------------------------
 
 
 def tap(
@@ -288,18 +294,21 @@ def tap(
         ),
     ],
     passcode: Annotated[
-        str | None, typer.Option(help="For enter-passcode and set-passcode.")
+        str | None,
+        typer.Option(metavar="PASSCODE", help="Passcode for enter-passcode and set-passcode."),
     ] = None,
-    user: Annotated[str | None, typer.Option(help="For sign-in.")] = None,
-    key: Annotated[str | None, typer.Option(help="For press-key: one of 0-9, * and #.")] = None,
+    user: Annotated[str | None, typer.Option(metavar="NAME", help="User for sign-in.")] = None,
+    key: Annotated[
+        str | None, typer.Option(metavar="KEY", help="Key for press-key: 0-9, * or #.")
+    ] = None,
     timeout: Annotated[
-        str, typer.Option(metavar="DURATION", help="How long to wait for the answer.")
+        str, typer.Option(metavar="DURATION", help="Time to wait for the answer.")
     ] = "10s",
     broker: BrokerOption = None,
     root: RootOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Press a button on a device, as its user would."""
+    """Send a user's input to a device and wait for its answer."""
     from fleet.cli import simulate_events
 
     _finish(
@@ -331,14 +340,14 @@ def simulate(
         str | None,
         typer.Option(
             metavar="DURATION",
-            help="How long to wait until it can be seen.  \\[default: 15s, and 5ms a device]",
+            help="Time to wait for the effect.  \\[default: 15s plus 5ms per device]",
         ),
     ] = None,
     broker: BrokerOption = None,
     root: RootOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Let the world do something to devices, and wait until it can be seen."""
+    """Simulate a network loss, crash or restart, and wait for the effect."""
     from fleet.cli import simulate_events
 
     selection = Selection(tuple(targets or ()), group, platform, all_devices)
@@ -359,19 +368,19 @@ def clock_now(
 
 def clock_advance(
     duration: Annotated[
-        str | None, typer.Argument(metavar="DURATION", help="How far: 30s, 61m, 2h.")
+        str | None, typer.Argument(metavar="DURATION", help="Time to advance by, such as 61m.")
     ] = None,
     to: Annotated[
-        str | None, typer.Option(metavar="INSTANT", help="Where to: 2015-12-10T21:20:00Z.")
+        str | None, typer.Option(metavar="TIME", help="Time to advance to: 2015-12-10T21:20:00Z.")
     ] = None,
     timeout: Annotated[
-        str, typer.Option(metavar="DURATION", help="How long the fleet may take, in real time.")
+        str, typer.Option(metavar="DURATION", help="Real time to wait for the fleet.")
     ] = "60s",
     broker: BrokerOption = None,
     root: RootOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Move virtual time; returns once all that was due has happened."""
+    """Advance virtual time and wait until all due events have happened."""
     from fleet.cli import simulate_events
 
     location = FleetLocation(broker, root)
@@ -381,10 +390,12 @@ def clock_advance(
 def clean(
     fleet: Annotated[
         Path | None,
-        typer.Option("--fleet", metavar="FILE", help="Also end the sessions of its devices."),
+        typer.Option(
+            "--fleet", metavar="FILE", help="Fleet file; also end the sessions of its devices."
+        ),
     ] = None,
     force: Annotated[
-        bool, typer.Option("--force", help="Even if devices are online; they are thrown out.")
+        bool, typer.Option("--force", help="Also disconnect devices that are online.")
     ] = False,
     broker: BrokerOption = None,
     root: RootOption = None,

@@ -1,4 +1,4 @@
-"""The commands that run a fleet: `up`, `down`, `init`, `check`, `demo`."""
+"""Commands that run a fleet or check its files: `up`, `down`, `init`, `check`, `demo`."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ _FLEET_FILE = Path("fleet.toml")
 
 
 def _check_broker(broker: str | None) -> str | None:
-    """Refuse an empty one: `--broker "$BROKER"` was not meant to start a broker of its own."""
+    """Refuse an empty URL, such as `--broker "$BROKER"` without the variable."""
     if broker == "":
-        raise UsageError("--broker is empty", hint="embedded, mosquitto, or mqtt://host:port")
+        raise UsageError("--broker is empty", hint="give embedded, mosquitto or mqtt://host:port")
     return broker
 
 
 _FleetArgument = Annotated[
     Path | None,
-    typer.Argument(metavar="FLEET", help="The fleet file.  \\[default: fleet.toml]"),
+    typer.Argument(metavar="FLEET", help="Fleet file.  \\[default: fleet.toml]"),
 ]
 _DevicesOption = Annotated[
     int | None,
-    typer.Option("--devices", metavar="N", min=1, help="How many, spread over the groups."),
+    typer.Option("--devices", metavar="N", min=1, help="Number of devices, over all groups."),
 ]
 _PlatformOption = Annotated[
     str | None, typer.Option("--platform", metavar="ID", help="Only devices of this platform.")
@@ -46,7 +46,7 @@ _UpBrokerOption = Annotated[
         "--broker",
         metavar="URL",
         callback=_check_broker,
-        help="embedded, mosquitto, or mqtt://host:port.",
+        help="Broker: embedded, mosquitto or mqtt://host:port.",
     ),
 ]
 
@@ -109,13 +109,19 @@ def up(
     platform: _PlatformOption = None,
     broker: _UpBrokerOption = None,
     duration: Annotated[
-        str | None, typer.Option("--for", metavar="TIME", help="Stop by itself, as after 30s.")
+        str | None,
+        typer.Option("--for", metavar="DURATION", help="Stop after this time, such as 30s."),
     ] = None,
     detach: Annotated[  # noqa: FBT002  # a command-line flag
-        bool, typer.Option("--detach", help="Leave it running in the background.")
+        bool, typer.Option("--detach", help="Run in the background.")
     ] = False,
     log_level: Annotated[
-        str, typer.Option("--log-level", metavar="LEVEL", help="debug, info, warning or error.")
+        str,
+        typer.Option(
+            "--log-level",
+            metavar="LEVEL",
+            help="Lowest level to log: debug, info, warning or error.",
+        ),
     ] = "warning",
     metrics: Annotated[
         int | None,
@@ -133,7 +139,7 @@ def up(
             "--workers",
             metavar="N",
             show_default=False,
-            help="Processes that host it, auto: one a core.  \\[default: as the fleet file says,"
+            help="Number of processes; auto: one per core.  \\[default: from the fleet file,"
             " else 1]",
         ),
     ] = None,
@@ -183,16 +189,16 @@ def _run_fleet(config: FleetConfig, options: UpOptions) -> None:
 
 
 def _config(fleet: Path | None, devices: int | None, platform: str | None) -> FleetConfig:
-    """The fleet file, or the sample's groups where none is there and a size was asked for."""
+    """Load the fleet file; without one, use the sample fleet if a size or platform is given."""
     from fleet.config.loader import load_fleet  # noqa: PLC0415
     from fleet.config.sample import default_config  # noqa: PLC0415
 
-    asked = devices is not None or platform is not None
-    if fleet is None and asked and not _FLEET_FILE.exists():
+    resized = devices is not None or platform is not None
+    if fleet is None and resized and not _FLEET_FILE.exists():
         config = default_config()
     else:
         config = load_fleet(fleet or _FLEET_FILE)
-    return config.resized(devices, platform) if asked else config
+    return config.resized(devices, platform) if resized else config
 
 
 def _duration(text: str | None) -> timedelta | None:
@@ -210,26 +216,26 @@ def _duration(text: str | None) -> timedelta | None:
 
 
 def down(as_json: JsonOption = False) -> None:  # noqa: FBT002
-    """Stop the fleet that runs from here."""
+    """Stop the fleet that was started in this folder."""
     from fleet.service.detach import stop_running  # noqa: PLC0415
 
     stopped = stop_running(Path.cwd(), err)
     if as_json:
         print_json({"stopped": stopped})
     elif stopped is None:
-        out.print("no fleet runs from here")
+        out.print("no fleet runs in this folder or above")
     else:
         out.print(f"stopped the fleet of process {stopped}")
 
 
 def init(
-    path: Annotated[Path, typer.Argument(metavar="FLEET", help="Where to write it.")] = _FLEET_FILE,
+    path: Annotated[Path, typer.Argument(metavar="FLEET", help="File to write.")] = _FLEET_FILE,
     force: Annotated[  # noqa: FBT002
-        bool, typer.Option("--force", help="Overwrite what is there.")
+        bool, typer.Option("--force", help="Overwrite an existing file.")
     ] = False,
     as_json: JsonOption = False,  # noqa: FBT002
 ) -> None:
-    """Write a commented fleet file to start from."""
+    """Write a commented sample fleet file."""
     from fleet.config.sample import write_sample  # noqa: PLC0415
 
     write_sample(path, force=force)
@@ -246,21 +252,21 @@ def check(
         list[Path] | None,
         typer.Argument(
             metavar="FILE",
-            help="A fleet file, scenario files (.yaml), folders of them.  \\[default: fleet.toml]",
+            help="Fleet file, scenario files (.yaml) or folders of these.  \\[default: fleet.toml]",
         ),
     ] = None,
     broker: _UpBrokerOption = None,
     as_json: JsonOption = False,  # noqa: FBT002
 ) -> None:
-    """Check files without running them; of a fleet also the room for it, and its broker."""
+    """Check fleet and scenario files, the system's limits and the broker."""
     from fleet.config.loader import load_fleet  # noqa: PLC0415
     from fleet.service.validate import check_fleet, check_scenarios, split  # noqa: PLC0415
 
     fleets, scenarios = split(files or [_FLEET_FILE])
     if len(fleets) > 1:
         raise UsageError(
-            "one fleet is checked at a time",
-            hint="scenario files, of which several go, end in .yaml",
+            "more than one fleet file is given",
+            hint="check one fleet file at a time; scenario files end in .yaml",
         )
     config = load_fleet(fleets[0]) if fleets else None
     known = None if config is None else config.known
@@ -270,20 +276,21 @@ def check(
     if as_json:
         print_json(found)
         return
-    for what, said in found.items():
-        out.print(f"[green]ok[/]  {what}: {said}")
+    for name, text in found.items():
+        out.print(f"[green]ok[/]  {name}: {text}")
 
 
 def demo(
     picture: Annotated[
-        Path | None, typer.Option("--picture", metavar="SVG", help="Save the table as a picture.")
+        Path | None,
+        typer.Option("--picture", metavar="FILE", help="Write the table as an SVG image."),
     ] = None,
     web: _WebOption = None,
     as_json: JsonOption = False,  # noqa: FBT002
 ) -> None:
-    """The tour: every platform on the embedded broker, the seed flows in virtual time.
+    """Run the example flows of every platform in virtual time.
 
-    With --web one phone of each platform is served in the browser, until Ctrl-C.
+    With --web, serve one phone of each platform in the browser until Ctrl-C.
     """
     if (served := _web(web, None, None, None)) is not None:
         from fleet.service.run import UpOptions  # noqa: PLC0415

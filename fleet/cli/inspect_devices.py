@@ -1,4 +1,4 @@
-"""`passfleet devices`, `show` and `watch`: who is there, one device, and the live stream."""
+"""Commands `devices`, `show` and `watch`: list of devices, one device, live messages."""
 
 from __future__ import annotations
 
@@ -39,18 +39,18 @@ from fleet.service.wording import counted
 __all__ = ["list_devices", "masked", "show", "watch"]
 
 MASK: Final = "***"
-"""What stands in the stream in place of a passcode."""
+"""Replacement for a passcode in the output of `watch` and `show`."""
 _INSPECT_TIMEOUT: Final = 3.0
 _QUIET_SECONDS: Final = 1.0
-"""Seconds without a retained message after which a watch has message of all that there are."""
+"""Seconds without a retained message after which a watch has received all of them."""
 _LABEL_WIDTH: Final = 12
-"""Columns for what a line of `show` is about."""
+"""Width of the label column of `show`."""
 _TABLE_ROWS: Final = 500
-"""More devices are listed plainly."""
+"""Number of devices above which the list is printed without a rich table."""
 
 
 async def list_devices(location: FleetLocation, selection: Selection, *, as_json: bool) -> int:
-    """Print who is there and in what state."""
+    """Print the devices and their state."""
     async with operator_at(location) as operator:
         known = await operator.devices()
         devices = list(matching_devices(known, selection).values())
@@ -93,7 +93,7 @@ async def show(location: FleetLocation, device_id: str, *, as_json: bool) -> int
         if isinstance(document, dict):
             _print_inspection(document)
     if unanswered is not None:
-        print_warning(f"{unanswered}: its policy, results and notifications are not known")
+        print_warning(f"{unanswered}: policy, results and notifications are unknown")
     return 0
 
 
@@ -105,7 +105,7 @@ async def watch(
     show_passcodes: bool,
     as_json: bool,
 ) -> int:
-    """Print what devices publish as it comes, until `duration` is over or Ctrl-C."""
+    """Print messages of devices as they arrive, until `duration` is over or Ctrl-C."""
     limit = None if duration is None else parse_duration_option(duration, "--for")
     wanted = tuple(patterns)
     async with operator_at(location) as operator:
@@ -122,9 +122,9 @@ async def watch(
 
 
 class _MissingDeviceWarning:
-    """Warns once, when what the broker had retained is in, of devices that are not there.
+    """Warning about patterns that match no device, printed once all retained messages are in.
 
-    They may still come: a watch goes on.
+    The watch goes on: such a device may still connect.
     """
 
     def __init__(self, operator: Operator, wanted: Sequence[str]) -> None:
@@ -136,7 +136,7 @@ class _MissingDeviceWarning:
         self._loop.call_later(_QUIET_SECONDS, self._check)
 
     def on_message(self, message: ReceivedMessage) -> None:
-        """Note who is there."""
+        """Record the device of a message."""
         if message.retained:
             self._since = self._loop.time()
         if message.device_id is not None:
@@ -157,7 +157,7 @@ class _MissingDeviceWarning:
 
 
 def masked(value: object) -> object:
-    """The same, with every `newPasscode` masked that is not null."""
+    """Return a copy in which every `newPasscode` that is not null is masked."""
     if isinstance(value, Mapping):
         return {
             key: MASK if key == "newPasscode" and inner is not None else masked(inner)
@@ -230,12 +230,12 @@ def _print_inspection(inspection: Mapping[str, Any]) -> None:
 
 
 def _line(name: str, text: str, before: str = "") -> None:
-    """A line of `show`; what does not fit hangs below `text`."""
+    """Print a line of `show`, with a hanging indent where it does not fit."""
     head = clean_text(f"{name:<{_LABEL_WIDTH}}", "bold").append_text(clean_text(before, "not bold"))
     print_hanging(head, clean_text(text))
 
 
-# -- the stream -------------------------------------------------------------------------------
+# -- live messages ----------------------------------------------------------------------------
 
 
 def _print_message(
@@ -249,7 +249,7 @@ def _print_message(
         print_json_line(line)
         return
     if message.retained or message.leaf is None:
-        # What was before is for `devices`; the clock is told by each line.
+        # Retained messages are shown by `devices`, and each line has the fleet's time.
         return
     when = format_timestamp(operator.last_now() // 1000 * 1000)
     what = _describe(message, document)
@@ -257,7 +257,7 @@ def _print_message(
 
 
 def _describe(message: ReceivedMessage, document: object) -> str:
-    """What a message says in words."""
+    """Describe a message in words."""
     if not message.payload:
         return f"{message.leaf} removed"
     if message.leaf == "state":
@@ -266,13 +266,13 @@ def _describe(message: ReceivedMessage, document: object) -> str:
         return f"{message.leaf}: not JSON"
     keys, describe = _DESCRIBED[message.leaf or ""]
     if not isinstance(document, Mapping) or any(document.get(key) is None for key in keys):
-        return f"{message.leaf}: not the contract's"
+        return f"{message.leaf}: not a valid message"
     return describe(document)
 
 
 def _describe_result(document: Mapping[Any, Any]) -> str:
-    # What could not be read has no action to name.
-    what = document.get("actionName") or "something unreadable"
+    # The answer to an unreadable request has no action name.
+    what = document.get("actionName") or "unreadable request"
     text = f"{what} {document.get('actionState')}: {document.get('message')}"
     if document.get("newPasscode") is not None:
         text += f" {_passcode_words(document)}"
@@ -290,7 +290,7 @@ def _describe_notification(document: Mapping[Any, Any]) -> str:
 def _describe_state(payload: bytes) -> str:
     state = read_state(payload)
     if state is None:
-        return "state: not the contract's"
+        return "state: not a valid message"
     words = [
         "wiped" if state.wiped else "locked" if state.locked else "open",
         f"passcode {state.passcode}",
@@ -322,7 +322,7 @@ _DESCRIBED: Final[Mapping[str, tuple[tuple[str, ...], Callable[[Mapping[Any, Any
     "presence": (("status", "session"), _describe_presence),
     "escrow": (("resetNumber", "newPasscode"), _describe_escrow),
 }
-"""The keys without which a message is not what its topic says, and what it says in words."""
+"""Required keys and description of each message, by the last level of its topic."""
 
 
 def _value(value: object) -> str:

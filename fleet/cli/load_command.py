@@ -1,6 +1,6 @@
-"""`passfleet load`: its arguments and help. What it does stands in `fleet.load`."""
+"""Arguments and help of the command `load`, which `fleet.load` implements."""
 
-# options have defaults, and imports their moment# ruff: noqa: FBT002, PLC0415  # options have defaults, and imports their moment
+# ruff: noqa: FBT002, PLC0415  # options have defaults; a command imports what it needs when it runs
 from __future__ import annotations
 
 import asyncio
@@ -34,7 +34,7 @@ _EXAMPLE: Final = (
 
 
 class Profile(StrEnum):
-    """What happens besides the commands."""
+    """Load profile: commands only, or commands and a reconnect storm."""
 
     STEADY = "steady"
     STORM = "storm"
@@ -49,51 +49,61 @@ def load(
     more_thresholds: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[THRESHOLD]...", show_default=False, help="More thresholds, as --threshold."
+            metavar="THRESHOLD", show_default=False, help="More thresholds, as for --threshold."
         ),
     ] = None,
     devices: Annotated[
         int | None,
         typer.Option(
-            help="How many devices; unsaid, all of the running fleet or the fleet file, else 100."
+            metavar="N",
+            help="Number of devices.  \\[default: all of the running fleet or the fleet file,"
+            " else 100]",
         ),
     ] = None,
     rate: Annotated[
-        float, typer.Option(help="Commands a second that arrive, answered or not.")
+        float, typer.Option(metavar="N", help="Commands per second, sent whether answered or not.")
     ] = 50.0,
     duration: Annotated[
-        str, typer.Option(metavar="DURATION", help="How long commands arrive: 30s, 5m.")
+        str, typer.Option(metavar="DURATION", help="Time to send commands for, such as 5m.")
     ] = "30s",
     mix: Annotated[
-        str, typer.Option(metavar="MIX", help="Actions by their share: reset, lock, sync.")
+        str, typer.Option(metavar="MIX", help="Actions (reset, lock, sync) and their shares.")
     ] = "reset=8,lock=2",
     ramp: Annotated[
         str | None,
         typer.Option(
-            metavar="DURATION", help="The first part of the duration, in which the rate grows."
+            metavar="DURATION", help="First part of the duration, in which the rate grows."
         ),
     ] = None,
     profile: Annotated[
-        Profile, typer.Option(help="storm: after a third of it everybody reconnects at once.")
+        Profile,
+        typer.Option(
+            metavar="PROFILE",
+            help="steady, or storm: all devices reconnect at once after a third of the duration.",
+        ),
     ] = Profile.STEADY,
-    platform: Annotated[str | None, typer.Option(help="Only devices of this platform.")] = None,
-    seed: Annotated[int, typer.Option(help="Draws each command's action and device.")] = 7,
+    platform: Annotated[
+        str | None, typer.Option(metavar="ID", help="Only devices of this platform.")
+    ] = None,
+    seed: Annotated[
+        int, typer.Option(metavar="N", help="Random seed for each command's action and device.")
+    ] = 7,
     timeout: Annotated[
-        str, typer.Option(metavar="DURATION", help="An answer after that is none.")
+        str, typer.Option(metavar="DURATION", help="Time to wait for each answer.")
     ] = "10s",
     threshold: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="CHECK",
+            metavar="THRESHOLD",
             show_default=False,
-            help="What must hold, else exit 1: 'reset.p99<500ms', 'lost==0'. May be repeated.",
+            help="Condition for exit code 0, such as 'reset.p99<500ms' or 'lost==0'. Repeatable.",
         ),
     ] = None,
     csv: Annotated[
-        Path | None, typer.Option(metavar="PATH", help="Write the run over time (ms) as CSV.")
+        Path | None, typer.Option(metavar="FILE", help="Write the timeline (ms) as CSV.")
     ] = None,
     html: Annotated[
-        Path | None, typer.Option(metavar="PATH", help="Write a page with charts, one file.")
+        Path | None, typer.Option(metavar="FILE", help="Write an HTML page with charts.")
     ] = None,
     broker: Annotated[
         str | None,
@@ -101,7 +111,7 @@ def load(
             "--broker",
             metavar="URL",
             envvar="PASSFLEET_BROKER",
-            help="Where the fleet runs; embedded or mosquitto: start one there.",
+            help="Broker of the running fleet; embedded or mosquitto: start a fleet there.",
         ),
     ] = None,
     root: RootOption = None,
@@ -112,8 +122,8 @@ def load(
             "-f",
             metavar="FILE",
             show_default=False,
-            help="What a fleet that it starts is made of.  \\[default: fleet.toml where there is"
-            " one, else as `passfleet init` writes it]",
+            help="Fleet file of a fleet that is started.  \\[default: fleet.toml, if it exists,"
+            " else the sample of `passfleet init`]",
         ),
     ] = None,
     workers: Annotated[
@@ -121,22 +131,22 @@ def load(
         typer.Option(
             metavar="N",
             show_default=False,
-            help="Processes of a fleet that it starts, auto: one a core.  \\[default: as the fleet"
-            " file says, else 1]",
+            help="Processes of a fleet that is started; auto: one per core.  \\[default: from the"
+            " fleet file, else 1]",
         ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Load a fleet with commands at a fixed rate of arrival, and judge what comes of it.
+    """Run a load test with a fixed command rate and check thresholds.
 
-    Loads the fleet that runs from here, or on --broker URL. FleetLocation none runs,
-    or with --broker embedded or mosquitto, it starts one and stops it again.
+    The target is the running fleet, or the fleet on --broker URL. If none runs,
+    or with --broker embedded or mosquitto, a fleet is started and stopped.
 
-    Latency is counted from the instant a command was due, and is in
-    milliseconds in JSON, CSV and tables.
+    Latency counts from the time a command was due. JSON, CSV and tables give
+    it in milliseconds.
 
-    Exit codes: 1 where a threshold is missed, or anything failed, was lost or
-    is unknown; 2 wrong usage; 3 no broker; 130 interrupted.
+    Exit codes: 1 if a threshold was missed or commands failed, were lost or are
+    unknown; 2 wrong usage; 3 no broker; 130 interrupted.
     """
     from fleet.cli.targets import parse_duration_option
     from fleet.config.tables import read_workers
@@ -162,35 +172,35 @@ def load(
     for path in (csv, html):
         _check_writable(path)
     if csv is not None and html is not None and csv.resolve() == html.resolve():
-        raise UsageError(f"--csv and --html are both to be written to {csv}")
+        raise UsageError(f"--csv and --html name the same file {csv}")
     _finish(options, csv, html, as_json=as_json)
 
 
 def _check_writable(path: Path | None) -> None:
-    """Refuse now what would fail once the load is over."""
+    """Refuse a file that cannot be written before the load starts."""
     if path is not None and (path.is_dir() or not path.resolve().parent.is_dir()):
-        raise UsageError(f"{path} cannot be written: its folder is not there, or it is one")
+        raise UsageError(f"{path} cannot be written: its folder does not exist, or it is a folder")
 
 
 def _finish(options: LoadOptions, csv: Path | None, html: Path | None, *, as_json: bool) -> None:
     from fleet.load.progress import progress_on
     from fleet.load.run import run_load
 
-    def say(text: str) -> None:
+    def log(text: str) -> None:
         err.print(text, markup=False)
 
     try:
-        result = run_async(run_load(options, say, progress_on(err)))
+        result = run_async(run_load(options, log, progress_on(err)))
     except asyncio.CancelledError:
-        # A second Ctrl-C, or one before anything ran: there is nothing to sum up.
-        say("interrupted")
+        # A second Ctrl-C, or one before the load started: there is no result to print.
+        log("interrupted")
         raise typer.Exit(130) from None
     written = _write(result, csv, html)
     if as_json:
         print_json(result.document())
     else:
         _print(result)
-    # A file that is asked for and is not there is not all well, whatever the thresholds say.
+    # A missing output file is an error even if all thresholds hold.
     if code := result.exit_code or (0 if written else 2):
         raise typer.Exit(code)
 
@@ -209,7 +219,7 @@ def _print(result: LoadResult) -> None:
 
 
 def _write(result: LoadResult, csv: Path | None, html: Path | None) -> bool:
-    """Write the files that are asked for; False where one cannot be."""
+    """Write the requested files. Returns False if one cannot be written."""
     from fleet.load.report.csv_file import render_csv
     from fleet.load.report.html_page import render_page
 
@@ -220,7 +230,7 @@ def _write(result: LoadResult, csv: Path | None, html: Path | None) -> bool:
         try:
             path.write_text(render(result), encoding="utf-8")
         except OSError as error:
-            # The figures are still printed: a load is not thrown away for its file.
+            # The result is still printed.
             print_error(FileError(f"cannot be written: {error.strerror}", path=path))
             written = False
     return written

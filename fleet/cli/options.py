@@ -1,6 +1,6 @@
-"""Which fleet, and which of its devices: the options that the operator's commands share.
+"""Options shared by the commands for a running fleet, and the values parsed from them.
 
-Light on purpose: it is imported for every `--help`.
+This module imports little, because every `--help` imports it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ __all__ = [
 
 
 class IssuedBy(StrEnum):
-    """Who sends a command: the user from the portal, or the administrator from the console."""
+    """Sender of a command: the user in the portal, or the administrator in the console."""
 
     USER = "user"
     ADMIN = "admin"
@@ -33,19 +33,19 @@ class IssuedBy(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FleetLocation:
-    """What the command line said of the broker and the topic root."""
+    """Broker URL and topic root from the command line; None where not given."""
 
     broker: str | None
     root: str | None
 
     def __repr__(self) -> str:
-        """Without the broker's URL: it may hold a password."""
+        """Leave out the broker's URL: it may contain a password."""
         return f"FleetLocation(root={self.root!r})"
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What the command line said of the devices: TARGETs narrowed by group and platform."""
+    """Devices from the command line: target ids and patterns, filtered by group and platform."""
 
     targets: tuple[str, ...] = ()
     group: str | None = None
@@ -58,7 +58,7 @@ TargetsArgument = Annotated[
     typer.Argument(
         metavar="TARGET",
         show_default=False,
-        help="Device ids, or shell patterns such as 'ios-*'.",
+        help="Device ids or shell patterns, such as ios-001 or 'ios-*'.",
     ),
 ]
 GroupOption = Annotated[
@@ -73,9 +73,12 @@ TimeoutOption = Annotated[
     typer.Option(
         "--timeout",
         metavar="DURATION",
-        help="How long to wait; the command expires then. 5ms, 2s, 5m or 1h.",
+        help="Time to wait for results; the request expires then.",
     ),
 ]
 AsOption = Annotated[
-    IssuedBy, typer.Option("--as", help="Who sends it: the portal's user or the administrator.")
+    IssuedBy,
+    typer.Option(
+        "--as", metavar="ROLE", help="Sender: user (in the portal) or admin (in the console)."
+    ),
 ]

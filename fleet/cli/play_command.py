@@ -1,4 +1,4 @@
-"""`passfleet play`: scenarios, played end to end."""
+"""Command `play`: run scenarios and write reports."""
 
 from __future__ import annotations
 
@@ -23,36 +23,49 @@ __all__ = ["register"]
 _Paths = Annotated[
     list[Path] | None,
     typer.Argument(
-        metavar="[FILE|DIR]...",
-        help="Scenario files, or folders of them, \\[default: the library].",
+        metavar="FILE",
+        help="Scenario files or folders.  \\[default: the scenario library]",
     ),
 ]
 _Names = Annotated[
     list[str] | None,
-    typer.Option("-k", metavar="TEXT", help="Only scenarios whose name or file contains it."),
+    typer.Option(
+        "-k", metavar="TEXT", help="Only scenarios whose name or file contains this text."
+    ),
 ]
-_Jobs = Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="How many to play at once.")]
+_Jobs = Annotated[
+    int | None,
+    typer.Option("--jobs", "-j", min=1, metavar="N", help="Number of scenarios to run at once."),
+]
 _Fleet = Annotated[
     Path | None,
     typer.Option(
-        "--fleet", metavar="FILE", help="A fleet file: its own platforms, and its dated table."
+        "--fleet", metavar="FILE", help="Fleet file, for its platforms and behaviour table."
     ),
 ]
 _Broker = Annotated[
-    str, typer.Option("--broker", metavar="URL", help="embedded, mosquitto, or mqtt://host:port.")
+    str,
+    typer.Option(
+        "--broker", metavar="URL", help="Broker: embedded, mosquitto or mqtt://host:port."
+    ),
 ]
-_Clock = Annotated[str, typer.Option("--clock", help="virtual, real, or a speed such as 60x.")]
+_Clock = Annotated[
+    str,
+    typer.Option("--clock", metavar="CLOCK", help="Clock: virtual, real, or a speed such as 60x."),
+]
 _Seed = Annotated[
     int | None,
-    typer.Option("--seed", help="Where all randomness comes from, for every file."),
+    typer.Option("--seed", metavar="N", help="Random seed, for every file."),
 ]
 _JUnit = Annotated[
-    Path | None, typer.Option("--junit", metavar="PATH", help="Write a JUnit XML report.")
+    Path | None, typer.Option("--junit", metavar="FILE", help="Write a JUnit XML report.")
 ]
-_Html = Annotated[Path | None, typer.Option("--html", metavar="PATH", help="Write one HTML page.")]
+_Html = Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write an HTML report.")]
 _Record = Annotated[
     Path | None,
-    typer.Option("--record", metavar="PATH", help="Write what went over the wire, redacted."),
+    typer.Option(
+        "--record", metavar="FILE", help="Write the messages as a trace, without passcodes."
+    ),
 ]
 
 
@@ -76,7 +89,7 @@ def play(
     record: _Record = None,
     as_json: JsonOption = False,  # noqa: FBT002  # a command-line flag
 ) -> None:
-    """Play scenarios: portal, console and users against virtual devices."""
+    """Run scenarios of portal, console and users against virtual devices."""
     from fleet.service import play as playing  # noqa: PLC0415
     from scenarios.run.runner import DEFAULT_JOBS, PlayOptions  # noqa: PLC0415
 
@@ -113,9 +126,9 @@ def _speed(clock: str) -> float | None:
 
 
 def _check_writable(path: Path | None) -> None:
-    """Refuse a report's place before anything is played, not after."""
+    """Refuse a report in a missing folder before any scenario runs."""
     if path is not None and not path.absolute().parent.is_dir():
-        raise UsageError(f"there is no folder {path.parent} to write {path.name} into")
+        raise UsageError(f"there is no folder {path.parent} to write {path.name} to")
 
 
 def _write(

@@ -1,4 +1,4 @@
-"""`platforms`, `explain` and `schema`: what can be read without a fleet or a broker."""
+"""Commands `platforms`, `explain` and `schema`, which need neither fleet nor broker."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ManagementOption = Annotated[
     typer.Option(
         "--management",
         metavar="KIND",
-        help="Only what portal and console say under standalone, hybrid or exchange_activesync.",
+        help="Only this management: standalone, hybrid or exchange_activesync.",
     ),
 ]
 FleetOption = Annotated[
@@ -30,24 +30,24 @@ FleetOption = Annotated[
     typer.Option(
         "--fleet",
         metavar="FILE",
-        help="A fleet file: its own platforms, and the table it asks for.  [default: fleet.toml"
-        " where there is one]",
+        help="Fleet file, for its platforms and behaviour table.  \\[default: fleet.toml,"
+        " if it exists]",
     ),
 ]
 ConformanceOption = Annotated[
     str | None,
-    typer.Option("--conformance", metavar="NAME", help="The dated table, such as hybrid-2017-10."),
+    typer.Option("--conformance", metavar="NAME", help="Behaviour table, such as hybrid-2017-10."),
 ]
 DiffOption = Annotated[
     tuple[str, str] | None,
-    typer.Option("--diff", metavar="A B", help="What differs between two dated tables."),
+    typer.Option("--diff", metavar="A B", help="Show the differences of two behaviour tables."),
 ]
 
 _FLEET_FILE = Path("fleet.toml")
 
 
 def register(app: typer.Typer) -> None:
-    """Add this room's commands to the command line."""
+    """Add the commands to the application."""
     app.command("platforms", epilog="Example: passfleet platforms")(platforms)
     hybrid = "passfleet explain windows_phone_8_1 reset --management hybrid"
     app.command("explain", epilog=f"Example: {hybrid}")(explain)
@@ -61,15 +61,15 @@ def platforms(
     fleet: FleetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Print how every platform behaves, as a table.
+    """Print the behaviour of every platform as a table.
 
-    With --json, a list of objects with every fact, its source and its assumptions.
+    With --json, print every fact with its source and its assumptions.
     """
     from fleet.cli import reference_tables  # noqa: PLC0415
 
     if diff is not None:
         if conformance is not None:
-            raise UsageError("--conformance and --diff ask for different things")
+            raise UsageError("--conformance and --diff cannot be combined")
         _print_difference(*diff, as_json=as_json)
         return
     known = _load_platforms(fleet, conformance)
@@ -103,7 +103,7 @@ def explain(
     action: Annotated[
         str,
         typer.Argument(
-            metavar="ACTION", help="reset, lock, sync, policy, or the action's full name."
+            metavar="ACTION", help="reset, lock, sync, policy, or an action's full name."
         ),
     ],
     *,
@@ -112,7 +112,7 @@ def explain(
     fleet: FleetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Print what an action does on a platform, the source that says so, and who says otherwise."""
+    """Print an action's effect on a platform, and the sources for it."""
     from fleet.reference.facts import explain as explained  # noqa: PLC0415
 
     known = _load_platforms(fleet, conformance)
@@ -133,26 +133,24 @@ def explain(
 def schema(
     name: Annotated[
         str,
-        typer.Argument(metavar="NAME", help="asyncapi, or one of the names that --list prints."),
+        typer.Argument(metavar="NAME", help="asyncapi, or a name that --list prints."),
     ] = "asyncapi",
     *,
-    list_names: Annotated[
-        bool, typer.Option("--list", help="Print the names that can be asked for.")
-    ] = False,
+    list_names: Annotated[bool, typer.Option("--list", help="Print the known names.")] = False,
     root: Annotated[
         str | None,
         typer.Option(
             "--root",
             metavar="TOPIC",
             callback=check_root,
-            help="What the topics start with.  \\[default: passfleet/v1]",
+            help="Topic prefix of the fleet.  \\[default: passfleet/v1]",
         ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Print the wire contract as AsyncAPI 3, or one payload's JSON Schema.
 
-    It is JSON with or without --json.
+    The output is JSON with or without --json.
     """
     from broker.contract import DEFAULT_ROOT  # noqa: PLC0415
     from broker.reference.asyncapi import SCHEMA_NAMES, asyncapi, json_schema  # noqa: PLC0415
@@ -175,7 +173,7 @@ def schema(
 
 
 def _load_platforms(fleet: Path | None, conformance: str | None) -> Platforms:
-    """The platforms of the fleet file, if any, under the table that was asked for."""
+    """Load the platforms of the fleet file, if any, with the given behaviour table."""
     from agent.definition.platforms import Platforms  # noqa: PLC0415
 
     known = Platforms()
@@ -212,7 +210,7 @@ def _parse_management(name: str) -> str:
 
 
 def _fold(name: str) -> str:
-    """`Windows Phone 8.1` and `windows-phone-8-1` as `windows_phone_8_1`."""
+    """Return `Windows Phone 8.1` and `windows-phone-8-1` as `windows_phone_8_1`."""
     folded = name.strip().lower()
     for sign in " -.":
         folded = folded.replace(sign, "_")
@@ -220,11 +218,11 @@ def _fold(name: str) -> str:
 
 
 def _unknown(what: str, name: str, known: Iterable[str]) -> UsageError:
-    """An error that names the nearest name where one is near, and all of them."""
+    """Return an error whose hint has a similar name, if any, and all known names."""
     from broker.validation import suggest  # noqa: PLC0415
 
     names = [str(n) for n in known]
     guess = suggest(_fold(name), names)
-    everything = f"known are: {', '.join(names)}"
-    hint = f"{guess} {everything}" if guess else everything
+    all_names = f"known are: {', '.join(names)}"
+    hint = f"{guess} {all_names}" if guess else all_names
     return UsageError(f"there is no {what} {name!r}", hint=hint)

@@ -1,4 +1,4 @@
-"""What platforms do, printed for people."""
+"""Tables and text of the commands `platforms` and `explain`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["print_difference", "print_explanation", "print_platforms"]
 
 
 def print_platforms(profiles: Iterable[PlatformProfile], dated: ConformanceTable) -> None:
-    """One row a platform, as it behaves under `dated`."""
+    """Print one row per platform, with its behaviour under the table `dated`."""
     title = f"Behaviour table {dated.name} ({dated.title})"
     table = Table(title=title, show_lines=True, title_justify="left")
     for heading in (
@@ -47,7 +47,7 @@ def print_platforms(profiles: Iterable[PlatformProfile], dated: ConformanceTable
 def print_difference(
     rows: Iterable[Differing], one: ConformanceTable, other: ConformanceTable
 ) -> None:
-    """Row by row, what two dated tables say differently, each with its source."""
+    """Print the rows in which two behaviour tables differ, each with its source."""
     title = f"{one.name} and {other.name}"
     table = Table(title=title, show_lines=True, title_justify="left")
     for heading in ("platform", "action", one.name, other.name):
@@ -57,7 +57,7 @@ def print_difference(
     if table.row_count:
         print_table(fit_to_terminal(table))
     else:
-        out.print(f"{title} say the same of every platform", markup=False)
+        out.print(f"{title} do not differ", markup=False)
 
 
 def _cell(dated: Dated) -> str:
@@ -73,57 +73,57 @@ def _literal(text: str) -> str:
     return text.replace("[", r"\[")
 
 
-def print_explanation(told: Explanation) -> None:
-    """One action on one platform: rule, portal, device, answers, sources, other tables."""
-    title = (f"{told.title}: {told.action}", "bold")
-    out.print(Text.assemble(title, f"  ({told.platform}, {told.table})"))
-    _say("", told.rule)
-    if told.says is not None:
+def print_explanation(explanation: Explanation) -> None:
+    """Print one action on one platform: rule, portal, device, answers, sources, other tables."""
+    title = (f"{explanation.title}: {explanation.action}", "bold")
+    out.print(Text.assemble(title, f"  ({explanation.platform}, {explanation.table})"))
+    _print_text("", explanation.rule)
+    if explanation.says is not None:
         _heading("The table in force")
-        _print_dated(told.says)
+        _print_dated(explanation.says)
     _heading("Portal and console")
-    for view in told.portal:
-        _say("  ", view.management)
-        _say("    portal:  ", "; ".join(view.portal) or "says nothing")
-        _say("    console: ", "; ".join(view.console))
+    for view in explanation.portal:
+        _print_text("  ", view.management)
+        _print_text("    portal:  ", "; ".join(view.portal) or "says nothing")
+        _print_text("    console: ", "; ".join(view.console))
     _heading("On the device")
-    for line in told.device:
-        _say("  ", line)
+    for line in explanation.device:
+        _print_text("  ", line)
     _heading("Answers")
-    for answer in told.answers:
+    for answer in explanation.answers:
         _print_answer(answer)
     _heading("Sources")
-    for source in told.sources:
-        _say("  ", f"{source.about}: {source.cite}")
-        _assume(source.assumption)
-    if told.otherwise:
-        _heading("Other tables say otherwise")
-    for dated in told.otherwise:
+    for source in explanation.sources:
+        _print_text("  ", f"{source.about}: {source.cite}")
+        _print_assumption(source.assumption)
+    if explanation.otherwise:
+        _heading("Other tables differ")
+    for dated in explanation.otherwise:
         _print_dated(dated)
 
 
 def _print_dated(dated: Dated) -> None:
-    _say("  ", f"{dated.table}: {dated.says}")
+    _print_text("  ", f"{dated.table}: {dated.says}")
     if dated.cite:
-        _say("    ", dated.cite)
-    _assume(dated.assumption)
+        _print_text("    ", dated.cite)
+    _print_assumption(dated.assumption)
 
 
-def _assume(assumption: str | None) -> None:
+def _print_assumption(assumption: str | None) -> None:
     if assumption:
         print_hanging(Text("    "), Text.assemble(("assumption:", "yellow"), " ", assumption))
 
 
 def _print_answer(answer: Answer) -> None:
     error = f" ({answer.error_code})" if answer.error_code else ""
-    native = "its protocol is not asked" if answer.native is None else json.dumps(answer.native)
-    _say("  ", f"{answer.when}: {answer.action_state}{error}")
-    _say("    native: ", native)
+    native = "no protocol answer" if answer.native is None else json.dumps(answer.native)
+    _print_text("  ", f"{answer.when}: {answer.action_state}{error}")
+    _print_text("    native: ", native)
 
 
 def _heading(text: str) -> None:
     out.print(f"\n[bold]{text}[/]")
 
 
-def _say(head: str, text: str) -> None:
+def _print_text(head: str, text: str) -> None:
     print_hanging(Text(head), Text(text))

@@ -1,4 +1,4 @@
-"""`passfleet reset`, `lock`, `sync` and `policy`: a command, everybody's result, a table."""
+"""Commands `reset`, `lock`, `sync` and `policy`: send a request, wait for results, print them."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from fleet.cli.targets import ChosenDevices, operator_at, parse_duration_option,
 __all__ = ["policy_from_options", "progress_bar", "send"]
 
 _MAX_LISTED = 50
-"""Up to so many devices each get a line; of more, only those that did not end `done` do."""
+"""Number of devices up to which each gets a line; above, only those without `done` do."""
 _MAX_LISTED_FAILURES = 200
-"""How many of those: nobody reads more, and --json has them all."""
+"""Highest number of lines for devices without `done`; --json has them all."""
 
 
 async def send(
@@ -37,7 +37,7 @@ async def send(
     as_json: bool,
     policy: Policy | None = None,
 ) -> int:
-    """Send a command, wait for every result and print them; returns the exit code."""
+    """Send a request, wait for every result and print them. Returns the exit code."""
     seconds = parse_duration_option(limit, "--timeout")
     async with operator_at(location) as operator:
         chosen = await resolve_targets(operator, selection)
@@ -68,10 +68,10 @@ async def send(
 
 
 def policy_from_options(options: dict[str, int | bool | None], *, lift: bool) -> Policy:
-    """The policy that the options ask for. Raises UsageError where they ask for none."""
+    """Build the policy from the options. Raises UsageError if no rule is given."""
     given = {name: value for name, value in options.items() if value is not None}
     if lift and given:
-        raise UsageError("--lift takes the whole policy away and goes without other rules")
+        raise UsageError("--lift removes the whole policy and cannot be combined with rules")
     if not lift and not given:
         raise UsageError(
             "no rule is given", hint="name at least one, such as --min-length 6, or use --lift"
@@ -79,14 +79,14 @@ def policy_from_options(options: dict[str, int | bool | None], *, lift: bool) ->
     try:
         return Policy.model_validate(given)
     except ValidationError as invalid:
-        # Types and signs were the options' own; what a platform allows, its devices know.
+        # The options have checked types and signs; devices check the limits of their platform.
         option = str(invalid.errors(include_input=False)[0]["loc"][0]).replace("_", "-")
-        raise UsageError(f"--{option} is more than any device can take") from None
+        raise UsageError(f"--{option} is too large for any device") from None
 
 
 @contextlib.contextmanager
 def progress_bar(what: str, total: int) -> Iterator[Callable[[], None]]:
-    """A bar on stderr while waiting on more than one device; none off a terminal."""
+    """Show a progress bar on stderr for more than one device; none without a terminal."""
     if total < 2 or not err.is_terminal:  # noqa: PLR2004  # more than one
         yield lambda: None
         return
@@ -109,7 +109,7 @@ def _print_outcomes(outcomes: list[RequestOutcome], chosen: ChosenDevices) -> No
 
 
 def _document(action: str, outcomes: list[RequestOutcome]) -> dict[str, Any]:
-    """What `--json` prints: the results as they arrived, who did not answer, and the counts."""
+    """Return the JSON document: results in order of arrival, unanswered devices, and counts."""
     count = Counter(outcome.word for outcome in outcomes)
     return {
         "commandId": outcomes[0].request_id,

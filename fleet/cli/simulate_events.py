@@ -1,4 +1,4 @@
-"""`passfleet tap`, `simulate`, `clock` and `clean`: a user's thumb, the world, time, the broker."""
+"""Commands `tap`, `simulate`, `clock` and `clean`: inputs, outside events, time, cleanup."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _INPUTS: Final = tuple(action.value for action in InputAction)
 _MAX_LISTED: Final = 50
 _EFFECT_TIMEOUT: Final = 15.0
 _EFFECT_TIMEOUT_PER_DEVICE: Final = 0.005
-"""Seconds to wait for a simulation to be seen: for any, and for each device besides."""
+"""Seconds to wait for a simulation's effect: a fixed time, and more for each device."""
 
 
 async def tap(
@@ -50,7 +50,7 @@ async def tap(
     limit: str,
     as_json: bool,
 ) -> int:
-    """Press a button on a device and print its answer."""
+    """Send a user's input to a device and print its answer."""
     action = _parse_name(name, _INPUTS, "input")
     seconds = parse_duration_option(limit, "--timeout")
     async with operator_at(location) as operator:
@@ -65,19 +65,19 @@ async def tap(
     else:
         print_table(outcome_table([outcome], {device_id: seen}))
         if outcome.result is None and not seen.online:
-            err.print(f"{device_id} is offline: it takes the input once it is online again")
+            err.print(f"{device_id} is offline and will handle the input once it is online")
     return 0 if outcome.done else 1
 
 
 async def simulate(
     location: FleetLocation, name: str, selection: Selection, *, limit: str | None, as_json: bool
 ) -> int:
-    """Let the world do something to devices and print what could be seen of it."""
+    """Simulate an outside event on devices and print its observed effect."""
     action = _parse_name(name, SIMULATIONS, "simulation")
     asked = None if limit is None else parse_duration_option(limit, "--timeout")
     async with operator_at(location) as operator:
         chosen = await resolve_targets(operator, selection)
-        # A whole fleet does not reconnect at once: its host paces it.
+        # The host limits the rate at which a whole fleet reconnects.
         seconds = asked or _EFFECT_TIMEOUT + _EFFECT_TIMEOUT_PER_DEVICE * len(chosen.devices)
         shown = 0
         with progress_bar(action, len(chosen.devices)) as step:
@@ -112,7 +112,7 @@ async def clock_now(location: FleetLocation, *, as_json: bool) -> int:
 async def clock_advance(
     location: FleetLocation, duration: str | None, to: str | None, *, limit: str, as_json: bool
 ) -> int:
-    """Move virtual time and print where it stands then."""
+    """Advance virtual time and print the new time."""
     by, instant = _parse_advance(duration, to)
     seconds = parse_duration_option(limit, "--timeout")
     async with operator_at(location) as operator:
@@ -122,7 +122,7 @@ async def clock_advance(
 
 
 async def clean(location: FleetLocation, fleet: Path | None, *, force: bool, as_json: bool) -> int:
-    """Remove what a fleet has left at a broker and print how much that was."""
+    """Remove a fleet's retained messages and sessions from a broker and print their number."""
     device_ids = [device.device_id for device in load_fleet(fleet).devices()] if fleet else []
     async with _operator_to_clean(location) as operator:
         cleaned = await operator.clean(device_ids, force=force)
@@ -137,32 +137,32 @@ async def clean(location: FleetLocation, fleet: Path | None, *, force: bool, as_
 
 
 def _operator_to_clean(location: FleetLocation) -> Operator:
-    """As `operator_at`, but a fleet that has died is just what this is for."""
+    """Return an operator as `operator_at` does, also for a fleet whose process has died."""
     found = find_running(Path.cwd()) if location.broker is None else None
     if found is None or found[1].alive:
         return operator_at(location)
-    _, died = found
-    return Operator(died.address(), topics_of(location.root or died.root))
+    _, dead = found
+    return Operator(dead.address(), topics_of(location.root or dead.root))
 
 
 def _parse_name(name: str, known: tuple[str, ...], what: str) -> str:
-    """The contract's name for swipeUp, swipe-up or swipe_up. Raises UsageError for no such."""
+    """Return the contract's spelling of swipeUp, swipe-up or swipe_up. Raises UsageError."""
     plain = name.replace("-", "").replace("_", "").lower()
     for candidate in known:
         if candidate.lower() == plain:
             return candidate
     raise UsageError(
         f"there is no {what} {name!r}",
-        hint=suggest(name, known) or f"there is: {', '.join(known)}",
+        hint=suggest(name, known) or f"known are: {', '.join(known)}",
     )
 
 
 def _parse_advance(duration: str | None, to: str | None) -> tuple[int | None, int | None]:
-    """(milliseconds to move by, instant to move to), one of them None."""
+    """Return (milliseconds to advance by, timestamp to advance to); one of them is None."""
     if (duration is None) == (to is None):
         raise UsageError(
-            "say how far or where to, not both and not neither",
-            hint="passfleet clock advance 61m, or --to 2015-12-10T21:20:00Z",
+            "give either a duration or --to, not both",
+            hint="such as passfleet clock advance 61m, or --to 2015-12-10T21:20:00Z",
         )
     try:
         if duration is not None:

@@ -1,8 +1,8 @@
-"""Standard output and error that may go away: what a command does does not hang on its reader.
+"""Standard output and error that tolerate a closed pipe.
 
-A reader who leaves (`passfleet devices | head -1`) wants no more lines. The command goes on to its
-end and to the exit code that it has earned; what it still writes goes nowhere. Only a stream that
-never ends by itself asks `reader_left`.
+When the reader of a pipe exits (`passfleet devices | head -1`), the command runs to its end and
+exits with its usual code; further output is discarded. Only commands that print without end check
+`reader_left`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ __all__ = ["discard_stdout", "prepare_streams", "reader_left"]
 
 
 class _Pipe(io.FileIO):
-    """A descriptor whose reader may leave; from then on what is written goes nowhere."""
+    """Pipe that discards output once its reader has closed it."""
 
     reader_left = False
 
@@ -34,28 +34,28 @@ _pipes: dict[str, _Pipe] = {}
 
 
 def prepare_streams() -> None:
-    """Make stdout and stderr streams that can be written to, whatever has become of them.
+    """Replace sys.stdout and sys.stderr by streams that can always be written to.
 
-    A character that the terminal's encoding does not have is written as an escape. A stream that
-    was closed before we came (`>&-`) takes everything and keeps nothing.
+    A character outside the terminal's encoding is written as an escape. A stream that was closed
+    at the start (`>&-`) discards all output.
     """
     sys.stdout = _prepared("stdout", sys.stdout)
     sys.stderr = _prepared("stderr", sys.stderr)
 
 
 def reader_left() -> bool:
-    """Whether stdout was a pipe of which the other end is closed, as far as writing has told."""
+    """Return True if a write to stdout has found that the pipe's reader is gone."""
     pipe = _pipes.get("stdout")
     return pipe is not None and pipe.reader_left
 
 
 def discard_stdout() -> None:
-    """Let go of what could not be written: the interpreter would try again at its end."""
+    """Redirect stdout to nowhere: else the interpreter tries to flush it again at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _prepared(name: str, stream: TextIO | None) -> TextIO:
-    # None where the descriptor was closed, whatever typeshed says.
+    # None where the descriptor was closed, although typeshed has no None.
     if stream is None:
         return Path(os.devnull).open("w", encoding="utf-8")
     if not isinstance(stream, io.TextIOWrapper):
@@ -68,6 +68,6 @@ def _prepared(name: str, stream: TextIO | None) -> TextIO:
         io.BufferedWriter(pipe),
         encoding=stream.encoding,
         errors=stream.errors,
-        # Unbuffered (PYTHONUNBUFFERED) is a line at a time: nobody reads half of one.
+        # Under PYTHONUNBUFFERED flush after each line.
         line_buffering=stream.line_buffering or stream.write_through,
     )

@@ -1,7 +1,7 @@
-"""What the operator's commands print for people. Nothing here talks to a broker.
+"""Tables of devices, results and simulation effects for the terminal.
 
-Text that came over the wire goes through `clean_text`: it must not move a terminal's cursor, nor be
-read as rich's markup.
+Text from the wire goes through `clean_text`: it must not move a terminal's cursor or be parsed as
+rich markup.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ __all__ = [
 ]
 
 _PIPED_WIDTH: Final = 250
-"""Columns where no terminal says how wide it is: lines are for grep, not for eyes."""
+"""Width in columns without a terminal: one line per row, for grep."""
 _MIN_LINED_WIDTH: Final = 110
-"""Columns from which on a table of sentences has vertical lines."""
+"""Terminal width from which a table of sentences has vertical lines."""
 _MIN_HANGING_WIDTH: Final = 30
-"""Columns below which lines of words are too short to be read."""
+"""Width in columns below which text is not wrapped with a hanging indent."""
 _MIN_MESSAGE_WIDTH: Final = 24
-"""Columns that a message is to have before other columns give way to it."""
+"""Width in columns to which a message is wrapped before other columns are left out."""
 _DEVICE_HEADERS: Final = (
     "Device",
     "Platform",
@@ -55,7 +55,7 @@ _DEVICE_HEADERS: Final = (
 )
 _DROPPABLE_DEVICE_COLUMNS: Final = ("Group", "Screen", "Platform", "Deadline")
 _DROPPABLE_OUTCOME_COLUMNS: Final = ("Platform", "Time")
-"""What is left out where a terminal is too narrow for all columns, one after the other."""
+"""Columns to leave out on a narrow terminal, in this order."""
 _CONTROLS = dict.fromkeys([*range(0x20), *range(0x7F, 0xA0)], "\N{REPLACEMENT CHARACTER}")
 _STYLES = {
     "done": "green",
@@ -76,26 +76,26 @@ _OUTCOME_ORDER = ("done", "notSupported", "canceled", "failed", "no answer")
 
 
 def clean_text(text: str, style: str = "") -> Text:
-    """Text from the wire as a terminal may show it."""
+    """Replace control characters in text from the wire."""
     return Text(text.translate(_CONTROLS), style=style)
 
 
 def print_hanging(head: Text, text: Text) -> None:
-    """Print `text` after `head`, on a terminal in lines that stand below one another.
+    """Print `text` after `head`, on a terminal wrapped with a hanging indent.
 
-    Off a terminal it stays one line: it may be on its way into grep.
+    Without a terminal it stays one line, for grep.
     """
-    room = out.width - head.cell_len
-    if not out.is_terminal or room < _MIN_HANGING_WIDTH:
+    width = out.width - head.cell_len
+    if not out.is_terminal or width < _MIN_HANGING_WIDTH:
         out.print(head, text, sep="")
         return
-    for number, line in enumerate(text.wrap(out, room)):
+    for number, line in enumerate(text.wrap(out, width)):
         line.rstrip()
         out.print(Text(" " * head.cell_len) if number else head, line, sep="")
 
 
 def fit_to_terminal(table: Table) -> Table:
-    """`table` with its rows; on a narrow terminal words have the room of vertical lines."""
+    """Return `table`; on a narrow terminal drop its vertical lines to make room for text."""
     if not out.is_terminal or out.width >= _MIN_LINED_WIDTH:
         return table
     table.box, table.padding = box.HORIZONTALS, 0
@@ -109,21 +109,21 @@ def fit_to_terminal(table: Table) -> Table:
 
 
 def _sizes(column: Column) -> tuple[int, int]:
-    """The columns that the longest word needs, and the longest line."""
+    """Return the widths of the longest word and of the longest line."""
     cells = [Text.from_markup(str(cell)).plain for cell in (column.header, *column.cells)]
     words = max(cell_len(word) for cell in cells for word in cell.split())
     return words, max(cell_len(line) for cell in cells for line in cell.split("\n"))
 
 
 def print_table(table: Table) -> None:
-    """Print a table as wide as the terminal, or as wide as it is where there is none."""
+    """Print a table fitted to the terminal, or in full width without one."""
     console = out if out.is_terminal else Console(highlight=False, width=_PIPED_WIDTH)
     console.print(table, soft_wrap=False)
 
 
 @dataclass(frozen=True, slots=True)
 class _Column:
-    """A column of text; one with `room` is wrapped down to so many columns before others go."""
+    """Column of text; one with `min_width` is wrapped to that before others are left out."""
 
     header: str
     cells: Sequence[Text]
@@ -131,7 +131,7 @@ class _Column:
 
     @property
     def needed_width(self) -> int:
-        """The columns it needs at least."""
+        """Smallest width in terminal columns."""
         lines = (line for cell in self.cells for line in cell.plain.split("\n"))
         widest = max((cell_len(line) for line in lines), default=0)
         wanted = widest if self.min_width is None else min(widest, self.min_width)
@@ -139,7 +139,7 @@ class _Column:
 
 
 def _columns_that_fit(columns: Sequence[_Column], droppable: Sequence[str]) -> tuple[_Column, ...]:
-    """Those for which there is room, without as many of `droppable` as there must be."""
+    """Return the columns that fit, leaving out as many of `droppable` as needed."""
     width = out.width if out.is_terminal else _PIPED_WIDTH
     left = tuple(columns)
     for name in droppable:
@@ -150,11 +150,11 @@ def _columns_that_fit(columns: Sequence[_Column], droppable: Sequence[str]) -> t
 
 
 def _table_that_fits(columns: Sequence[_Column], droppable: Sequence[str]) -> Table:
-    """A table no wider than the terminal, which says below what it has no room for."""
+    """Return a table no wider than the terminal; its caption names the columns left out."""
     shown = _columns_that_fit(columns, droppable)
     table = _table()
     for number, column in enumerate(shown):
-        # FleetLocation all that can give way has, the first column does: better folded than cut.
+        # Once all droppable columns are gone, the first column is folded.
         folds = number == 0 and not any(c.header in droppable for c in shown)
         table.add_column(
             column.header, no_wrap=column.min_width is None and not folds, overflow="fold"
@@ -169,7 +169,7 @@ def _table_that_fits(columns: Sequence[_Column], droppable: Sequence[str]) -> Ta
 
 
 def outcome_table(outcomes: Iterable[RequestOutcome], devices: Mapping[str, KnownDevice]) -> Table:
-    """What became of a command on each device, as the portal would say it."""
+    """Return a table with each device's outcome and the portal's message."""
     rows = list(outcomes)
     platforms = (s.platform if (s := devices.get(o.device_id)) else "?" for o in rows)
     errors = [(o.result.error_code if o.result else None) or "" for o in rows]
@@ -186,7 +186,7 @@ def outcome_table(outcomes: Iterable[RequestOutcome], devices: Mapping[str, Know
 
 
 def summary_table(outcomes: Iterable[RequestOutcome], devices: Mapping[str, KnownDevice]) -> Table:
-    """How many of each platform came to what: for fleets too large to list."""
+    """Return a table of outcome counts by platform, for fleets too large to list."""
     counts: dict[str, Counter[str]] = {}
     for outcome in outcomes:
         seen = devices.get(outcome.device_id)
@@ -202,7 +202,7 @@ def summary_table(outcomes: Iterable[RequestOutcome], devices: Mapping[str, Know
 
 
 def summary_line(outcomes: Sequence[RequestOutcome]) -> str:
-    """`25 devices: 24 done, 1 no answer; slowest 0.31 s`."""
+    """Return a line such as `25 devices: 24 done, 1 no answer; slowest 0.31 s`."""
     count = Counter(outcome.word for outcome in outcomes)
     parts = ", ".join(f"{count[word]} {word}" for word in _OUTCOME_ORDER if count[word])
     slowest = max((o.seconds for o in outcomes if o.result), default=None)
@@ -211,12 +211,12 @@ def summary_line(outcomes: Sequence[RequestOutcome]) -> str:
 
 
 def device_table(devices: Iterable[KnownDevice]) -> Table:
-    """Who is there, in what state."""
+    """Return a table of devices and their state."""
     return _table_that_fits(_device_columns(devices), _DROPPABLE_DEVICE_COLUMNS)
 
 
 def _device_columns(devices: Iterable[KnownDevice]) -> list[_Column]:
-    """All columns; the deadline only where some device has one."""
+    """Return all columns, with the deadline only if some device has one."""
     rows = list(devices)
     limited = any(seen.state and seen.state.passcode_deadline is not None for seen in rows)
     cells = zip(*map(device_row, rows), strict=True)
@@ -228,7 +228,7 @@ def _device_columns(devices: Iterable[KnownDevice]) -> list[_Column]:
 
 
 def device_row(seen: KnownDevice) -> tuple[str, ...]:
-    """One device's cells, the passcode's deadline last."""
+    """Return the cells of one device, the passcode deadline last."""
     state, presence = seen.state, seen.presence
     status = presence.status if presence else "?"
     if state is None:
@@ -247,7 +247,7 @@ def device_row(seen: KnownDevice) -> tuple[str, ...]:
 
 
 def device_lines(devices: Sequence[KnownDevice]) -> Iterator[str]:
-    """The same without a table's looks: rich takes seconds for thousands of rows."""
+    """Return the device table as plain lines: rich takes seconds for thousands of rows."""
     columns = _columns_that_fit(_device_columns(devices), _DROPPABLE_DEVICE_COLUMNS)
     widths = [column.needed_width for column in columns]
     rows = zip(*(column.cells for column in columns), strict=True)
@@ -257,11 +257,11 @@ def device_lines(devices: Sequence[KnownDevice]) -> Iterator[str]:
 
 
 def effect_table(effects: Iterable[SimulationOutcome], action: str) -> Table:
-    """What could be seen of a simulation on each device."""
+    """Return a table with the observed effect of a simulation on each device."""
     words = {
         "seen": action,
-        "sent": f"{action} sent; the device is offline and shows nothing of it now",
-        "unseen": f"no sign of {action} in time",
+        "sent": f"{action} sent; the device is offline, so no effect is visible now",
+        "unseen": f"no effect of {action} in time",
     }
     table = _table("Device", "Outcome", "What")
     table.add_column("Time", no_wrap=True)
@@ -287,12 +287,12 @@ def _styled(word: str) -> Text:
 
 
 def _portal_text(outcome: RequestOutcome) -> Text:
-    """What the portal shows: the message, and the new passcode on a line of its own."""
+    """Return the message as in the portal, with the new passcode on a separate line."""
     if outcome.result is None:
         return Text("no answer in time")
     text = clean_text(outcome.result.message)
     if outcome.result.new_passcode is not None:
-        # Off a terminal a device keeps to one line: it may be on its way into grep.
+        # Without a terminal each device has one line, for grep.
         text.append("\n" if out.is_terminal else "  ")
         text.append_text(clean_text(f"New Passcode: {outcome.result.new_passcode}", "bold"))
     return text

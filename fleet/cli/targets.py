@@ -1,4 +1,4 @@
-"""From what the command line said to an operator's connection and the devices meant."""
+"""Resolution of the shared options: operator connection, devices, durations."""
 
 from __future__ import annotations
 
@@ -32,43 +32,43 @@ __all__ = [
 
 _OWN_BROKERS = ("embedded", "mosquitto")
 _WILDCARDS = frozenset("*?[")
-_LIST_HINT = "`passfleet devices` lists who is there"
+_LIST_HINT = "`passfleet devices` lists the devices"
 
 
 @dataclass(frozen=True, slots=True)
 class ChosenDevices:
-    """The devices meant, in order, and what to send to: one group's topic, or each device's."""
+    """Selected devices in order, and the group whose topic reaches them all, if any."""
 
     devices: Mapping[str, KnownDevice]
     group: str | None
 
     @property
     def target(self) -> Group | list[str]:
-        """What `Operator.send` takes."""
+        """Target for `Operator.send`."""
         ids = list(self.devices)
         return ids if self.group is None else Group(self.group, tuple(ids))
 
 
 def operator_at(location: FleetLocation) -> Operator:
-    """The operator of the fleet meant; not yet connected."""
+    """Return an operator for the fleet at `location`, not connected yet. Raises UsageError."""
     if location.broker in _OWN_BROKERS:
         raise UsageError(
-            f"--broker {location.broker} starts a broker of its own, on which no fleet runs",
-            hint="give the URL that `passfleet up` printed, or nothing at all: neither --broker"
-            " nor PASSFLEET_BROKER",
+            f"--broker {location.broker} starts a new broker, on which no fleet runs",
+            hint="give the URL that `passfleet up` printed, or leave out --broker and"
+            " PASSFLEET_BROKER",
         )
     address, root = locate(location.broker, location.root)
     return Operator(address, topics_of(root))
 
 
 def topics_of(root: str) -> Topics:
-    """The topics below `root`. Raises UsageError where it cannot be a root."""
+    """Return the topics below `root`. Raises UsageError if it is not a topic root."""
     check_root(root)
     return Topics(root)
 
 
 def parse_duration_option(text: str, option: str) -> float:
-    """Seconds, more than none. Raises UsageError that names the option."""
+    """Parse a duration above 0 into seconds. Raises UsageError that names the option."""
     try:
         seconds = parse_duration(text).total_seconds()
     except ValueError as error:
@@ -79,16 +79,16 @@ def parse_duration_option(text: str, option: str) -> float:
 
 
 async def resolve_targets(operator: Operator, selection: Selection) -> ChosenDevices:
-    """Find the devices that a selection means. Raises UsageError where it means none."""
+    """Find the devices of a selection. Raises UsageError if there are none."""
     narrowed = selection not in (Selection(), Selection(all_devices=True))
     if selection == Selection():
         raise UsageError(
             "no target is given", hint="name devices, or use --group, --platform or --all"
         )
     if narrowed and selection.all_devices:
-        raise UsageError("--all goes without targets, --group and --platform")
+        raise UsageError("--all cannot be combined with targets, --group or --platform")
     if selection == Selection(selection.targets) and all(map(_is_id, selection.targets)):
-        # The usual case needs no look at the rest of the fleet.
+        # The usual case reads the topics of these devices only.
         known = await operator.devices(selection.targets)
         if len(known) == len(set(selection.targets)):
             return _narrow(known, selection)
@@ -99,9 +99,9 @@ async def resolve_targets(operator: Operator, selection: Selection) -> ChosenDev
 
 
 async def find_device(operator: Operator, device_id: str) -> KnownDevice:
-    """The one device of this id. Raises UsageError, with the nearest name, where there is none."""
+    """Return the device with this id. Raises UsageError, with a similar id as the hint."""
     if _WILDCARDS & set(device_id):
-        raise UsageError(f"{device_id!r} is not one device's id", hint=_LIST_HINT)
+        raise UsageError(f"{device_id!r} is a pattern; give the id of one device", hint=_LIST_HINT)
     found = (await operator.devices([device_id])).get(device_id) if _is_id(device_id) else None
     if found is None:
         known = await operator.devices()
@@ -112,7 +112,7 @@ async def find_device(operator: Operator, device_id: str) -> KnownDevice:
 def matching_devices(
     known: Mapping[str, KnownDevice], selection: Selection
 ) -> dict[str, KnownDevice]:
-    """The devices that fit a selection; none is no error."""
+    """Return the devices that match a selection, which may be none."""
     patterns = selection.targets
     return {
         device_id: seen
@@ -138,7 +138,7 @@ def _narrow(known: Mapping[str, KnownDevice], selection: Selection) -> ChosenDev
 def no_match_error(
     operator: Operator, known: Mapping[str, KnownDevice], selection: Selection
 ) -> UsageError:
-    """What to say where no device fits a selection without targets."""
+    """Return the error for a selection without targets that matches no device."""
     return (
         (_unknown_group_or_platform(known, selection) or _no_match())
         if known
@@ -147,11 +147,11 @@ def no_match_error(
 
 
 def _no_match() -> UsageError:
-    return UsageError("no device is all of that", hint=_LIST_HINT)
+    return UsageError("no device matches every filter", hint=_LIST_HINT)
 
 
 def unknown_target_error(target: str, known: Collection[str]) -> UsageError | None:
-    """What to say of an id or shell pattern that fits no known device; None where it fits one."""
+    """Return the error for an id or pattern that matches no known device, else None."""
     if not _WILDCARDS & set(target):
         return None if target in known else _unknown(target, known)
     if any(fnmatch.fnmatchcase(device_id, target) for device_id in known):
@@ -160,15 +160,15 @@ def unknown_target_error(target: str, known: Collection[str]) -> UsageError | No
 
 
 def no_devices_error(operator: Operator) -> UsageError:
-    """What to say where no device at all is known."""
+    """Return the error for a fleet without any device."""
     return UsageError(
-        f"no device is there below {operator.topics.root}",
+        f"there are no devices below {operator.topics.root}",
         hint="is the fleet on another broker (--broker) or another root (--root)?",
     )
 
 
 def _group_topic(selection: Selection) -> str | None:
-    """The group that takes one message for all, where the selection is exactly a group."""
+    """Return the group if the selection is exactly one group, which needs one message only."""
     if selection.all_devices:
         return EVERYONE
     return None if selection.targets or selection.platform else selection.group
@@ -177,15 +177,15 @@ def _group_topic(selection: Selection) -> str | None:
 def _unknown_group_or_platform(
     known: Mapping[str, KnownDevice], selection: Selection
 ) -> UsageError | None:
-    """What to say of a group or platform that no known device is of."""
+    """Return the error for a group or platform that no known device has, else None."""
     groups = {seen.group for seen in known.values()} | {EVERYONE}
     platforms = {seen.platform for seen in known.values()}
     asked = (("group", selection.group, groups), ("platform", selection.platform, platforms))
-    for what, name, there in asked:
-        if name is not None and name not in there:
-            names = sorted(filter(None, there))
-            hint = suggest(name, names) or f"there is: {', '.join(names)}"
-            return UsageError(f"no device of {what} {name!r} is there", hint=hint)
+    for what, name, known_names in asked:
+        if name is not None and name not in known_names:
+            names = sorted(filter(None, known_names))
+            hint = suggest(name, names) or f"known are: {', '.join(names)}"
+            return UsageError(f"there is no device of {what} {name!r}", hint=hint)
     return None
 
 
@@ -195,5 +195,5 @@ def _is_id(text: str) -> bool:
 
 def _unknown(device_id: str, known: Iterable[str]) -> UsageError:
     return UsageError(
-        f"no device {device_id!r} is there", hint=suggest(device_id, known) or _LIST_HINT
+        f"there is no device {device_id!r}", hint=suggest(device_id, known) or _LIST_HINT
     )

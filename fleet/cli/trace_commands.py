@@ -1,6 +1,6 @@
-"""`passfleet record` and `passfleet replay`: a broker's traffic in a file, and played again."""
+"""Commands `record` and `replay`: write a broker's traffic to a trace file and replay it."""
 
-# options have defaults, and imports their moment# ruff: noqa: FBT002, PLC0415  # options have defaults, and imports their moment
+# ruff: noqa: FBT002, PLC0415  # options have defaults; a command imports what it needs when it runs
 from __future__ import annotations
 
 import json
@@ -44,17 +44,18 @@ def register(app: typer.Typer) -> None:
 
 def record(
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="TRACE", help="The file to write.")
+        Path, typer.Option("--output", "-o", metavar="FILE", help="Trace file to write.")
     ],
     duration: Annotated[
-        str | None, typer.Option("--for", metavar="TIME", help="Stop by itself, as after 30s.")
+        str | None,
+        typer.Option("--for", metavar="DURATION", help="Stop after this time, such as 30s."),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite what is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
     broker: BrokerOption = None,
     root: RootOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Record what goes over a broker until Ctrl-C, without passcodes and passwords."""
+    """Record a fleet's messages until Ctrl-C, without passcodes and passwords."""
     from fleet.cli.options import FleetLocation
     from fleet.cli.targets import operator_at, parse_duration_option, topics_of
     from fleet.service.run_file import locate
@@ -63,13 +64,15 @@ def record(
 
     seconds = None if duration is None else parse_duration_option(duration, "--for")
     recording.check_place(output, overwrite=force)
-    operator_at(FleetLocation(broker, root))  # refuses a broker on which no fleet can be
+    operator_at(
+        FleetLocation(broker, root)
+    )  # raises UsageError for a broker on which no fleet can run
     address, found_root = locate(broker, root)
 
     def started(devices: int) -> None:
         if as_json:
-            told = {"event": "recording", "devices": devices, "broker": address.url}
-            print_json_line(told | {"root": found_root})
+            event = {"event": "recording", "devices": devices, "broker": address.url}
+            print_json_line(event | {"root": found_root})
             return
         print(f"recording devices={devices} broker={address.url}", file=out.file, flush=True)
         if seconds is None:
@@ -96,17 +99,17 @@ def record(
 
 
 def replay(
-    trace: Annotated[Path, typer.Argument(metavar="TRACE", help="A file that `record` wrote.")],
+    trace: Annotated[Path, typer.Argument(metavar="FILE", help="Trace file that `record` wrote.")],
     broker: Annotated[
         str,
-        typer.Option("--broker", metavar="NAME", help="embedded or mosquitto, started for it."),
+        typer.Option("--broker", metavar="NAME", help="Broker to start: embedded or mosquitto."),
     ] = "embedded",
     partial: Annotated[
-        bool, typer.Option("--partial", help="Play what there is of a trace that breaks off.")
+        bool, typer.Option("--partial", help="Replay a trace that is cut off.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Play a trace on fresh devices in virtual time and show every difference; exit 1 if any."""
+    """Replay a trace on new devices and show the differences; exit 1 if any."""
     from broker.errors import UsageError
     from fleet.cli.send_request import progress_bar
     from fleet.service.wording import counted
@@ -116,8 +119,8 @@ def replay(
 
     if broker not in _OWN:
         raise UsageError(
-            "--broker must be embedded or mosquitto: a replay has a broker of its own",
-            hint="fresh devices under the names of the recorded ones would disturb a real fleet",
+            "--broker must be embedded or mosquitto: a replay starts its own broker",
+            hint="leave out --broker; the replayed devices would disturb a running fleet",
         )
     recorded = read_trace(trace, partial=partial)
     with progress_bar("replaying", len(schedule_of(recorded))) as step:
@@ -149,9 +152,9 @@ def _document(trace: Path, replayed: Replayed) -> dict[str, Any]:
 
 
 def _print_difference(trace: Path, difference: Difference) -> None:
-    """One difference as a diff: `-` is the trace, `+` the replay."""
+    """Print one difference as a diff: `-` is the trace, `+` the replay."""
     place = f"{trace}:{difference.line}" if difference.line else "not in the trace"
-    words = {"changed": "differs", "missing": "did not come", "extra": "came besides"}
+    words = {"changed": "differs", "missing": "is missing", "extra": "is extra"}
     out.print(
         f"{difference.device_id} {difference.leaf} {words[difference.kind]} ({place})",
         style="bold",

@@ -119,7 +119,7 @@ async def test_k_chooses_by_name_and_file(start: Start, tmp_path: Path) -> None:
         (("play", "right.yaml", "--clock", "soon"), "is not a clock"),
         (("play", "right.yaml", "--junit", "nowhere/x.xml"), "there is no folder nowhere"),
         (("play", "right.yaml", "--broker", "elsewhere"), "broker"),
-        (("check", "a.toml", "b.toml"), "one fleet is checked at a time"),
+        (("check", "a.toml", "b.toml"), "more than one fleet file is given"),
     ],
 )
 async def test_wrong_usage_or_file_ends_with_2_before_anything_runs(

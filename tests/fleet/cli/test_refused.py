@@ -269,7 +269,7 @@ async def test_a_root_that_topics_cannot_start_with_is_refused_by_every_command(
     for at in range(0, len(cases), 8):
         for run in [start(*case) for case in cases[at : at + 8]]:
             assert await run.ended() == 2, run.popen.args
-            assert "--root is no topic root; expected topic levels such as" in run.err
+            assert "--root is not a topic root; expected topic levels such as" in run.err
             assert run.out == ""
 
 

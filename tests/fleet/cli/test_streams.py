@@ -256,12 +256,12 @@ async def test_a_watch_says_who_is_not_there_and_goes_on(broker: BrokerHandle) -
         seen = [json.loads(await process.stdout.readline())["topic"] for _ in range(5)]
         assert process.returncode is None
     assert told == [
-        "warning: no device 'ios-01' is there yet\n",
+        "warning: there is no device 'ios-01' yet\n",
         "hint: did you mean 'ios-001'?\n",
         "warning: no device matches 'x-*' yet\n",
-        "hint: `passfleet devices` lists who is there\n",
-        "warning: no device 'late' is there yet\n",
-        "hint: `passfleet devices` lists who is there\n",
+        "hint: `passfleet devices` lists the devices\n",
+        "warning: there is no device 'late' yet\n",
+        "hint: `passfleet devices` lists the devices\n",
     ]
     assert seen[-1] == Topics().device("late", "state")
 
@@ -271,6 +271,6 @@ async def test_a_watch_of_nobody_says_so(broker: BrokerHandle) -> None:
         ran = await run("watch", "--for", "3s", "--root", "elsewhere", broker=broker)
         there = await run("watch", "--for", "3s", "--device", "ios-*", broker=broker)
     assert (ran.code, ran.out) == (0, ""), ran.err
-    assert "no device is there below elsewhere yet" in ran.err
+    assert "there are no devices below elsewhere yet" in ran.err
     assert "--root" in ran.err
     assert (there.code, there.err) == (0, "")

@@ -253,7 +253,7 @@ async def test_a_broker_that_refuses_half_the_connections_is_told(tmp_path: Path
         (("--devices", "900000", "--duration", "1s"), 2, "900000 devices need"),
         (("--broker", "mqtt://127.0.0.1:1"), 3, "nothing listens at"),
         (("--html", "nowhere/x.html"), 2, "cannot be written"),
-        (("--html", "x", "--csv", "./x"), 2, "both to be written to x"),
+        (("--html", "x", "--csv", "./x"), 2, "name the same file x"),
         (("--workers", "0"), 2, '--workers: got "0"; expected a whole number from 1 to 1024'),
         (("--fleet", "nowhere.toml"), 2, "nowhere.toml: there is no such file"),
         (("--platform", "iso"), 2, "did you mean 'ios'?"),

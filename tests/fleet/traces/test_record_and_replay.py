@@ -241,8 +241,8 @@ async def test_what_is_on_no_devices_topic_is_passed_over(
     process = start("replay", "trace.jsonl")
     code = await process.ended()
     assert (code, process.out) == (1, process.out), process.err
-    assert process.out.startswith("phone-7 state did not come")
-    assert process.out.endswith("1 device, 1 message sent, 2 heard: 1 difference\n")
+    assert process.out.startswith("phone-7 state is missing")
+    assert process.out.endswith("1 device, 1 message sent, 2 received: 1 difference\n")
 
 
 async def test_work_that_is_not_done_when_the_trace_ends(
