@@ -1,1 +1,1 @@
-"""`passfleet load`: commands at a rate of arrival, and what became of every one of them."""
+"""Load test: commands at a fixed rate, a ledger of their outcomes, thresholds and reports."""

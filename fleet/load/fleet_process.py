@@ -26,23 +26,23 @@ from fleet.service import run
 __all__ = ["FleetJob", "main"]
 
 _REPORT_INTERVAL: Final = 0.5
-"""Seconds: workers report as often."""
+"""Seconds between reports; workers report as often."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FleetJob:
-    """The fleet to host, and the broker to start for it: `embedded` or `mosquitto`."""
+    """Fleet to host, and the broker to start for it: `embedded` or `mosquitto`."""
 
     config: FleetConfig
     broker: str
 
     def packed(self) -> bytes:
-        """The job as it goes to the process' stdin."""
+        """Return the job in the form that the process reads from stdin."""
         return pickle.dumps(self)
 
 
 def main() -> None:
-    """Host the fleet until SIGTERM, or until nobody reads what is said any more."""
+    """Host the fleet until SIGTERM, or until the reader of stdout is gone."""
     job: FleetJob = pickle.load(sys.stdin.buffer)  # noqa: S301  # from our own load, over a pipe
     set_up_logging("warning")
     options = run.UpOptions(broker=job.broker, as_json=True, view=_report_worker_stats)
@@ -53,13 +53,13 @@ def main() -> None:
         _write_event(event="error", message=error.message, hint=error.hint, code=error.exit_code)
         sys.exit(error.exit_code)
     except BrokenPipeError:
-        # Else the interpreter would try once more to write what nobody reads.
+        # Else the interpreter would try to flush stdout again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
 
 
 async def _report_worker_stats(console: Console, crew: HostingBackend) -> None:
-    """Say how the processes of the crew are, until nobody hears it."""
+    """Write loop lag and deaths of the workers until stdout is closed."""
     del console
     while True:
         await asyncio.sleep(_REPORT_INTERVAL)

@@ -1,7 +1,7 @@
-"""The generator: sends each command at its instant, hears every answer, keeps the books.
+"""Load generator: sends each command when it is due and records each answer in the ledger.
 
-A few connections for all devices: one listens, the others send, so that what is on its way out does
-not wait behind what comes in.
+One connection receives and several send, so that outgoing commands do not wait behind incoming
+answers.
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ from fleet.load.schedule import ACTIONS, Schedule, ScheduledCommand
 __all__ = ["Generator", "LoadPlan"]
 
 _SENDERS: Final = 8
-"""Together they are no bottleneck at 10,000/s."""
+"""Number of sending connections, enough for 10,000 commands per second."""
 _BURST: Final = 32
-"""Commands sent without letting answers in, where the generator is behind."""
+"""Commands sent in a row without handling answers, when the generator is behind."""
 _BEHIND: Final = 1.0
-"""Seconds after the end until which what is overdue is still sent."""
+"""Seconds after the end during which overdue commands are still sent."""
 _TICK: Final = 0.02
 _LONG: Final = 0.1
 _LAST_ANSWERS: Final = 0.3
-"""Seconds in which answers may still come once the run has been stopped."""
+"""Seconds to wait for answers after the run was stopped."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LoadPlan:
-    """What is to be sent: `platforms` are the devices' own, `expiry` an instant of their clock.
+    """Commands to send. `platforms` maps each device to its platform; `timeout` is in seconds.
 
-    `expiry(seconds)` is when a command expires that is sent so many seconds after the start.
+    `expiry(seconds)` returns the expiry in fleet time of a command sent `seconds` after the start.
     """
 
     schedule: Schedule
@@ -53,14 +53,14 @@ class LoadPlan:
 
 
 class _Sender(ConnectionListener):
-    """A connection that only sends."""
+    """Listener of a connection that only sends."""
 
     def on_message(self, topic: str, payload: bytes, retained: bool, delivery: Delivery) -> None:  # noqa: FBT001
-        """Nothing arrives: it subscribes to nothing."""
+        """Ignore messages: the connection has no subscriptions."""
 
 
 class Generator(ConnectionListener):
-    """One run of a plan."""
+    """Generator for one run of a plan."""
 
     def __init__(
         self,
@@ -76,13 +76,13 @@ class Generator(ConnectionListener):
         self.measurements = measurements
         self.loaded_devices = loaded_devices
         self.halt = asyncio.Event()
-        """Set to stop before the end: what is on its way then is unknown."""
+        """Set to stop early: commands in flight then count as unknown."""
         self.during_storm = False
         self.sending_took = 0.0
         self.last_answer = 0.0
         self.token = secrets.token_hex(6)
         self._plan = plan
-        # Devices remember the ids they have seen, so a run's must be its own whatever the seed.
+        # Devices remember command ids, so ids must differ between runs with the same seed.
         self._prefix = f"load-{self.token}-"
         self._marker = self._prefix.encode()
         self._start = 0.0
@@ -99,15 +99,15 @@ class Generator(ConnectionListener):
         self.pool.add(connection)
         return connection
 
-    # -- the run -------------------------------------------------------------------------
+    # -- run ----------------------------------------------------------------------------
 
     @property
     def connections(self) -> list[Connection]:
-        """Its connections, to be opened before it runs."""
+        """Connections to open before the run."""
         return [self._receiver, *self._senders]
 
     async def run(self) -> None:
-        """Send everything, and wait until each command is in a column of the ledger."""
+        """Send every command and wait until each has an outcome in the ledger."""
         self._start = self.pool.loop.time()
         expiring = asyncio.create_task(self._expire(), name="load.expire")
         try:
@@ -119,23 +119,23 @@ class Generator(ConnectionListener):
             self.ledger.close()
 
     async def close(self) -> None:
-        """Leave the broker."""
+        """Close the connections."""
         if not self._receiver.up:
             return
         await asyncio.gather(*(c.close() for c in self.connections))
 
     def now(self) -> float:
-        """Seconds since the start."""
+        """Return the seconds since the start."""
         return self.pool.loop.time() - self._start
 
     @property
     def unsent(self) -> int:
-        """How many were due before sending ended and were never sent."""
+        """Number of commands that were due before sending ended and were never sent."""
         due = math.ceil(self._plan.schedule.due_by(self.sending_took) - 1e-9)
         return max(0, due - self.ledger.sent)
 
     def publish(self, number: int, message: OutgoingMessage) -> None:
-        """Send something on one of the connections; `number` says on which."""
+        """Publish on one of the sending connections, chosen by `number`."""
         self._senders[number % _SENDERS].publish(message)
 
     # -- sending -------------------------------------------------------------------------
@@ -150,11 +150,11 @@ class Generator(ConnectionListener):
                 break
             self._send(arrival)
         else:
-            # The last second belongs to the run, though nothing more is due in it.
+            # The run lasts until the end of its duration, even if no more commands are due.
             await self._until(schedule.duration)
         self.sending_took = min(self.now(), schedule.duration)
         if self.halt.is_set() and arrival.at > self.sending_took - _LONG:
-            # What came due while it was being stopped is not overdue.
+            # A command that became due during the stop does not count as unsent.
             self.sending_took = min(self.sending_took, arrival.at)
 
     async def _until(self, at: float) -> None:
@@ -192,7 +192,7 @@ class Generator(ConnectionListener):
         self.publish(number, OutgoingMessage(topic, command.to_bytes(), accepted=accepted))
 
     async def _drain(self) -> None:
-        """Wait for the last answers; each command has its timeout, or a moment after a halt."""
+        """Wait for the last answers: the timeout of each command, or a moment after a halt."""
         halted_at: float | None = None
         while self.ledger.in_flight:
             if self.halt.is_set():
@@ -201,17 +201,17 @@ class Generator(ConnectionListener):
                     return
             await asyncio.sleep(_TICK)
         if not self.halt.is_set():
-            # A second answer to the last command would come about now.
+            # Wait for duplicate answers to the last command.
             await asyncio.sleep(_LAST_ANSWERS)
 
     # -- incoming messages
 
     def on_connected(self) -> None:
-        """Remember since when answers have been heard without a gap."""
+        """Store the time since which answers have been received without a gap."""
         self._listening_since = self.pool.loop.time()
 
     def on_message(self, topic: str, payload: bytes, retained: bool, delivery: Delivery) -> None:  # noqa: FBT001
-        """Take an answer or a presence."""
+        """Handle an answer or a presence message."""
         del retained
         self._receiver.acknowledge(delivery)
         device_id, leaf = self.topics.split(topic) or ("", "")
@@ -240,7 +240,7 @@ class Generator(ConnectionListener):
             kind, command.due, command.sent, now, during_storm=command.during_storm
         )
 
-    # -- giving up -----------------------------------------------------------------------
+    # -- timeouts -----------------------------------------------------------------------
 
     async def _expire(self) -> None:
         while True:
@@ -248,9 +248,9 @@ class Generator(ConnectionListener):
             self.ledger.expire(self.now(), self._answer_was_receivable)
 
     def _answer_was_receivable(self, command: SentCommand) -> bool:
-        """Whether its silence is the device's: it was there, and we have listened all the time.
+        """Return True if device and generator were connected since the command was sent.
 
-        One that died after the command was sent, and came back, may have taken its answer with it.
+        A device that disconnected after that may have lost its answer.
         """
         sent = self._start + command.sent
         listened = self._receiver.up and self._listening_since <= sent

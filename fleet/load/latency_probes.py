@@ -1,10 +1,9 @@
-"""Who is slow, the broker or the simulator: asked a few times a second while the load runs.
+"""Latency probes: tell a slow broker from a slow simulator, ten times a second during a load.
 
-Two messages leave at once. One comes straight back from the broker: its time is one pass through
-the broker. The other asks the process that hosts a device what it knows of it (`inspect`), which
-takes two passes and the host's own turn; what is left after taking the passes off is how long the
-simulator took. It works for every fleet, wherever it runs and however many workers it has: nothing
-is asked of a process that a loop which is busy would not answer late.
+Each probe sends two messages at once. The broker returns the first to the load: that is the time of
+one pass through the broker. The second is an `inspect` request to the process that hosts a device:
+two passes and the host's processing time. The host's time is that minus two passes. The method
+works for every fleet, with any number of workers, and a busy event loop shows as a late answer.
 """
 
 from __future__ import annotations
@@ -28,11 +27,11 @@ _LIMIT: Final = 5.0
 
 
 class LatencyProbes(ConnectionListener):
-    """Two connections of its own, so that probes do not wait behind commands in this process.
+    """Probes on two separate connections, so that they do not wait behind commands.
 
-    One asks and one hears: a broker that collects small packets (Nagle's algorithm, which Mosquitto
-    leaves on unless told) would hold an answer back behind its acknowledgement of the question,
-    for the 40 ms in which the system may delay the TCP acknowledgement of that.
+    One sends and one receives: a broker with Nagle's algorithm (Mosquitto's default) would delay an
+    answer on the connection of the request by up to 40 ms, the time by which the system may delay
+    the TCP acknowledgement.
     """
 
     def __init__(
@@ -74,7 +73,7 @@ class LatencyProbes(ConnectionListener):
                 await self._probe(present[int.from_bytes(drawn) % len(present)])
 
     async def close(self) -> None:
-        """Leave the broker."""
+        """Close the connections."""
         await asyncio.gather(*(c.close() for c in self.connections if c.up))
 
     async def _probe(self, device_id: str) -> None:
@@ -92,7 +91,7 @@ class LatencyProbes(ConnectionListener):
         await asyncio.wait([self._echoed, self._inspected], timeout=_LIMIT)
         one_pass = self._taken(self._echoed, asked_at)
         self._measurements.broker_pass.record(one_pass)
-        # A fleet that is none of ours need not answer at all: then nothing is said of it.
+        # Another implementation may not answer at all: then its time is not recorded.
         if self._inspected.done() or self._measurements.simulator_pass.count:
             whole = self._taken(self._inspected, asked_at)
             self._measurements.simulator_pass.record(max(0.0, whole - 2 * one_pass))
@@ -106,7 +105,7 @@ class LatencyProbes(ConnectionListener):
     # -- ConnectionListener
 
     def on_message(self, topic: str, payload: bytes, retained: bool, delivery: Delivery) -> None:  # noqa: FBT001
-        """Take an echo or an inspection; what answers no probe of ours is passed over."""
+        """Handle an echo or an inspection; ignore messages that answer no probe."""
         del retained
         self._receiver.acknowledge(delivery)
         now = self._pool.loop.time()

@@ -1,12 +1,12 @@
-"""What became of every command sent: each ends in exactly one column.
+"""Ledger of a load test: each command sent gets exactly one outcome.
 
-    done, failed, notSupported   the device's final answer came in time
-    lost                         the broker acknowledged it, the device is there, no answer in time
-    unknown                      the broker did not acknowledge it, or the device or its host was
-                                 gone, or we could not have heard the answer: never a success
+    done, failed, notSupported   the device's final answer arrived in time
+    lost                         acknowledged by the broker, device online, no answer in time
+    unknown                      not acknowledged by the broker, or device or host disconnected,
+                                 or the answer could not have been received: never a success
 
-Beside the columns stand `duplicate` (final answers beyond a command's first) and `late` (answers to
-commands that had been given up); neither changes a column.
+Two more counters change no outcome: `duplicate` (final answers after a command's first) and `late`
+(answers to commands that had timed out).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ __all__ = ["COLUMNS", "CommandOutcome", "Ledger", "SentCommand"]
 
 
 class CommandOutcome(StrEnum):
-    """How a command ended."""
+    """Outcome of a command."""
 
     DONE = "done"
     FAILED = "failed"
@@ -41,7 +41,7 @@ _BY_STATE: Final = {
 
 @dataclass(slots=True)
 class SentCommand:
-    """One command on its way. Times are seconds after the start of the load."""
+    """Command that was sent. Times are seconds after the start of the load."""
 
     number: int
     action: str
@@ -50,61 +50,61 @@ class SentCommand:
     due: float
     sent: float
     during_storm: bool = False
-    """Whether it was sent while a storm of reconnects was on."""
+    """True if it was sent during a reconnect storm."""
     accepted: bool = False
-    """Whether the broker has acknowledged it."""
+    """True once the broker has acknowledged it."""
 
 
 @dataclass
 class Ledger:
-    """The books of one run. `timeout` is how long a command may go unanswered, from its sending."""
+    """Outcomes of one run. `timeout` is in seconds, from the sending of each command."""
 
     timeout: float
     sent: int = 0
     duplicate: int = 0
     late: int = 0
     columns: Counter[tuple[str, str, CommandOutcome]] = field(default_factory=Counter)
-    """By (action, platform, column)."""
+    """Number of commands by (action, platform, outcome)."""
     storm: Counter[CommandOutcome] = field(default_factory=Counter)
-    """The commands sent during a storm, by column; counted in `columns` as well."""
+    """Commands sent during a storm by outcome; `columns` counts them as well."""
     _waiting: dict[int, SentCommand] = field(default_factory=dict)
     _order: deque[SentCommand] = field(default_factory=deque)
-    _given_up: set[int] = field(default_factory=set)
+    _timed_out: set[int] = field(default_factory=set)
     _numbers: int = 0
 
     @property
     def in_flight(self) -> int:
-        """How many are neither answered nor given up."""
+        """Number of commands without an outcome."""
         return len(self._waiting)
 
     def send(self, command: SentCommand) -> None:
-        """Take a command in, as it is sent; numbers and times only grow."""
+        """Record a sent command. Numbers and times must not decrease."""
         self.sent += 1
         self._numbers = command.number + 1
         self._waiting[command.number] = command
         self._order.append(command)
 
     def accept(self, number: int) -> None:
-        """The broker has acknowledged a command."""
+        """Record that the broker has acknowledged a command."""
         command = self._waiting.get(number)
         if command is not None:
             command.accepted = True
 
     def answer(self, number: int, action_state: str) -> SentCommand | None:
-        """Take an answer; returns the command where this is its first final one, in time."""
+        """Record an answer. Returns the command if this is its first final answer, in time."""
         column = _BY_STATE.get(action_state)
         if column is None or not 0 <= number < self._numbers:
             return None
         command = self._waiting.pop(number, None)
         if command is None:
-            self._answer_again(number)
+            self._record_extra_answer(number)
             return None
-        self._book(command, column)
+        self._record_outcome(command, column)
         return command
 
-    def _answer_again(self, number: int) -> None:
-        if number in self._given_up:
-            self._given_up.discard(number)
+    def _record_extra_answer(self, number: int) -> None:
+        if number in self._timed_out:
+            self._timed_out.discard(number)
             self.late += 1
         else:
             self.duplicate += 1
@@ -116,21 +116,23 @@ class Ledger:
         the time: then a missing answer means `lost`, else `unknown`.
         """
         while self._order and self._order[0].sent + self.timeout <= now:
-            self._give_up(self._order.popleft(), was_receivable)
+            self._time_out(self._order.popleft(), was_receivable)
 
     def close(self) -> None:
-        """End the books before time: nobody knows what becomes of what is still on its way."""
+        """Close the ledger: commands in flight become `unknown`."""
         while self._order:
-            self._give_up(self._order.popleft(), lambda _: False)
+            self._time_out(self._order.popleft(), lambda _: False)
 
-    def _give_up(self, command: SentCommand, was_receivable: Callable[[SentCommand], bool]) -> None:
+    def _time_out(
+        self, command: SentCommand, was_receivable: Callable[[SentCommand], bool]
+    ) -> None:
         if self._waiting.pop(command.number, None) is None:
             return
-        self._given_up.add(command.number)
+        self._timed_out.add(command.number)
         lost = command.accepted and was_receivable(command)
-        self._book(command, CommandOutcome.LOST if lost else CommandOutcome.UNKNOWN)
+        self._record_outcome(command, CommandOutcome.LOST if lost else CommandOutcome.UNKNOWN)
 
-    def _book(self, command: SentCommand, column: CommandOutcome) -> None:
+    def _record_outcome(self, command: SentCommand, column: CommandOutcome) -> None:
         self.columns[command.action, command.platform, column] += 1
         if command.during_storm:
             self.storm[column] += 1
@@ -138,7 +140,7 @@ class Ledger:
     def count(
         self, column: CommandOutcome, *, action: str | None = None, platform: str | None = None
     ) -> int:
-        """How many ended in a column, of one action and platform where they are named."""
+        """Return the number of commands with an outcome, optionally of one action or platform."""
         return sum(
             number
             for (its_action, its_platform, its_column), number in self.columns.items()
@@ -149,12 +151,12 @@ class Ledger:
 
     @property
     def answered(self) -> int:
-        """How many were answered in time, however."""
+        """Number of commands that were answered in time, with any outcome."""
         return sum(
             self.count(c)
             for c in (CommandOutcome.DONE, CommandOutcome.FAILED, CommandOutcome.NOT_SUPPORTED)
         )
 
     def pairs(self) -> Iterator[tuple[str, str]]:
-        """The (action, platform) pairs that something was booked for, in order."""
+        """Return the (action, platform) pairs with outcomes, sorted."""
         yield from sorted({(action, platform) for action, platform, _ in self.columns})

@@ -1,4 +1,4 @@
-"""What a load is asked to do, and what of that cannot be."""
+"""Options of a load and their validation."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ _LONGEST: Final = 24 * 3600.0
 
 @dataclass(frozen=True, kw_only=True)
 class LoadOptions:
-    """What the command line asks for. Times in seconds, `rate` in commands a second.
+    """Options from the command line. Times in seconds, `rate` in commands per second.
 
-    `devices` None means all that there are. `fleet` and `workers` are for a fleet of the load's
-    own: the file it comes from, None for the one that is here or the sample; and its processes,
-    None for what the file says.
+    `devices` None means all devices. `fleet` and `workers` apply to a fleet that the load starts:
+    its fleet file (None: fleet.toml if it exists, else the sample), and its number of processes
+    (None: from the fleet file).
     """
 
     devices: int | None
@@ -51,13 +51,13 @@ class LoadOptions:
     workers: int | Literal["auto"] | None = None
 
     def check(self, platforms: Collection[str] | None) -> None:
-        """Raise UsageError for what cannot be, before anything is started.
+        """Raise UsageError for invalid options, before anything is started.
 
-        `platforms` are those of the load's own fleet; None for a running one, which is asked later.
+        `platforms` are those of the fleet to start; None for a running one, which is read later.
         """
         if math.isnan(self.rate) or self.rate <= 0:
             raise UsageError(
-                f"--rate {self.rate:g} sends nothing: it is commands a second, more than 0",
+                f"--rate {self.rate:g} sends nothing: commands per second must be more than 0",
                 hint="such as --rate 50, or --rate 0.5 for one every two seconds",
             )
         if self.rate > _FASTEST:
@@ -77,14 +77,14 @@ class LoadOptions:
             self.parse_thresholds(platforms, own_fleet=True)
 
     def parse_thresholds(self, platforms: Collection[str], *, own_fleet: bool) -> list[Threshold]:
-        """The thresholds, where the fleet has these platforms. Raises UsageError as `check`."""
+        """Parse the thresholds for a fleet with these platforms. Raises UsageError."""
         names = metric_names(
             self.mix.actions, sorted(platforms), storm=self.storm, own_fleet=own_fleet
         )
         return with_default_thresholds([parse_threshold(text, names) for text in self.thresholds])
 
     def select_devices(self, known: Mapping[str, KnownDevice]) -> dict[str, KnownDevice]:
-        """The devices to load, of those that are there: drawn by the seed where not all."""
+        """Select the devices to load; fewer than all are drawn from the seed. Raises UsageError."""
         platforms = {seen.platform for seen in known.values() if seen.state}
         if self.platform is not None and self.platform not in platforms:
             raise _no_platform(self.platform, sorted(platforms))
@@ -98,7 +98,7 @@ class LoadOptions:
         if self.devices > len(fitting):
             raise UsageError(
                 f"--devices {self.devices}: the fleet has {len(fitting)} such devices",
-                hint="start a larger one (passfleet up --devices), or leave --devices away",
+                hint="start a larger one (passfleet up --devices), or leave out --devices",
             )
         order = Schedule(
             rate=1.0,
@@ -111,14 +111,14 @@ class LoadOptions:
         return {device_id: fitting[device_id] for device_id in sorted(order[: self.devices])}
 
     def _check_running(self) -> None:
-        """Check what can be told before the running fleet is asked."""
+        """Check the options that do not depend on the running fleet."""
         for option, value in (("--fleet", self.fleet), ("--workers", self.workers)):
             if value is not None:
                 raise UsageError(
-                    f"{option} is for a fleet that the load starts; this one runs already",
-                    hint="add --broker embedded to start one all the same, or leave it away",
+                    f"{option} is for a fleet that the load starts; this fleet is already running",
+                    hint=f"add --broker embedded to start a fleet, or leave out {option}",
                 )
-        # Which platforms are there is not known yet: any name will do for now.
+        # The platforms are not known yet: accept any platform name for now.
         named = {threshold_platform(text) for text in self.thresholds}
         self.parse_thresholds({name for name in named if name}, own_fleet=False)
 
@@ -126,5 +126,5 @@ class LoadOptions:
 def _no_platform(name: str, platforms: Mapping[str, object] | list[str]) -> UsageError:
     return UsageError(
         f"there is no device of platform {name!r}",
-        hint=suggest(name, platforms) or f"there is: {', '.join(platforms)}",
+        hint=suggest(name, platforms) or f"known are: {', '.join(platforms)}",
     )

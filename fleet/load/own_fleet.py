@@ -1,7 +1,7 @@
-"""A fleet of the load's own: what it is made of, and the child process that hosts it.
+"""Fleet that a load starts: its configuration, and the child process that hosts it.
 
-It runs in a folder of its own, made for it, so that neither the fleet file nor the state of
-whoever calls is touched. It ends with the load, however that ends (see `fleet.load.fleet_process`).
+The child runs in a temporary folder, so that it changes no files of the user. It ends with the load
+in every case (see `fleet.load.fleet_process`).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ __all__ = ["OwnFleet", "OwnFleetError", "fleet_file", "fleet_for", "own_fleet"]
 
 _FLEET_FILE: Final = Path("fleet.toml")
 _DEVICES: Final = 100
-"""How many devices there are where nothing is said, and no fleet file says it."""
+"""Default number of devices without --devices and without a fleet file."""
 _READY_WITHIN: Final = 60.0
 _READY_PER_DEVICE: Final = 0.02
 _STOP_WITHIN: Final = 20.0
@@ -43,7 +43,7 @@ _EVENT: Final = b'{"event":'
 
 
 class OwnFleetError(PassfleetError):
-    """The fleet did not come up; its exit code becomes ours."""
+    """Failed start of the fleet; the load exits with its exit code."""
 
     def __init__(self, exit_code: int, message: str, hint: str | None) -> None:
         super().__init__(message, hint=hint)
@@ -52,7 +52,7 @@ class OwnFleetError(PassfleetError):
 
 @dataclass(frozen=True)
 class OwnFleet:
-    """The child, up and ready. `died` is done once it has ended, with what it said of it."""
+    """Fleet that is ready. `died` completes when its process has ended, with its error if any."""
 
     address: BrokerAddress
     root: str
@@ -61,22 +61,21 @@ class OwnFleet:
 
 
 def fleet_file(options: LoadOptions) -> Path | None:
-    """The fleet file that a fleet is started from: the one asked for, else the one that is here."""
+    """Return the fleet file: --fleet, else fleet.toml if it exists, else None."""
     return options.fleet or (_FLEET_FILE if _FLEET_FILE.is_file() else None)
 
 
 def fleet_for(options: LoadOptions) -> FleetConfig:
-    """The fleet to start: the groups of the fleet file, else the sample's, at the size asked for.
+    """Return the fleet to start: the groups of the fleet file or the sample, resized.
 
-    Of the file's other tables [platforms] and [fleet] hold, all but `state`; the broker is the
-    load's own. Raises FileError for a file that is not right, UsageError for a platform that is
-    unknown to it or a number of devices that cannot be.
+    [platforms] and [fleet] of the file apply, except `state`; [broker] does not. Raises FileError
+    for an invalid file, UsageError for an unknown platform or an invalid number of devices.
     """
     path = fleet_file(options)
     config = default_config() if path is None else load_fleet(path)
     devices = _DEVICES if path is None and options.devices is None else options.devices
-    said = {"root": options.root, "workers": options.workers}
-    section = {key: value for key, value in said.items() if value is not None}
+    given = {"root": options.root, "workers": options.workers}
+    section = {key: value for key, value in given.items() if value is not None}
     config = replace(
         config,
         path=None,
@@ -88,15 +87,15 @@ def fleet_for(options: LoadOptions) -> FleetConfig:
 
 @asynccontextmanager
 async def own_fleet(
-    config: FleetConfig, broker: str, say: Callable[[str], None]
+    config: FleetConfig, broker: str, log: Callable[[str], None]
 ) -> AsyncIterator[OwnFleet]:
     """Start a fleet on `broker` ("embedded" or "mosquitto").
 
-    Raises OwnFleetError, with what the child said, where it does not come up.
+    Raises OwnFleetError with the child's error if it does not become ready.
     """
     workers = min(config.workers, config.device_count)
     with tempfile.TemporaryDirectory(prefix="passfleet-load-") as name:
-        child = _Child(Path(name), WorkerStats(workers, say))
+        child = _Child(Path(name), WorkerStats(workers, log))
         await child.start(FleetJob(config=config, broker=broker))
         try:
             ready = await child.ready(_READY_WITHIN + config.device_count * _READY_PER_DEVICE)
@@ -107,7 +106,7 @@ async def own_fleet(
 
 @dataclass
 class _Child:
-    """The process, and what it says."""
+    """Child process and its events."""
 
     folder: Path
     worker_stats: WorkerStats
@@ -124,7 +123,7 @@ class _Child:
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=stderr,
-                # A terminal's Ctrl-C is for us: the fleet has to last until the books are closed.
+                # Ctrl-C must not reach the fleet: it has to run until the load has its result.
                 start_new_session=True,
             )
         self._ready = asyncio.get_running_loop().create_future()
@@ -135,7 +134,7 @@ class _Child:
         stdin.close()
 
     async def ready(self, limit: float) -> dict[str, Any]:
-        """What it says once it is ready. Raises what keeps it from that."""
+        """Wait for the event `ready`. Raises PeerError or OwnFleetError."""
         either: list[asyncio.Future[Any]] = [self._ready, self.ended]
         await asyncio.wait(either, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
         if self._ready.done():
@@ -148,18 +147,18 @@ class _Child:
         if self._error:
             raise OwnFleetError(self._error["code"], self._error["message"], self._error["hint"])
         lines = self._err.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-        words = "\n".join(lines[-_LAST_LINES:]) or "the fleet ended without a word"
+        words = "\n".join(lines[-_LAST_LINES:]) or "the fleet ended without an error message"
         raise OwnFleetError(self._process.returncode or 1, words, None)
 
     def address(self, ready: dict[str, Any]) -> BrokerAddress:
-        """With the login that the broker wants, where it wants one."""
+        """Return the broker's address, with the login if it needs one."""
         found = run_file.find_running(self.folder)
         if found is not None and found[0].parent.parent == self.folder.resolve():
             return found[1].address()
         return BrokerAddress.parse(str(ready["broker"]))
 
     async def stop(self) -> None:
-        """End it: asked first, killed where that does not help."""
+        """Stop the process with SIGTERM, then with SIGKILL."""
         for number in (signal.SIGTERM, signal.SIGKILL):
             if self._process.returncode is None:
                 with contextlib.suppress(ProcessLookupError):
@@ -167,13 +166,13 @@ class _Child:
                 await asyncio.wait([self.ended], timeout=_STOP_WITHIN)
 
     async def _watch_until_exit(self) -> str | None:
-        """Hear it to its end; returns why it ended, where it said so."""
-        hearing = asyncio.ensure_future(self._read_events())
+        """Read events until the process exits. Returns its error message, if any."""
+        reading = asyncio.ensure_future(self._read_events())
         await self._process.wait()
-        # What it started itself may hold the pipe open for longer.
-        await asyncio.wait([hearing], timeout=_OUTPUT_GRACE)
-        hearing.cancel()
-        await asyncio.gather(hearing, return_exceptions=True)
+        # A child of the process may keep the pipe open for longer.
+        await asyncio.wait([reading], timeout=_OUTPUT_GRACE)
+        reading.cancel()
+        await asyncio.gather(reading, return_exceptions=True)
         return self._error.get("message")
 
     async def _read_events(self) -> None:
@@ -181,14 +180,14 @@ class _Child:
         assert stdout is not None  # noqa: S101  # asked for in start
         async for line in stdout:
             if not line.startswith(_EVENT):
-                continue  # a library of its own has something to say
-            said = json.loads(line)
-            if said["event"] == "ready":
-                self._ready.set_result(said)
-            elif said["event"] == "loops":
-                self.worker_stats.record_report(said["lag"], said["deaths"])
+                continue  # output of a library
+            event = json.loads(line)
+            if event["event"] == "ready":
+                self._ready.set_result(event)
+            elif event["event"] == "loops":
+                self.worker_stats.record_report(event["lag"], event["deaths"])
             else:
-                self._error = said
+                self._error = event
 
     @property
     def _err(self) -> Path:

@@ -1,4 +1,4 @@
-"""How a load goes, on stderr: two live lines on a terminal, plain lines elsewhere."""
+"""Progress of a load on stderr: two live lines on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _REFRESH: Final = 0.25
 _LINES_EVERY: Final = 5.0
 _ROW: Final = 6
 _RATE_OVER: Final = 8
-"""Refreshes over which the rate reached is taken."""
+"""Number of refreshes over which the reached rate is averaged."""
 
 
 def progress_on(console: Console) -> ShowProgress:
-    """What shows a load on this console."""
+    """Return a function that shows the progress on this console."""
 
     async def show(generator: Generator, measurements: Measurements, schedule: Schedule) -> None:
         view = _View(generator, measurements, schedule)
@@ -43,7 +43,7 @@ def progress_on(console: Console) -> ShowProgress:
 
 
 class _View:
-    """The figures of the moment."""
+    """Current figures of a load."""
 
     def __init__(
         self, generator: Generator, measurements: Measurements, schedule: Schedule
@@ -54,13 +54,13 @@ class _View:
         self._marks: deque[tuple[float, int]] = deque([(0.0, 0)], maxlen=_RATE_OVER)
 
     def figures(self) -> dict[str, str]:
-        """What is shown, by its name."""
+        """Return the figures by name."""
         ledger, now = self._generator.ledger, max(self._generator.now(), 1e-9)
         answered = ledger.answered
         since, before = self._marks[0]
         self._marks.append((now, answered))
         reached = (answered - before) / (now - since) if now > since else 0.0
-        # The rate asked of this moment: half a second's worth of the schedule, as it ramps.
+        # The rate of the schedule over the last half second, which grows during the ramp.
         asked = (self._schedule.due_by(now) - self._schedule.due_by(now - 0.5)) / min(now, 0.5)
         latencies = sorted(self._measurements.recent)
         figures = {
@@ -74,11 +74,11 @@ class _View:
         return figures | {column.value: str(ledger.count(column)) for column in CommandOutcome}
 
     def line(self) -> str:
-        """All of it on one line."""
+        """Return the figures on one line."""
         return "  ".join(f"{n.replace(' ', '-')}={v}" for n, v in self.figures().items())
 
     def table(self) -> Table:
-        """All of it under headings, the books in a row of their own: 80 columns are enough."""
+        """Return the figures in two rows, the outcomes in the second; 80 columns are enough."""
         table = Table.grid(padding=(0, 2))
         figures = list(self.figures().items())
         for part in (figures[:_ROW], figures[_ROW:]):
@@ -87,5 +87,5 @@ class _View:
 
 
 def _ms(ordered: list[float], percent: int) -> str:
-    """A percentile of the last latencies."""
+    """Return a percentile of the last latencies."""
     return f"{ordered[len(ordered) * percent // 100] * 1e3:.1f}ms" if ordered else "-"

@@ -1,7 +1,7 @@
-"""`--profile storm`: everybody loses the connection at once, and comes back.
+"""Reconnect storm (`--profile storm`): all devices lose the connection at once and reconnect.
 
-What is measured: how long each device took, how long it was until all were back, and what became of
-the commands that were sent meanwhile.
+Measured are the reconnect time of each device and of all of them, and the outcomes of commands
+sent during the storm.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from fleet.load.measurements import TimeHistogram
 __all__ = ["ReconnectStorm"]
 
 _AT: Final = 1 / 3
-"""Of the time at full rate: so much passes before, to compare with."""
+"""Start of the storm as a share of the time at full rate; the time before is the baseline."""
 _BURST: Final = 200
 
 
 class ReconnectStorm:
-    """One storm, in the course of one run."""
+    """One reconnect storm in a run."""
 
     def __init__(self, generator: Generator, ramp: float, duration: float) -> None:
         self.at = ramp + (duration - ramp) * _AT
         self.thrown_out = 0
         self.back = TimeHistogram()
-        """How long after the beginning each device was online in a new session."""
+        """Time from the storm's start until each device was online in a new session."""
         self.all_back: float | None = None
-        """Seconds until the last one was; None where somebody is missing."""
+        """Seconds until the last device was online; None if a device is missing."""
         self._generator = generator
         self._missing: dict[str, int] = {}
         self._began = 0.0
@@ -38,11 +38,11 @@ class ReconnectStorm:
 
     @property
     def missing(self) -> int:
-        """How many have not come back."""
+        """Number of devices that have not reconnected."""
         return len(self._missing)
 
     async def run(self) -> None:
-        """Wait for the moment, throw everybody out, and wait until all are back."""
+        """Wait for the start, disconnect all devices, and wait until all have reconnected."""
         generator = self._generator
         await asyncio.sleep(max(0.0, self.at - generator.now()))
         loaded_devices = generator.loaded_devices

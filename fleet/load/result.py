@@ -1,4 +1,4 @@
-"""What came of a load: the figures that thresholds, tables, JSON, CSV and the page are made of."""
+"""Result of a load: the figures for thresholds, terminal, JSON, CSV and HTML."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ CSV_HEADER: Final = (
     "p99",
     "max",
 )
-"""Times in milliseconds, by when the command was due; counts are of each stretch."""
+"""Columns of the timeline. Times in milliseconds, by time due; counts per slice."""
 _SLOW_FROM: Final = 0.01
-"""Seconds up to which nobody is called slow."""
+"""Seconds up to which no part is reported as slow."""
 
 
 class RunEnding(StrEnum):
-    """How a run ended."""
+    """End of a run: complete, interrupted, or without its fleet."""
 
     COMPLETE = "complete"
     INTERRUPTED = "interrupted"
@@ -45,7 +45,7 @@ class RunEnding(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class DroppedDevices:
-    """Devices whose connection ended without a storm's doing, and how many of them came back."""
+    """Devices that disconnected outside a storm, and the number of them that reconnected."""
 
     devices: int
     back: int
@@ -53,7 +53,7 @@ class DroppedDevices:
 
 @dataclass(kw_only=True)
 class LoadResult:
-    """One run, over. Times in seconds; `took` from the start to the last answer."""
+    """Result of one run. Times in seconds; `took` from the start to the last answer."""
 
     options: LoadOptions
     schedule: Schedule
@@ -64,19 +64,19 @@ class LoadResult:
     broker: str
     platforms: Counter[str]
     offline: int
-    """Devices that were offline before it began."""
+    """Devices that were offline before the start."""
     unsent: int
     sending_took: float
     took: float
     reconnects: int
-    """Connections of the generator itself that were lost."""
+    """Number of times the generator lost a connection."""
     cut_off: bool
-    """Whether one of them was not back at the end."""
+    """True if a connection of the generator was down at the end."""
     dropped: DroppedDevices
     worker_stats: WorkerStats | None
-    """What a fleet of the load's own told of its processes; None for a running one."""
+    """Statistics of a fleet that the load started; None for a running one."""
     reason: str | None
-    """Why the fleet ended, where it said so."""
+    """Error message of a fleet whose process ended."""
     probes_unanswered: int
     thresholds: list[Threshold]
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
@@ -87,18 +87,18 @@ class LoadResult:
 
     @property
     def passed(self) -> bool:
-        """Whether the run was complete and every threshold holds."""
+        """True if the run was complete and every threshold holds."""
         return self.ending is RunEnding.COMPLETE and all(v.holds for v in self.verdicts)
 
     @property
     def exit_code(self) -> int:
-        """0, 1, or 130 after Ctrl-C."""
+        """Exit code: 0, 1, or 130 after Ctrl-C."""
         return 130 if self.ending is RunEnding.INTERRUPTED else int(not self.passed)
 
     # -- figures -------------------------------------------------------------------------------
 
     def count(self, name: str) -> int:
-        """A count of the ledger by its name in thresholds and JSON."""
+        """Return a count by its name in thresholds and JSON."""
         if name in COLUMNS:
             return self.ledger.count(CommandOutcome(name))
         return {
@@ -110,17 +110,17 @@ class LoadResult:
 
     @property
     def rate_sent(self) -> float:
-        """Commands a second that were sent."""
+        """Sent commands per second."""
         return self.ledger.sent / self.sending_took if self.sending_took else 0.0
 
     @property
     def rate_reached(self) -> float:
-        """Commands a second that were answered."""
+        """Answered commands per second."""
         return self._rate(self.ledger.answered)
 
     @property
     def rate_asked(self) -> float:
-        """Commands a second that the schedule asked for, the ramp included."""
+        """Due commands per second, with the ramp."""
         due = self.schedule.due_by(self.sending_took)
         return due / self.sending_took if self.sending_took else 0.0
 
@@ -128,7 +128,7 @@ class LoadResult:
         return answered / self.took if self.took else 0.0
 
     def metric_value(self, metric: str) -> float | None:
-        """What a threshold's metric came to; None where nothing was measured."""
+        """Return the measured value of a metric; None if nothing was measured."""
         scope, _, rest = metric.partition(".")
         if not rest:
             return float(self.count(metric))
@@ -149,7 +149,7 @@ class LoadResult:
         return float(self.storm.missing) if stat == "missing" else self.storm.back.stat(stat)
 
     def by_action_and_platform(self) -> Iterator[tuple[str, str, Latencies, dict[str, int]]]:
-        """(action, platform, latencies, ledger columns) of each pair that commands went to."""
+        """Generate (action, platform, latencies, counts by outcome) of each pair."""
         for action, platform in self.ledger.pairs():
             columns = {
                 c.value: self.ledger.count(c, action=action, platform=platform)
@@ -158,7 +158,7 @@ class LoadResult:
             yield action, platform, self.measurements.of(action, platform), columns
 
     def slowest(self) -> str:
-        """Who was slow, in words."""
+        """Return a sentence that names the slowest part: broker, simulator or generator."""
         p99 = {
             "the broker": self.measurements.broker_pass.stat("p99"),
             "the simulator": self.measurements.simulator_pass.stat("p99"),
@@ -168,18 +168,18 @@ class LoadResult:
         name = max(known, key=lambda n: known[n], default=None)
         if name is None:
             return "nothing was measured"
-        return f"{name} was the slowest" if known[name] > _SLOW_FROM else "nobody was slow"
+        return f"{name} was the slowest" if known[name] > _SLOW_FROM else "no part was slow"
 
     # -- as data -------------------------------------------------------------------------------
 
     def document(self) -> dict[str, Any]:
-        """What `--json` prints. All times are milliseconds, all rates commands a second."""
-        everything = self.measurements.of()
+        """Return the `--json` document. Times in milliseconds, rates in commands per second."""
+        all_latencies = self.measurements.of()
         return {
             "passed": self.passed,
             "ending": self.ending.value,
             "unit": "ms",
-            **everything.latency.milliseconds(),
+            **all_latencies.latency.milliseconds(),
             **{name: self.count(name) for name in ("sent", *COLUMNS)},
             **{name: self.count(name) for name in ("duplicate", "late", "unsent")},
             "rateAsked": round(self.options.rate, 3),
@@ -187,7 +187,7 @@ class LoadResult:
             "rateSent": round(self.rate_sent, 3),
             "rateReached": round(self.rate_reached, 3),
             "thresholds": [verdict.as_json() for verdict in self.verdicts],
-            "service": everything.service.milliseconds(),
+            "service": all_latencies.service.milliseconds(),
             "actions": self._actions(),
             "lag": self.measurements.lag.milliseconds(),
             "fleetLag": None if self.worker_stats is None else self.worker_stats.lag.milliseconds(),
@@ -267,7 +267,7 @@ class LoadResult:
         }
 
     def timeline(self) -> Iterator[tuple[float | int | None, ...]]:
-        """The run in slices, as CSV_HEADER says."""
+        """Generate the time slices, with the columns of CSV_HEADER."""
         width = self.measurements.width
         for index, part in enumerate(self.measurements.slices):
             since = index * width

@@ -1,4 +1,4 @@
-"""A load from its options to its result: find or start the fleet, look at it, load it, judge."""
+"""Run of a load test: find or start the fleet, load it, and build the result."""
 
 from __future__ import annotations
 
@@ -38,18 +38,18 @@ from fleet.service.wording import counted
 __all__ = ["ShowProgress", "run_load"]
 
 ShowProgress = Callable[[Generator, Measurements, Schedule], Awaitable[None]]
-"""Shows how it goes, until it is cancelled."""
+"""Function that displays the progress until it is cancelled."""
 
 _POLL_INTERVAL: Final = 0.2
 _REFUSED_AFTER: Final = 5.0
-"""Seconds without a further connection after which the broker takes no more."""
+"""Seconds without a new connection after which the broker counts as full."""
 
 
 @dataclass(frozen=True)
 class _Target:
-    """The fleet to load. `died` is done once its process is known to have ended, with its reason.
+    """Fleet to load. `died` completes when its process has ended, with the reason if known.
 
-    `loops` is what a fleet of our own tells of itself.
+    `worker_stats` exists only for a fleet that the load started.
     """
 
     address: BrokerAddress
@@ -60,7 +60,7 @@ class _Target:
 
 @dataclass(frozen=True)
 class _Load:
-    """What was found out and settled before the first command."""
+    """State of a load before the first command: options, target, devices and schedule."""
 
     options: LoadOptions
     target: _Target
@@ -70,39 +70,39 @@ class _Load:
 
 
 async def run_load(
-    options: LoadOptions, say: Callable[[str], None], show: ShowProgress
+    options: LoadOptions, log: Callable[[str], None], show: ShowProgress
 ) -> LoadResult:
-    """Load a running fleet, or one of its own.
+    """Load a running fleet, or a fleet started for the load.
 
-    Raises UsageError for what cannot be, before anything runs; BrokerError where the broker is not
-    there or does not take our connections; OwnFleetError where our own fleet does not come up.
+    Raises UsageError for invalid options before anything runs; BrokerError if the broker cannot be
+    reached or refuses connections; OwnFleetError if the started fleet does not become ready.
     """
     stop_signals = _StopSignals()
     with stop_signals.installed():
-        return await _run_load(options, say, show, stop_signals)
+        return await _run_load(options, log, show, stop_signals)
 
 
 async def _run_load(
-    options: LoadOptions, say: Callable[[str], None], show: ShowProgress, stop_signals: _StopSignals
+    options: LoadOptions, log: Callable[[str], None], show: ShowProgress, stop_signals: _StopSignals
 ) -> LoadResult:
     own = _own_broker(options)
     config = fleet_for(options) if own else None
     options.check({g.platform for g in config.groups} if config else None)
-    async with _target(options, own, config, say) as target:
+    async with _target(options, own, config, log) as target:
         topics = Topics(target.root)
         async with Operator(target.address, topics) as operator:
             known = await operator.devices()
             clock = await operator.clock()
         if not known:
             raise UsageError(
-                f"no device is there below {target.root}",
+                f"there are no devices below {target.root}",
                 hint="is the fleet on another broker (--broker) or another root (--root)?",
             )
         devices = options.select_devices(known)
         platforms = {seen.platform for seen in devices.values()}
         thresholds = options.parse_thresholds(platforms, own_fleet=own is not None)
         load = _prepare(options, target, devices, clock)
-        say(
+        log(
             f"loading {counted(len(devices), 'device')} on {target.address.url}:"
             f" {counted(load.schedule.count, 'command')} in {options.duration:g} s"
         )
@@ -113,7 +113,7 @@ async def _run_load(
 
 
 def _own_broker(options: LoadOptions) -> str | None:
-    """The broker of a fleet of our own; None where a running one is to be loaded."""
+    """Return the broker for a fleet to start, or None to load a running fleet."""
     if options.broker in (EMBEDDED, MOSQUITTO):
         return options.broker
     if options.broker is not None:
@@ -124,7 +124,7 @@ def _own_broker(options: LoadOptions) -> str | None:
 
 @asynccontextmanager
 async def _target(
-    options: LoadOptions, own: str | None, config: FleetConfig | None, say: Callable[[str], None]
+    options: LoadOptions, own: str | None, config: FleetConfig | None, log: Callable[[str], None]
 ) -> AsyncIterator[_Target]:
     if own is None or config is None:
         address, root = run_file.locate(options.broker, options.root)
@@ -137,13 +137,13 @@ async def _target(
     what = counted(config.device_count, "device")
     path = fleet_file(options)
     source = f" of {path}" if path else ""
-    say(f"starting {what}{source} on the {own} broker")
-    async with own_fleet(config, own, say) as fleet:
+    log(f"starting {what}{source} on the {own} broker")
+    async with own_fleet(config, own, log) as fleet:
         yield _Target(fleet.address, fleet.root, fleet.died, fleet.worker_stats)
 
 
 async def _until_dead(address: BrokerAddress) -> str | None:
-    """Return once the fleet's process, where it is known and on this broker, has ended."""
+    """Wait until the fleet's process has ended; forever if it is unknown or on another broker."""
     found = run_file.find_running(Path.cwd())
     if found is None or found[1].broker != address.url:
         await asyncio.get_running_loop().create_future()
@@ -177,21 +177,21 @@ def _prepare(
 
 
 def _expiry(clock: ClockNow | None, timeout: float) -> Callable[[float], int]:
-    """When a command expires by the fleet's own time, so that nothing fires after the run."""
+    """Return a function that computes the expiry in fleet time of a command sent at a time."""
     wall = time.time_ns() // 1_000_000
     speed = 1.0
     now = wall
     if clock is not None:
-        # Virtual time stands still while a load runs.
+        # Virtual time does not move while a load runs.
         speed = parse_clock_speed(clock.clock)
         now = clock.now + round((wall - clock.real_date_time) * speed)
-    # Virtual commands must last, too.
+    # In virtual time (speed 0) a command must not expire at once.
     lasting = round(timeout * 1000 * max(speed, 1.0))
     return lambda seconds: now + round(seconds * 1000 * speed) + lasting
 
 
 class _LoadRun:
-    """One load, from its connections to its result."""
+    """One load: connections, generator, probes and storm, from start to result."""
 
     def __init__(self, load: _Load, topics: Topics) -> None:
         options = load.options
@@ -217,11 +217,11 @@ class _LoadRun:
         self._cut_off = False
 
     def interrupt(self) -> None:
-        """Stop before the end, for Ctrl-C."""
+        """Stop early, after Ctrl-C."""
         self._end(RunEnding.INTERRUPTED)
 
     async def run(self, show: ShowProgress) -> None:
-        """Send everything and wait for what comes of it."""
+        """Send every command and wait for the outcomes."""
         connections = [*self._generator.connections, *self._probes.connections]
         try:
             for connection in connections:
@@ -237,7 +237,7 @@ class _LoadRun:
             await self._pool.close()
 
     async def _run_beside(self, show: ShowProgress) -> None:
-        """Run while probes ask, `show` shows, and the fleet's process is watched."""
+        """Run the generator beside the probes, the progress display and the process watch."""
         target = self._load.target
         target.died.add_done_callback(self._on_death)
         if target.worker_stats is not None:
@@ -271,7 +271,7 @@ class _LoadRun:
             await asyncio.gather(storming, return_exceptions=True)
 
     async def _storming(self, storm: ReconnectStorm) -> None:
-        # The generator starts in the same turn: its zero is the storm's.
+        # The generator sets its start time in this turn of the loop; the storm uses it.
         await asyncio.sleep(0)
         await storm.run()
 
@@ -286,7 +286,7 @@ class _LoadRun:
             self._generator.halt.set()
 
     def result(self, thresholds: list[Any]) -> LoadResult:
-        """What came of it."""
+        """Build the result."""
         generator, dropped = self._generator, self._loaded_devices.dropped
         return LoadResult(
             options=self._load.options,
@@ -314,9 +314,10 @@ class _LoadRun:
 
 
 class _StopSignals:
-    """Ctrl-C and SIGTERM: the wish to stop, which the run takes on_first; a second one cancels all.
+    """Handler of Ctrl-C and SIGTERM.
 
-    Where nothing runs yet, the first one does.
+    The first signal calls `on_first`, which stops the run with a result; the second cancels the
+    task. Before `on_first` is set, the first signal cancels it.
     """
 
     def __init__(self) -> None:
@@ -325,11 +326,11 @@ class _StopSignals:
 
     @contextlib.contextmanager
     def installed(self) -> Iterator[None]:
-        """Take the signals over for a while."""
+        """Install the signal handlers for the duration of a block."""
         loop = asyncio.get_running_loop()
         numbers = (signal.SIGINT, signal.SIGTERM)
         for number in numbers:
-            # Windows' loops take no handlers: there Ctrl-C ends the run without a summary.
+            # Windows' loops support no handlers: there Ctrl-C ends the run without a result.
             with contextlib.suppress(NotImplementedError):
                 loop.add_signal_handler(number, self._on_signal)
         try:

@@ -1,8 +1,8 @@
-"""When each command is due, what it is and whom it goes to: all of it told by the seed beforehand.
+"""Schedule of a load: due time, action and device of each command, drawn from the seed.
 
-The load is an open model: a command's instant hangs on the rate alone, never on an answer. A fleet
-or broker that stalls gets the commands all the same, as it would from users who know nothing of one
-another, and the time they wait is counted (see `fleet.load.measurements`).
+The load is an open model: the due time depends on the rate alone, never on answers. A fleet or
+broker that stalls still receives commands, as it would from independent users, and their waiting
+time counts (see `fleet.load.measurements`).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ __all__ = ["ACTIONS", "ActionMix", "Schedule", "ScheduledCommand"]
 ACTIONS: Final = MappingProxyType(
     {"reset": "resetPasscode", "lock": "remoteLock", "sync": "syncDevice"}
 )
-"""What a mix may name, and what the contract calls it."""
+"""Action names of the contract by their names in a mix."""
 
 _PART: Final = re.compile(r"\s*([A-Za-z]+)\s*(?:=\s*(\d+(?:\.\d+)?)\s*)?")
 _SPAN: Final = 2**64
@@ -33,7 +33,7 @@ _SPAN: Final = 2**64
 
 @dataclass(frozen=True, slots=True)
 class ActionMix:
-    """Actions by their share; `weights` are above zero and need not add up to anything."""
+    """Shares of actions; `weights` are above 0 and need no fixed sum."""
 
     weights: tuple[tuple[str, float], ...]
 
@@ -55,7 +55,7 @@ class ActionMix:
                     hint=suggest(action, ACTIONS) or f"one of {', '.join(ACTIONS)}",
                 )
             if action in weights:
-                raise UsageError(f"--mix: {action} stands there twice")
+                raise UsageError(f"--mix: {action} is given twice")
             weights[action] = float(match[2] or 1)
         named = tuple((action, weight) for action, weight in weights.items() if weight > 0)
         if not named:
@@ -64,13 +64,13 @@ class ActionMix:
 
     @property
     def actions(self) -> tuple[str, ...]:
-        """The names, in the order given."""
+        """Action names in the given order."""
         return tuple(action for action, _ in self.weights)
 
 
 @dataclass(frozen=True, slots=True)
 class ScheduledCommand:
-    """One command to be: `at` is seconds after the start."""
+    """Command of the schedule; `at` is seconds after the start."""
 
     number: int
     at: float
@@ -80,9 +80,9 @@ class ScheduledCommand:
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
-    """The commands of a run. Times in seconds; `rate` is commands a second once `ramp` is over.
+    """Commands of a run. Times in seconds; `rate` is commands per second after `ramp`.
 
-    During the ramp, which is part of the duration, the rate grows evenly from nothing.
+    During the ramp, which is part of the duration, the rate grows linearly from 0.
     """
 
     rate: float
@@ -94,36 +94,36 @@ class Schedule:
 
     @property
     def count(self) -> int:
-        """How many commands there are, at least one."""
-        # A hair less: 0.1 s at 10/s is one command, whatever floats make of it.
+        """Number of commands, at least 1."""
+        # Tolerance for float errors: 0.1 s at 10/s is one command.
         return max(1, math.ceil(self._by(self.duration) - 1e-9))
 
     def due_by(self, seconds: float) -> float:
-        """How many commands the rate asks for in so many first seconds, fractions included."""
+        """Return the number of commands due in the first `seconds`, with fractions."""
         return self._by(min(max(seconds, 0.0), self.duration))
 
     def at(self, number: int) -> float:
-        """When command `number`, from 0 on, is due."""
+        """Return the due time of command `number`, which starts at 0."""
         in_ramp = self.rate * self.ramp / 2
         if number < in_ramp:
             return math.sqrt(2 * number * self.ramp / self.rate)
         return self.ramp + (number - in_ramp) / self.rate
 
     def arrivals(self) -> Iterator[ScheduledCommand]:
-        """Every command, in the order in which they are due."""
+        """Generate the commands in the order of their due times."""
         key = self._key("arrivals")
         actions = self.mix.actions
         bounds = list(accumulate(weight for _, weight in self.mix.weights))
         for number in range(self.count):
             drawn = blake2b(b"%d" % number, key=key, digest_size=16).digest()
             share = int.from_bytes(drawn[:8]) / _SPAN * bounds[-1]
-            # A share that rounds up to the last bound still is the last action's.
+            # A share that rounds up to the last bound belongs to the last action.
             action = actions[min(bisect_right(bounds, share), len(actions) - 1)]
             device = int.from_bytes(drawn[8:]) * len(self.device_ids) // _SPAN
             yield ScheduledCommand(number, self.at(number), action, self.device_ids[device])
 
     def shuffled(self) -> list[str]:
-        """The devices in an order that the seed draws."""
+        """Return the devices in an order drawn from the seed."""
         key = self._key("devices")
         return sorted(self.device_ids, key=lambda i: blake2b(i.encode(), key=key).digest())
 

@@ -1,7 +1,6 @@
-"""`--threshold 'reset.p99<500ms' 'lost==0'`: what a load must not exceed.
+"""Thresholds of a load, such as `reset.p99<500ms` or `lost==0`: parsing and evaluation.
 
-Every name is checked before anything runs: a misspelt threshold that silently passes is worse than
-none.
+Metric names are checked before the load runs, so that a misspelt threshold cannot pass silently.
 """
 
 from __future__ import annotations
@@ -44,14 +43,14 @@ _OPERATORS: Final[Mapping[str, Callable[[float, float], bool]]] = MappingProxyTy
     }
 )
 _DEEPEST: Final = 3
-"""Parts of a metric that names a platform: `reset.ios.p99`."""
+"""Number of parts of a metric with a platform, such as `reset.ios.p99`."""
 _COUNTS: Final = ("sent", *COLUMNS, "duplicate", "late", "unsent")
 IMPLIED: Final = ("failed", "lost", "unknown")
-"""Ledger columns that are to be 0 where no threshold says otherwise."""
+"""Outcomes whose count must be 0 unless a threshold names them."""
 
 
 class MetricKind(Enum):
-    """What a metric is measured in."""
+    """Unit of a metric: time, count or rate."""
 
     TIME = "time"
     COUNT = "count"
@@ -61,7 +60,7 @@ class MetricKind(Enum):
 def metric_names(
     actions: Iterable[str], platforms: Iterable[str], *, storm: bool, own_fleet: bool
 ) -> dict[str, MetricKind]:
-    """Every name that a threshold may use, and what it is measured in."""
+    """Return every metric that a threshold may use, with its kind."""
     names = dict.fromkeys(_COUNTS, MetricKind.COUNT)
     scopes = ["all", *actions]
     scopes += [f"{scope}.{platform}" for platform in platforms for scope in scopes]
@@ -79,30 +78,30 @@ def metric_names(
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
-    """One threshold: `limit` is in seconds, commands, or commands a second."""
+    """Threshold; `limit` is in seconds, commands or commands per second."""
 
     metric: str
     comparison: str
     limit: float
     shown: str
-    """The limit as it was written."""
+    """Limit as it was written."""
     kind: MetricKind
     implied: bool = False
 
     @classmethod
     def zero(cls, metric: str) -> Threshold:
-        """The one that holds where nothing is said of a ledger column."""
+        """Return the default threshold of an outcome: its count must be 0."""
         return cls(metric, "==", 0.0, "0", MetricKind.COUNT, implied=True)
 
     def evaluate(self, seen: float | None) -> Verdict:
-        """Compare; where nothing was measured, nothing holds."""
+        """Compare a measured value with the limit; None never holds."""
         holds = seen is not None and _OPERATORS[self.comparison](seen, self.limit)
         return Verdict(self, seen, holds)
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What became of a threshold."""
+    """Evaluated threshold: the measured value, and True in `holds` if it is met."""
 
     threshold: Threshold
     seen: float | None
@@ -110,12 +109,12 @@ class Verdict:
 
     @property
     def expected(self) -> str:
-        """`< 500ms`."""
+        """Comparison and limit, such as `< 500ms`."""
         return f"{self.threshold.comparison} {self.threshold.shown}"
 
     @property
     def seen_text(self) -> str:
-        """What was measured, in the unit of its kind."""
+        """Measured value with its unit."""
         if self.seen is None:
             return "nothing measured"
         if self.threshold.kind is MetricKind.TIME:
@@ -125,7 +124,7 @@ class Verdict:
         return f"{self.seen:.0f}"
 
     def as_json(self) -> dict[str, Any]:
-        """The verdict for `--json`; times in milliseconds."""
+        """Return the verdict for `--json`; times in milliseconds."""
         factor = 1e3 if self.threshold.kind is MetricKind.TIME else 1.0
         return {
             "metric": self.threshold.metric,
@@ -138,7 +137,7 @@ class Verdict:
 
 
 def parse_threshold(text: str, names: Mapping[str, MetricKind]) -> Threshold:
-    """Read `reset.p99<500ms`. Raises UsageError for what is none, or an unknown metric."""
+    """Parse `reset.p99<500ms`. Raises UsageError for wrong syntax or an unknown metric."""
     match = _FORM.fullmatch(text)
     if match is None:
         raise UsageError(
@@ -156,16 +155,16 @@ def parse_threshold(text: str, names: Mapping[str, MetricKind]) -> Threshold:
 
 
 def threshold_platform(text: str) -> str | None:
-    """The platform that a threshold names; None where it names none, or is no threshold."""
+    """Return the platform in a threshold's text; None if there is none."""
     match = _FORM.fullmatch(text)
     parts = match[1].split(".") if match else []
     return parts[1] if len(parts) == _DEEPEST else None
 
 
 def with_default_thresholds(thresholds: Sequence[Threshold]) -> list[Threshold]:
-    """The thresholds, and those that hold unless one of them speaks of the same."""
-    said = {threshold.metric for threshold in thresholds}
-    return [*thresholds, *(Threshold.zero(name) for name in IMPLIED if name not in said)]
+    """Return the thresholds and the default ones for outcomes that they do not name."""
+    named = {threshold.metric for threshold in thresholds}
+    return [*thresholds, *(Threshold.zero(name) for name in IMPLIED if name not in named)]
 
 
 def _limit(text: str, kind: MetricKind, value: str) -> float:
@@ -177,7 +176,7 @@ def _limit(text: str, kind: MetricKind, value: str) -> float:
     number = value.removesuffix("/s") if kind is MetricKind.RATE else value
     if _NUMBER.fullmatch(number) is None:
         what = "commands a second" if kind is MetricKind.RATE else "a count"
-        raise UsageError(f"--threshold: {text!r} compares {what}, and {value!r} is no number")
+        raise UsageError(f"--threshold: {text!r} compares {what}, and {value!r} is not a number")
     return float(number)
 
 

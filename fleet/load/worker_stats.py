@@ -1,6 +1,6 @@
-"""What a load's own fleet tells of its processes while it runs: how late their loops are, who died.
+"""Loop lag and deaths of the worker processes of a fleet that the load started.
 
-A slow simulator shows here, a slow broker does not; the generator's own lag stands beside it.
+Loop lag shows a slow simulator, not a slow broker. `Measurements.lag` is the generator's own lag.
 """
 
 from __future__ import annotations
@@ -16,41 +16,41 @@ __all__ = ["WorkerStats"]
 
 @dataclass
 class WorkerStats:
-    """The processes that host the devices, all of them together.
+    """Statistics of all processes that host the devices.
 
-    `lag` holds, for each half second of the load and each process, the longest its loop was late.
+    `lag` holds the longest loop lag of each process for each half second of the load.
     """
 
     workers: int
-    say: Callable[[str], None] = lambda _: None
-    """Told in words when a worker has died."""
+    log: Callable[[str], None] = lambda _: None
+    """Called with a message when a worker has died."""
     lag: TimeHistogram = field(default_factory=TimeHistogram)
     restarts: int = 0
-    """How many workers died and were started again."""
+    """Number of workers that died and were restarted."""
     _deaths: Counter[str] = field(default_factory=Counter)
     _measuring: bool = False
     _fresh: bool = False
 
     def begin(self) -> None:
-        """Measure from now on."""
+        """Start to record lag."""
         self._measuring = self._fresh = True
 
     def end(self) -> None:
-        """Measure no more."""
+        """Stop recording lag."""
         self._measuring = False
 
     def record_report(self, lag: Mapping[str, float], deaths: Mapping[str, int]) -> None:
-        """Take what the fleet tells: both by worker, `lag` in seconds since it told before."""
+        """Record a report: `lag` in seconds since the last report, and `deaths`, both by worker."""
         for worker, count in deaths.items():
             if count > self._deaths[worker]:
                 self.restarts += count - self._deaths[worker]
                 self._deaths[worker] = count
-                self.say(
-                    f"worker {worker} of the fleet died and was started again; its devices come"
-                    " back"
+                self.log(
+                    f"worker {worker} of the fleet died and was started again; its devices"
+                    " reconnect"
                 )
         if self._fresh:
-            # It reaches back to before the load: thousands of devices were connecting.
+            # The first report covers the time before the load, when devices were connecting.
             self._fresh = False
         elif self._measuring:
             for longest in lag.values():

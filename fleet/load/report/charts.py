@@ -1,4 +1,4 @@
-"""The page's charts, as SVG paths: time along, rates or milliseconds up."""
+"""Charts of the HTML report as SVG paths."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Point = tuple[float, float | None]
 
 @dataclass(frozen=True)
 class Line:
-    """One line of a chart: `kind` is its class in the style sheet."""
+    """Line of a chart; `kind` is its CSS class."""
 
     name: str
     kind: str
@@ -35,7 +35,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Chart:
-    """A chart, measured out: ticks are (position, label)."""
+    """Chart with its layout in pixels; ticks are (position, label)."""
 
     title: str
     note: str
@@ -53,7 +53,7 @@ class Chart:
 
 @dataclass
 class _Frame:
-    """From values to places in the picture."""
+    """Mapping from values to pixel positions."""
 
     x_max: float
     y_max: float
@@ -76,7 +76,7 @@ class _Frame:
         return [(self.y(i * self.y_step), f"{i * self.y_step:g}") for i in range(count + 1)]
 
     def line(self, name: str, kind: str, points: Iterable[Point], label: str = "{:g} s") -> Line:
-        """A line; it is broken where there is no value."""
+        """Return a line with gaps at missing values."""
         path: list[str] = []
         dots: list[tuple[float, float, str]] = []
         pen = "M"
@@ -92,7 +92,7 @@ class _Frame:
 
 
 def charts_of(result: LoadResult) -> list[Chart]:
-    """Throughput over time, latency over time, and the percentile curve."""
+    """Return the charts: throughput and latency over time, and latency by percentile."""
     rows = list(result.timeline())
     return [_throughput(rows), _latency(rows), _curve(result)]
 
@@ -131,7 +131,7 @@ def _over_time(
 
 
 def _curve(result: LoadResult) -> Chart:
-    """Latency by percentile, each nine as wide as the one before it."""
+    """Return latency by percentile, on a logarithmic axis with equal width per nine."""
     latencies = {a: result.measurements.of(a).latency for a in result.options.mix.actions}
     curves = {a: list(times.curve()) for a, times in latencies.items() if times.count}
     nines = max((math.log10(times.count) for times in latencies.values() if times.count), default=1)
@@ -158,7 +158,7 @@ def _nines(percent: float) -> float:
 
 
 def _nice(step: float) -> float:
-    """The next round number above."""
+    """Round up to the next tick step."""
     if step <= 0:
         return 1.0
     size = 10.0 ** math.floor(math.log10(step))

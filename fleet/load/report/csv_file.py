@@ -1,4 +1,4 @@
-"""`--csv`: the run over time, one row a stretch."""
+"""CSV report: one row per time slice."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["render_csv"]
 
 
 def render_csv(result: LoadResult) -> str:
-    """The rows as text; what was not measured is empty."""
+    """Render the rows; a value that was not measured is empty."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(CSV_HEADER)

@@ -1,4 +1,4 @@
-"""`--html`: the result as one file that needs nothing else, no network and no script."""
+"""HTML report in one file, without scripts or network access."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["render_page"]
 
 
 def render_page(result: LoadResult) -> str:
-    """The page."""
+    """Render the page."""
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -31,7 +31,7 @@ def render_page(result: LoadResult) -> str:
 
 
 def _shares(result: LoadResult) -> list[tuple[str, int, float]]:
-    """(column, count, percent of what was sent) of the ledger's columns that are not empty."""
+    """Return (outcome, count, percent of sent) of each outcome with a count above 0."""
     sent = result.count("sent")
     counts = [(name, result.count(name)) for name in COLUMNS]
     return [(name, count, 100 * count / sent) for name, count in counts if count]

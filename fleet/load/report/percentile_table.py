@@ -1,4 +1,4 @@
-"""The latencies of a load as a table that fits the terminal."""
+"""Table of latency percentiles, fitted to the terminal."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _SHOWN: Final = ("p50", "p90", "p95", "p99", "p999", "max")
 _HEADS: Final = {"p999": "p99.9"}
 _SERVICE: Final = ("p50", "p99")
 _WORDS: Final = ("action", "platform")
-_GIVE_WAY: Final = ("service p99", "service p50", "p95", "p90", "answered", "p99.9")
-"""What is left out where a terminal is too narrow for all columns, one after the other."""
+_DROPPABLE: Final = ("service p99", "service p50", "p95", "p90", "answered", "p99.9")
+"""Columns to leave out on a narrow terminal, in this order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +33,11 @@ class _Column:
 
 
 def latency_table(result: LoadResult, width: int | None) -> Table:
-    """By action and platform, in milliseconds; in so many terminal columns, None for any number."""
+    """Return latencies by action and platform in milliseconds; `width` None means no limit."""
     rows = sorted(_rows(result), key=lambda row: row[0])
     rows.append(("all", "all", result.measurements.of()))
     columns = _columns(rows)
-    shown = _fitting(columns, width)
+    shown = _columns_that_fit(columns, width)
     left_out = [column.head for column in columns if column not in shown]
     table = Table(
         box=None,
@@ -59,7 +59,7 @@ def latency_table(result: LoadResult, width: int | None) -> Table:
 
 
 def milliseconds(value: float | None) -> str:
-    """A time as the summary shows it; `-` where nothing was measured."""
+    """Format a time with two decimals; `-` if nothing was measured."""
     return "-" if value is None else f"{value:.2f}"
 
 
@@ -84,9 +84,9 @@ def _columns(rows: Sequence[tuple[str, str, Latencies]]) -> list[_Column]:
     return columns
 
 
-def _fitting(columns: list[_Column], width: int | None) -> list[_Column]:
+def _columns_that_fit(columns: list[_Column], width: int | None) -> list[_Column]:
     left = columns
-    for head in _GIVE_WAY:
+    for head in _DROPPABLE:
         if width is None or sum(column.width + 2 for column in left) <= width:
             break
         left = [column for column in left if column.head != head]

@@ -1,4 +1,4 @@
-"""What a load prints for people: percentiles, the ledger, who was slow, the thresholds."""
+"""Terminal report: percentiles, ledger, rates, lag, remarks and thresholds."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _STYLES: Final = {"failed": "red", "lost": "red", "unknown": "yellow", "notSuppo
 
 
 def summary(result: LoadResult, width: int | None = None) -> Iterator[Table | Text]:
-    """The parts, in the order in which they are printed; tables in so many terminal columns."""
+    """Generate the parts of the report in order; tables are at most `width` columns wide."""
     yield latency_table(result, width)
     yield from _ledger(result)
     yield from _speeds(result)
@@ -48,19 +48,19 @@ def _speeds(result: LoadResult) -> Iterator[Text]:
         f"asked {result.rate_asked:.1f}/s, sent {result.rate_sent:.1f}/s,"
         f" answered {result.rate_reached:.1f}/s",
     )
-    told = [
+    lags = [
         ("the generator's lag", measurements.lag),
         ("a pass through the broker", measurements.broker_pass),
-        ("the simulator's turn", measurements.simulator_pass),
+        ("the simulator's processing", measurements.simulator_pass),
     ]
     if result.worker_stats is not None:
         workers = result.worker_stats.workers
         name = "the fleet's loop" if workers == 1 else f"the fleet's {workers} loops"
-        told.append((name, result.worker_stats.lag))
-    wide = max(len(name) for name, _ in told)
-    for number, (name, times) in enumerate(told):
+        lags.append((name, result.worker_stats.lag))
+    wide = max(len(name) for name, _ in lags)
+    for number, (name, times) in enumerate(lags):
         p50, p99 = (milliseconds(times.milliseconds()[stat]) for stat in ("p50", "p99"))
-        head = ("         " if number else "who      ", "bold")
+        head = ("         " if number else "lag      ", "bold")
         yield Text.assemble(head, f"{name:<{wide}}  p50 {p50}  p99 {p99} ms")
     yield Text.assemble("         ", (result.slowest(), "bold"))
 
@@ -68,9 +68,9 @@ def _speeds(result: LoadResult) -> Iterator[Text]:
 def _storm(result: LoadResult, storm: ReconnectStorm) -> Text:
     meanwhile = result.ledger.storm
     back = storm.back.milliseconds()
-    line = Text.assemble(("storm    ", "bold"), f"{storm.thrown_out} devices thrown out, ")
+    line = Text.assemble(("storm    ", "bold"), f"{storm.thrown_out} devices disconnected, ")
     if storm.all_back is None:
-        line.append(f"{storm.missing} have not come back", style="red")
+        line.append(f"{storm.missing} have not reconnected", style="red")
     else:
         line.append(f"all back after {storm.all_back:.2f} s")
     p50, p99 = (milliseconds(back[stat]) for stat in ("p50", "p99"))
@@ -100,14 +100,14 @@ def _remarks(result: LoadResult) -> Iterator[Text]:
     if result.unsent and result.ending is RunEnding.COMPLETE:
         yield Text(
             f"{counted(result.unsent, 'command')} due and never sent: the generator could not keep"
-            " up, so the figures tell of it and not of the fleet",
+            " up, so the figures describe the generator and not the fleet",
             style="yellow",
         )
     yield from connection_remarks(result)
 
 
 def connection_remarks(result: LoadResult) -> Iterator[Text]:
-    """What is to be said of workers that died and of connections that were lost."""
+    """Generate remarks about workers that died and connections that were lost."""
     dropped, gone = result.dropped, result.ending is RunEnding.FLEET_GONE
     if result.worker_stats is not None and result.worker_stats.restarts:
         times = counted(result.worker_stats.restarts, "time")
@@ -120,7 +120,7 @@ def connection_remarks(result: LoadResult) -> Iterator[Text]:
     if result.reconnects:
         lost = f"the generator's own connections were lost {counted(result.reconnects, 'time')}"
         if result.cut_off and not gone:
-            lost += ", and not all came back: the broker was gone, or took them no more"
+            lost += ", and not all came back: the broker was down or refused them"
         yield Text(lost, style="yellow")
 
 
