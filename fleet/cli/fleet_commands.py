@@ -67,22 +67,22 @@ _WebTokenOption = Annotated[
         metavar="SOURCE",
         envvar="PASSFLEET_WEB_TOKEN",
         show_envvar=False,
-        help="Where the web server's token is: env:NAME or file:PATH. Needed beyond loopback.",
+        help="Source of the web server's token: env:NAME or file:PATH. Required beyond loopback.",
     ),
 ]
 _WebCertOption = Annotated[
     Path | None,
-    typer.Option("--web-cert", metavar="PEM", help="Certificate of the web server, for TLS."),
+    typer.Option("--web-cert", metavar="FILE", help="Certificate of the web server, for TLS."),
 ]
 _WebKeyOption = Annotated[
-    Path | None, typer.Option("--web-key", metavar="PEM", help="Key of that certificate.")
+    Path | None, typer.Option("--web-key", metavar="FILE", help="Private key of the certificate.")
 ]
 
 
 def _web(
     address: str | None, token: str | None, cert: Path | None, key: Path | None
 ) -> WebOptions | None:
-    """The web server that was asked for. Raises UsageError where it cannot be."""
+    """Build the web options, or None without --web. Raises UsageError."""
     if address is None:
         if token is None and cert is None and key is None:
             return None

@@ -1,7 +1,7 @@
-"""`--web [HOST:PORT]`: an option whose value may be left out.
+"""Option `--web [HOST:PORT]`, whose value is optional.
 
-typer knows options with a value and options without one. So the value that was left out is put in
-before typer reads the arguments.
+typer has no options with an optional value, so a default value is inserted before typer parses the
+arguments.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ __all__ = ["DEFAULT_WEB", "with_web_address"]
 DEFAULT_WEB: Final = "127.0.0.1:0"
 """The address of `--web` without a value: loopback, and a free port."""
 _ADDRESS: Final = re.compile(r"\[[^\]]*\]:\d+|[^\s:/]*:[^\s:/]*|\d+")
-"""What is meant as an address, right or wrong; a fleet file has no colon in its name."""
+"""Argument taken as an address, valid or not; a fleet file has no colon in its name."""
 
 
 def with_web_address(arguments: Sequence[str]) -> list[str]:
-    """The arguments, with DEFAULT_WEB after a `--web` that no address follows."""
+    """Return the arguments, with DEFAULT_WEB as the value of a `--web` without address."""
     completed: list[str] = []
     following = [*arguments[1:], ""]
     for argument, after in zip(arguments, following, strict=True):

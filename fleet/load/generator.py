@@ -216,7 +216,7 @@ class Generator(ConnectionListener):
         self._receiver.acknowledge(delivery)
         device_id, leaf = self.topics.split(topic) or ("", "")
         if leaf == "presence":
-            self.loaded_devices.hear(device_id, payload, self.pool.loop.time())
+            self.loaded_devices.on_presence(device_id, payload, self.pool.loop.time())
         elif leaf == "results" and self._marker in payload:
             self._on_result(payload)
 

@@ -165,7 +165,7 @@ async def test_the_broker_of_a_running_fleet_killed_leaves_what_is_sent_unknown(
             assert await ran.ended() == 1
     assert re.search(r"sent 120 = done \d+ \+ failed 0 \+ notSupported 0 \+ lost 0", ran.out)
     assert "✗ unknown" in ran.out
-    assert "not all came back: the broker was gone" in ran.out
+    assert "not all came back: the broker was down" in ran.out
 
 
 # -- who gives up ------------------------------------------------------------------------------

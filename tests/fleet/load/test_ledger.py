@@ -1,4 +1,4 @@
-"""The ledger: every command sent ends in exactly one column, whatever happens to it."""
+"""Ledger: every command sent gets exactly one outcome."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TIMEOUT = 5.0
 
 @dataclass(frozen=True)
 class Fate:
-    """What is to happen to one command. `answers` are (seconds after its sending, state)."""
+    """Events of one command. `answers` are (seconds after its sending, state)."""
 
     accepted: bool
     there: bool
@@ -49,7 +49,7 @@ def sent(number: int, at: float = 0.0, action: str = "reset", platform: str = "i
 
 
 def play(all_fates: list[Fate], stop_at: float = 1e9) -> Ledger:
-    """Let everything happen in its order, and close the books at the end."""
+    """Apply all events in order of time, then close the ledger."""
     ledger = Ledger(TIMEOUT)
     events: list[tuple[float, int, str]] = []
     for number, fate in enumerate(all_fates):
@@ -87,7 +87,7 @@ def expected(fate: Fate) -> CommandOutcome:
 
 @without_hurry
 @given(fates)
-def test_every_command_ends_in_the_column_that_is_its_own(all_fates: list[Fate]) -> None:
+def test_every_command_gets_its_outcome(all_fates: list[Fate]) -> None:
     ledger = play(all_fates)
     assert ledger.sent == len(all_fates)
     assert ledger.in_flight == 0
@@ -97,7 +97,9 @@ def test_every_command_ends_in_the_column_that_is_its_own(all_fates: list[Fate])
 
 @without_hurry
 @given(fates, st.floats(0, 3))
-def test_closed_early_it_still_adds_up(all_fates: list[Fate], stop_at: float) -> None:
+def test_a_ledger_closed_early_has_an_outcome_for_every_command(
+    all_fates: list[Fate], stop_at: float
+) -> None:
     ledger = play(all_fates, stop_at)
     assert sum(ledger.count(column) for column in CommandOutcome) == ledger.sent
     assert ledger.in_flight == 0
@@ -112,7 +114,7 @@ def test_further_answers_are_duplicates_or_late(all_fates: list[Fate]) -> None:
     assert ledger.answered + ledger.duplicate + ledger.late == answers
 
 
-def test_an_answer_that_nobody_asked_for_is_none() -> None:
+def test_an_answer_to_an_unknown_command_is_ignored() -> None:
     ledger = Ledger(TIMEOUT)
     ledger.send(sent(0))
     assert ledger.answer(1, "done") is None
@@ -120,7 +122,7 @@ def test_an_answer_that_nobody_asked_for_is_none() -> None:
     assert (ledger.duplicate, ledger.late, ledger.in_flight) == (0, 0, 1)
 
 
-def test_columns_are_told_by_action_and_platform() -> None:
+def test_outcomes_are_counted_by_action_and_platform() -> None:
     ledger = Ledger(TIMEOUT)
     ledger.send(sent(0, action="reset", platform="ios"))
     ledger.send(sent(1, action="lock", platform="android"))
@@ -132,7 +134,7 @@ def test_columns_are_told_by_action_and_platform() -> None:
     assert ledger.count(CommandOutcome.FAILED, action="lock", platform="android") == 1
 
 
-def test_what_was_sent_in_a_storm_is_told_apart() -> None:
+def test_commands_sent_in_a_storm_are_counted_separately() -> None:
     ledger = Ledger(TIMEOUT)
     during_storm = sent(0)
     during_storm.during_storm = True
@@ -143,7 +145,7 @@ def test_what_was_sent_in_a_storm_is_told_apart() -> None:
     assert dict(ledger.storm) == {CommandOutcome.DONE: 1}
 
 
-# -- who is there -----------------------------------------------------------------------------
+# -- presence ----------------------------------------------------------------------------
 
 
 def seen(device_id: str, status: str, session: int) -> KnownDevice:
@@ -167,12 +169,12 @@ def said(status: str, session: int) -> bytes:
     ],
 )
 def test_presence_is_followed_past_late_wills(heard: list[bytes], *, online: bool) -> None:
-    roll = LoadedDevices({"d": seen("d", "online", 3)})
+    devices = LoadedDevices({"d": seen("d", "online", 3)})
     for payload in heard:
-        roll.hear("d", payload, 1.0)
-        roll.hear("somebody-else", payload, 1.0)
-    assert roll.online("d") is online
-    assert roll.present() == (["d"] if online else [])
+        devices.on_presence("d", payload, 1.0)
+        devices.on_presence("other", payload, 1.0)
+    assert devices.online("d") is online
+    assert devices.present() == (["d"] if online else [])
 
 
 @pytest.mark.parametrize(
@@ -183,25 +185,25 @@ def test_presence_is_followed_past_late_wills(heard: list[bytes], *, online: boo
         ([b""], 1.0),
         ([said("offline", 3), said("offline", 3)], 1.0),
         ([said("offline", 3), said("online", 4)], 1.0),
-        # Nobody said that it left: it was there again before.
+        # No `offline` was sent: the device was online in a new session first.
         ([said("online", 4), said("offline", 3)], 1.0),
         ([said("offline", 3), said("online", 4), said("offline", 4)], 3.0),
     ],
 )
-def test_it_is_remembered_when_somebody_left(heard: list[bytes], left: float) -> None:
-    roll = LoadedDevices({"d": seen("d", "online", 3), "e": seen("e", "offline", 3)})
+def test_the_time_of_an_unexpected_disconnect_is_kept(heard: list[bytes], left: float) -> None:
+    devices = LoadedDevices({"d": seen("d", "online", 3), "e": seen("e", "offline", 3)})
     for now, payload in enumerate(heard, 1):
-        roll.hear("d", payload, float(now))
-    roll.hear("e", said("online", 4), 9.0)
-    assert roll.left("d") == left
-    assert roll.dropped == ([] if left < 0 else ["d"])
+        devices.on_presence("d", payload, float(now))
+    devices.on_presence("e", said("online", 4), 9.0)
+    assert devices.left("d") == left
+    assert devices.dropped == ([] if left < 0 else ["d"])
 
 
-def test_who_is_told_to_leave_has_not_left_of_itself() -> None:
-    roll = LoadedDevices({"d": seen("d", "online", 3)})
-    roll.expect(["d"])
-    roll.hear("d", said("offline", 3), 1.0)
-    roll.hear("d", said("online", 4), 2.0)
-    assert roll.dropped == []
-    roll.hear("d", said("online", 5), 3.0)
-    assert (roll.dropped, roll.left("d")) == (["d"], 3.0)
+def test_an_expected_disconnect_does_not_count() -> None:
+    devices = LoadedDevices({"d": seen("d", "online", 3)})
+    devices.expect(["d"])
+    devices.on_presence("d", said("offline", 3), 1.0)
+    devices.on_presence("d", said("online", 4), 2.0)
+    assert devices.dropped == []
+    devices.on_presence("d", said("online", 5), 3.0)
+    assert (devices.dropped, devices.left("d")) == (["d"], 3.0)

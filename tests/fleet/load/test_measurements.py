@@ -1,4 +1,4 @@
-"""What is measured: histograms that merge, and the run in slices."""
+"""Measurements: histograms that merge, and time slices."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ def test_nothing_recorded_is_none_and_not_zero() -> None:
 
 
 @pytest.mark.parametrize(("seconds", "stays"), [(-1.0, 1e-6), (0.0, 1e-6), (1e9, 3600.0)])
-def test_what_does_not_fit_is_kept_at_the_edge(seconds: float, stays: float) -> None:
+def test_times_out_of_range_are_clamped(seconds: float, stays: float) -> None:
     assert times([seconds]).stat("max") == pytest.approx(stays, rel=2e-3)
 
 
 def test_latency_counts_from_the_instant_due() -> None:
     measurements = Measurements(10.0, 10.0)
-    # The generator or the broker stood still for four seconds: five commands were sent at once.
+    # Generator or broker stalled for four seconds: five commands were sent at once.
     for due in range(5):
         measurements.record_answered(("reset", "ios"), float(due), 4.0, 4.5, during_storm=False)
     latencies = measurements.of("reset", "ios")
@@ -61,7 +61,7 @@ def test_latency_counts_from_the_instant_due() -> None:
     assert latencies.service.stat("max") == pytest.approx(0.5, rel=2e-3)
 
 
-def test_actions_and_platforms_are_told_apart_and_together() -> None:
+def test_latencies_are_selected_by_action_and_platform() -> None:
     measurements = Measurements(1.0, 1.0)
     for kind in (("reset", "ios"), ("reset", "android"), ("lock", "ios")):
         measurements.record_answered(kind, 0.0, 0.0, 0.1, during_storm=kind == ("lock", "ios"))

@@ -1,4 +1,4 @@
-"""What a load is asked to do, and what of that cannot be."""
+"""Options of a load: validation, device selection, and the fleet to start."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ THREE = fleet(Fake("a"), Fake("b"), Fake("c", platform="android"))
         ({"thresholds": ("back.p99<1s",)}, "no metric 'back.p99'"),
     ],
 )
-def test_what_cannot_be_is_refused_before_anything_runs(changed: dict[str, Any], said: str) -> None:
+def test_invalid_options_are_refused_before_the_load(changed: dict[str, Any], said: str) -> None:
     with pytest.raises(UsageError, match=said):
         options(**changed).check({"ios"})
 
@@ -71,7 +71,7 @@ def test_what_cannot_be_is_refused_before_anything_runs(changed: dict[str, Any],
         ({"thresholds": ("fleetLag.p99<1s",)}, "no metric 'fleetLag.p99'"),
     ],
 )
-def test_what_only_an_own_fleet_has_is_refused_of_a_running_one(
+def test_options_of_a_started_fleet_are_refused_for_a_running_one(
     changed: dict[str, Any], said: str
 ) -> None:
     with pytest.raises(UsageError, match=said):
@@ -79,7 +79,7 @@ def test_what_only_an_own_fleet_has_is_refused_of_a_running_one(
     options(**changed).check({"ios"})
 
 
-def test_a_running_fleet_may_have_platforms_of_its_own() -> None:
+def test_a_running_fleet_may_have_custom_platforms() -> None:
     asked = options(platform="kiosk", thresholds=("reset.kiosk.p99<1.5s",))
     asked.check(None)
     with pytest.raises(UsageError, match="no metric"):
@@ -144,7 +144,7 @@ def counts(config: FleetConfig) -> dict[str, int]:
     return {group.platform: group.count for group in config.groups}
 
 
-def test_an_own_fleet_is_what_the_fleet_file_says_on_a_broker_of_its_own(tmp_path: Path) -> None:
+def test_a_started_fleet_follows_the_fleet_file_except_its_broker(tmp_path: Path) -> None:
     file = tmp_path / "shop.toml"
     file.write_text(KIOSKS, encoding="utf-8")
     config = fleet_for(options(fleet=file))
@@ -156,7 +156,7 @@ def test_an_own_fleet_is_what_the_fleet_file_says_on_a_broker_of_its_own(tmp_pat
     assert config.platforms["kiosk"].id == "kiosk"
 
 
-def test_what_the_command_line_says_goes_before_the_file(tmp_path: Path) -> None:
+def test_command_line_options_override_the_fleet_file(tmp_path: Path) -> None:
     file = tmp_path / "shop.toml"
     file.write_text(KIOSKS, encoding="utf-8")
     config = fleet_for(options(fleet=file, workers=2, root="r", platform="kiosk", devices=7))
@@ -166,7 +166,7 @@ def test_what_the_command_line_says_goes_before_the_file(tmp_path: Path) -> None
         fleet_for(options(fleet=file, platform="kisok"))
 
 
-def test_the_fleet_file_that_is_here_is_the_one_meant(
+def test_fleet_toml_in_the_current_folder_is_the_default(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

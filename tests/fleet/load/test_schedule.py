@@ -1,4 +1,4 @@
-"""The schedule: what the seed and the rate say, and nothing else."""
+"""Schedule: due times and devices depend on seed and rate only."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_another_seed_draws_otherwise() -> None:
     assert list(schedule(seed=1).arrivals()) != list(schedule(seed=2).arrivals())
 
 
-def test_shares_are_kept_and_everybody_has_a_turn() -> None:
+def test_shares_are_kept_and_every_device_gets_commands() -> None:
     arrivals = list(schedule(rate=1000, duration=4).arrivals())
     actions = Counter(arrival.action for arrival in arrivals)
     assert len(arrivals) == 4000

@@ -1,4 +1,4 @@
-"""Thresholds: what they may say, what is refused, and how they are judged."""
+"""Thresholds: parsing, refusal and evaluation."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ NAMES = metric_names(["reset", "lock"], ["ios", "android"], storm=False, own_fle
         ("lost!=0", "lost", None, False),
     ],
 )
-def test_a_threshold_is_read_and_judged(
+def test_a_threshold_is_parsed_and_evaluated(
     text: str, metric: str, seen: float | None, *, holds: bool
 ) -> None:
     threshold = parse_threshold(text, NAMES)
@@ -62,19 +62,19 @@ def test_a_threshold_is_read_and_judged(
         ("", "is not a metric, a comparison and a value"),
     ],
 )
-def test_what_is_no_threshold_is_refused(text: str, said: str) -> None:
+def test_an_invalid_threshold_is_refused(text: str, said: str) -> None:
     with pytest.raises(UsageError) as refused:
         parse_threshold(text, NAMES)
     assert said in f"{refused.value} {refused.value.hint}"
 
 
-def test_a_storm_has_names_of_its_own() -> None:
+def test_a_storm_has_additional_metrics() -> None:
     names = metric_names(["reset"], [], storm=True, own_fleet=False)
     assert parse_threshold("back.max<2s", names).evaluate(1.0).holds
     assert parse_threshold("back.missing==0", names).evaluate(0.0).holds
 
 
-def test_nothing_may_fail_or_vanish_unless_said_otherwise() -> None:
+def test_failed_lost_and_unknown_must_be_0_by_default() -> None:
     given = parse_threshold("lost<5", NAMES)
     assert [t.metric for t in with_default_thresholds([given])] == ["lost", "failed", "unknown"]
     assert with_default_thresholds([])[0] == Threshold.zero("failed")
@@ -92,5 +92,5 @@ def test_nothing_may_fail_or_vanish_unless_said_otherwise() -> None:
         ("reset.p99<5s", None, "nothing measured"),
     ],
 )
-def test_what_was_seen_is_told_in_its_unit(text: str, seen: float | None, words: str) -> None:
+def test_a_measured_value_is_shown_with_its_unit(text: str, seen: float | None, words: str) -> None:
     assert parse_threshold(text, NAMES).evaluate(seen).seen_text == words
