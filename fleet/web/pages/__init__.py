@@ -1,0 +1,1 @@
+"""Browser pages: the device wall, Company Portal, administrator's console and work account."""

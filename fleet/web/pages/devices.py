@@ -1,0 +1,100 @@
+"""The devices of a fleet as the pages see them: read from retained states, in the order of ids."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from broker.contract import DeviceState
+from fleet.config.loader import FleetConfig
+from fleet.web.fleet_view import FleetView
+from platforms.profile import Management
+from scenarios.model.actor import Account, ManagedDevice
+
+__all__ = ["PageDevices", "natural_order"]
+
+_NUMBERS: Final = re.compile(r"(\d+)")
+
+
+def natural_order(name: str) -> tuple[tuple[int, str], ...]:
+    """Sort key under which `ios-2` comes before `ios-10`."""
+    parts = _NUMBERS.split(name)
+    return tuple((int(part), "") if part.isdecimal() else (-1, part) for part in parts)
+
+
+class PageDevices(Mapping[str, ManagedDevice]):
+    """Every device that has published a state, by id; what is read of it is kept."""
+
+    def __init__(self, view: FleetView, config: FleetConfig) -> None:
+        self._view = view
+        self._profiles = config.platforms
+        self._known: dict[str, ManagedDevice] = {}
+        self._ids: tuple[str, ...] = ()
+        self._among: frozenset[str] = frozenset()
+        self._owned: tuple[int, dict[str, list[str]]] = (-1, {})
+
+    def ids(self) -> tuple[str, ...]:
+        """All ids in natural order."""
+        if self._view.devices.keys() != self._among:
+            self._among = frozenset(self._view.devices)
+            self._ids = tuple(sorted(self._among, key=natural_order))
+        return self._ids
+
+    def __getitem__(self, name: str) -> ManagedDevice:
+        known = self._known.get(name)
+        if known is not None:
+            return known
+        state = self._view.devices[name].state
+        if state is None or state.platform not in self._profiles:
+            raise KeyError(name)
+        device = self._known[name] = ManagedDevice(
+            name=name,
+            device_id=name,
+            owner=state.owner,
+            profile=self._profiles[state.platform],
+            management=Management(state.management),
+        )
+        return device
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name in self.ids() if name in self)
+
+    def __contains__(self, name: object) -> bool:
+        if name in self._known:
+            return True
+        try:
+            self[str(name)]
+        except KeyError:
+            return False
+        return True
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def state(self, device_id: str) -> DeviceState | None:
+        """The last state of a device; None for an unknown one."""
+        device = self._view.devices.get(device_id)
+        return None if device is None else device.state
+
+    def of_owner(self, owner: str) -> list[str]:
+        """Ids of a user's devices."""
+        return self._owners().get(owner, [])
+
+    def owners(self) -> list[str]:
+        """Names of all users who own a device, in natural order."""
+        return sorted(self._owners(), key=natural_order)
+
+    def _owners(self) -> Mapping[str, list[str]]:
+        ids = self.ids()
+        if self._owned[0] != len(ids):
+            owners: dict[str, list[str]] = {}
+            for device in self.values():
+                owners.setdefault(device.owner, []).append(device.name)
+            self._owned = (len(ids), owners)
+        return self._owned[1]
+
+    def accounts(self, passwords: Mapping[str, str], spare: str) -> dict[str, Account]:
+        """An account for each owner and each user with a password; `spare` for all others."""
+        names = dict.fromkeys([*self.owners(), *passwords])
+        return {name: Account(user=name, password=passwords.get(name, spare)) for name in names}
