@@ -7,9 +7,10 @@ device messages back, as `scenarios.run` does for a scenario. Each browser sessi
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -94,6 +95,7 @@ class BrowserUser:
         self._early: deque[tuple[str, ReceivedMessage]] = deque(maxlen=_HEARD_EARLY)
         self._inputs: dict[str, asyncio.Future[InputResult]] = {}
         self._requests: set[asyncio.Task[None]] = set()
+        self._sending = 0
 
     # -- steps of the pages ---------------------------------------------------------------------
 
@@ -131,11 +133,12 @@ class BrowserUser:
             device_id = request.device.device_id
             match request:
                 case SendCommand(action=action, issued_by=issued_by, correlation_id=mark):
-                    command_id = await self.view.send_command(
-                        device_id, action, issued_by=issued_by
-                    )
-                    self._sent[command_id] = _Sent(actor, mark)
-                    self._take_early(command_id)
+                    with self._sending_one():
+                        command_id = await self.view.send_command(
+                            device_id, action, issued_by=issued_by
+                        )
+                        self._sent[command_id] = _Sent(actor, mark)
+                        self._take_early(command_id)
                 case PressButton(action=action, values=values):
                     await self.view.send_input(device_id, action, **values)
                 case DeliverMessage(kind=kind, sender=sender, body=body):
@@ -151,17 +154,17 @@ class BrowserUser:
         Raises UsageError for what is no input, PeerError where the device does not answer.
         """
         self.recording.device(self.devices.state(device_id))
-        if action == "pressKey" and await self._answers_call(device_id, values.get("key", "")):
+        if action == "pressKey" and self.look("account").get("status") == "calling":
             return await self._press_key(device_id, values)
         answer = await self._input(device_id, action, values)
         self._record_press(device_id, action, values, answer)
         return answer
 
     async def _input(self, device_id: str, action: str, values: Mapping[str, str]) -> InputResult:
-        sent = self.view.send_input(device_id, action, **values)
-        input_id = await sent
-        answer = self._inputs.setdefault(input_id, asyncio.get_running_loop().create_future())
-        self._take_early(input_id)
+        with self._sending_one():
+            input_id = await self.view.send_input(device_id, action, **values)
+            answer = self._inputs[input_id] = asyncio.get_running_loop().create_future()
+            self._take_early(input_id)
         try:
             async with asyncio.timeout(_ANSWER_WITHIN):
                 return await answer
@@ -169,6 +172,15 @@ class BrowserUser:
             raise PeerError(f"{device_id} does not answer.", hint="is it online?") from None
         finally:
             del self._inputs[input_id]
+
+    @contextlib.contextmanager
+    def _sending_one(self) -> Iterator[None]:
+        """Keep results that arrive before the id of what they answer is known."""
+        self._sending += 1
+        try:
+            yield
+        finally:
+            self._sending -= 1
 
     def _record_press(
         self, device_id: str, action: str, values: Mapping[str, str], answer: InputResult
@@ -203,11 +215,6 @@ class BrowserUser:
                 return actor
         return None
 
-    async def _answers_call(self, device_id: str, key: str) -> bool:
-        """Whether a key answers a call that the account page of this browser made."""
-        del device_id, key
-        return self.look("account").get("status") == "calling"
-
     async def _press_key(self, device_id: str, values: Mapping[str, str]) -> InputResult:
         answer = await self._input(device_id, "pressKey", values)
         self.recording.step("account.enter_code", {"code": values.get("key", "")})
@@ -224,7 +231,10 @@ class BrowserUser:
         if received.leaf == "results":
             identity = str(document.get("commandId") or document.get("inputId"))
             if identity not in self._sent and identity not in self._inputs:
-                self._early.append((identity, received))
+                if self._sending:
+                    self._early.append((identity, received))
+                if document.get("actionName") != "pressKey":
+                    return  # the answer to another operator's command
             waiting = self._inputs.get(identity)
             answer = None if waiting is None else read_input_result(received.payload)
             self._pass_on(received, document, self._sent.get(identity))
@@ -272,8 +282,10 @@ class BrowserUser:
             self.recording.device_changed(device_id)
         seen = self.look_at(device_id) if actor == "console" else self.look(actor)
         state = "actionState" if actor == "console" else "status"
-        if state not in seen:
+        if seen.get(state) != document["actionState"]:
             return
+        if actor == "portal" and self.drafts.get("device") != device_id:
+            return  # the page shows another device
         expected: dict[str, Any] = {"device": device_id} if actor == "console" else {}
         expected |= {key: seen[key] for key in (state, "message") if key in seen}
         expected["newPasscode"] = "present" if "newPasscode" in seen else "absent"
