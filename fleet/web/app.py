@@ -6,6 +6,8 @@ from starlette.applications import Starlette
 
 from fleet.web.fleet_view import FleetView
 from fleet.web.graph.routes import graph_routes
+from fleet.web.pages.routes import page_routes
+from fleet.web.pages.state import Pages
 from fleet.web.security import secured
 from fleet.web.settings import WebSettings
 
@@ -14,7 +16,9 @@ __all__ = ["create_app"]
 
 def create_app(view: FleetView, settings: WebSettings) -> Starlette:
     """The application over `view`; requests reach it through the checks of `fleet.web.security`."""
-    app = Starlette(routes=[*graph_routes(view, settings)], middleware=secured(settings))
+    routes = [*graph_routes(view, settings), *page_routes()]
+    app = Starlette(routes=routes, middleware=secured(settings))
     app.state.view = view
     app.state.settings = settings
+    app.state.pages = Pages(view, settings)
     return app

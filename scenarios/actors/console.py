@@ -8,6 +8,7 @@ Company Portal website" (2015-12): the console shows it only from the second res
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Final, Literal
@@ -109,7 +110,7 @@ class ConsoleActor(Actor):
     def __init__(self, shared: SharedState) -> None:
         super().__init__(shared)
         self._selected: tuple[ManagedDevice, ...] = ()
-        self._rows = {name: _Row() for name in shared.devices}
+        self._rows: defaultdict[str, _Row] = defaultdict(_Row)
         self._command_count = 0
         self._handlers: Mapping[str, Callable[[Any], Sequence[ActorRequest]]] = {
             "select": self._select,
@@ -133,12 +134,16 @@ class ConsoleActor(Actor):
         elif arguments.user is not None:
             found = [device for device in all_devices if device.owner == arguments.user]
         else:
-            kinds = _GROUPS[arguments.group or ""]
-            found = [device for device in all_devices if device.management in kinds]
+            found = self.devices_of_group(arguments.group or "")
         if not found:
             raise StepRefusedError("devices in the list", "an empty list")
         self._selected = tuple(found)
         return ()
+
+    def devices_of_group(self, group: str) -> list[ManagedDevice]:
+        """Devices in the list of `directManaged` or `exchangeActiveSync`."""
+        kinds = _GROUPS[group]
+        return [device for device in self.shared.devices.values() if device.management in kinds]
 
     def _task(self, action: Action) -> Sequence[ActorRequest]:
         requests = []

@@ -14,7 +14,7 @@ from starlette.routing import BaseRoute, Route
 from broker.errors import UsageError
 from fleet.web.pages.browser_user import BrowserUser
 from fleet.web.pages.forms import FormHandler, account_named, field_of, handle_form
-from fleet.web.pages.recording import REPLACED_PASSWORDS, WRONG_PASSWORD
+from fleet.web.pages.recording import REPLACED_PASSWORDS
 from fleet.web.pages.rendering import render
 from fleet.web.pages.state import Pages
 from scenarios.actors.account_steps import METHODS
@@ -149,9 +149,7 @@ async def _perform(
     user: BrowserUser, step: str, arguments: dict[str, Any], recorded: dict[str, Any] | None = None
 ) -> None:
     user.drafts.pop("asking", None)
-    await user.perform(
-        "account", step, arguments, arguments if recorded is None else recorded
-    )
+    await user.perform("account", step, arguments, arguments if recorded is None else recorded)
     user.drafts["account_page"] = "flow"
     user.recording.expect("account", {"status": user.look("account")["status"]})
 
@@ -166,9 +164,9 @@ def _known(user: BrowserUser, form: FormData, problem: str) -> str:
 async def _credentials(pages: Pages, user: BrowserUser, form: FormData) -> None:
     del pages
     name = _known(user, form, "Your account or password is incorrect.")
-    if name not in user.open_accounts:
-        if field_of(form, "password") != user.accounts[name].password:
-            raise UsageError("Your account or password is incorrect.")
+    wrong = field_of(form, "password") != user.accounts[name].password
+    if wrong and name not in user.open_accounts:
+        raise UsageError("Your account or password is incorrect.")
     user.drafts |= {"reset_user": name, "account_page": "options"}
 
 
@@ -242,16 +240,17 @@ async def _answers(pages: Pages, user: BrowserUser, form: FormData) -> None:
 
 
 async def _code(pages: Pages, user: BrowserUser, form: FormData) -> None:
-    del pages
     code = field_of(form, "code").strip()
-    mail = str(user.look("account").get("mailbox", ""))
-    arguments = {"code": code}
-    await _perform(user, "enter_code", arguments, _code_source(code, mail))
+    await _perform(user, "enter_code", {"code": code}, _code_source(pages, user, code))
 
 
-def _code_source(code: str, mail: str) -> dict[str, str]:
+def _code_source(pages: Pages, user: BrowserUser, code: str) -> dict[str, str]:
     """How a scenario enters a code: codes differ from run to run, so it reads it again."""
-    return {"from": "mailbox"} if code and code in mail else {"code": code}
+    if code and code in str(user.look("account").get("mailbox", "")):
+        return {"from": "mailbox"}
+    own = pages.devices.of_owner(user.drafts.get("reset_user", ""))
+    texts = (message.body for name in own for message in pages.view.devices[name].messages[-1:])
+    return {"from": "phone"} if code and any(code in text for text in texts) else {"code": code}
 
 
 async def _choose(pages: Pages, user: BrowserUser, form: FormData) -> None:

@@ -111,8 +111,15 @@ def _entry(received: ReceivedMessage) -> dict[str, Any]:
     """A line of the log; a result that cannot be read is shown as such."""
     result = read_result(received.payload)
     if result is None:
-        return {"time": "", "device": received.device_id, "action": "", "state": "", "error": "",
-                "message": "The result cannot be read.", "native": ""}
+        return {
+            "time": "",
+            "device": received.device_id,
+            "action": "",
+            "state": "",
+            "error": "",
+            "message": "The result cannot be read.",
+            "native": "",
+        }
     native = "" if result.native is None else _native(result.native)
     return {
         "time": format_timestamp(result.last_updated_date_time)[11:19],

@@ -163,11 +163,13 @@ class BrowserUser:
     async def _input(self, device_id: str, action: str, values: Mapping[str, str]) -> InputResult:
         with self._sending_one():
             input_id = await self.view.send_input(device_id, action, **values)
-            answer = self._inputs[input_id] = asyncio.get_running_loop().create_future()
+            answer: asyncio.Future[InputResult] = asyncio.get_running_loop().create_future()
+            self._inputs[input_id] = answer
             self._take_early(input_id)
         try:
             async with asyncio.timeout(_ANSWER_WITHIN):
-                return await answer
+                await answer
+                return answer.result()
         except TimeoutError:
             raise PeerError(f"{device_id} does not answer.", hint="is it online?") from None
         finally:
@@ -191,7 +193,7 @@ class BrowserUser:
             return
         if action not in _STEP_OF_INPUT:
             return
-        arguments = {"device": device_id, **values, "answer": word}
+        arguments: dict[str, Any] = {"device": device_id, **values, "answer": word}
         if values.get("passcode") and (source := self._shown_by(values["passcode"])):
             arguments["passcode"] = {"from": source}
         elif word == "done" and action == "enterPasscode":

@@ -36,7 +36,8 @@ async def handle_form(
             if handler is not None:
                 await handler(pages, user, form)
         except StepRefusedError as error:
-            user.drafts["refused"] = f"This is not possible now: it needs {error.expected}."[:_SHOWN]
+            refused = f"This is not possible now: it needs {error.expected}."
+            user.drafts["refused"] = refused[:_SHOWN]
         except PassfleetError as error:
             user.drafts["refused"] = error.message[:_SHOWN]
     return RedirectResponse(back, 303)

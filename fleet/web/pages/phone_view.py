@@ -24,7 +24,7 @@ _LOOKS: Final[Mapping[str, str]] = {
     "apple-mdm": "slate",
     "android-device-admin": "paper",
 }
-"""Looks by the protocol that the platform answers in; others have tiles, and tablets sign users in."""
+"""Looks by the protocol that a platform answers in; others have tiles."""
 
 
 def phone_look(profile: PlatformProfile) -> str:

@@ -17,7 +17,7 @@ from fleet.web.pages.rendering import render
 from fleet.web.pages.state import Pages
 from scenarios.actors.portal import CONTACT_ADMIN
 from scenarios.model.actor import StepRefusedError
-from scenarios.model.matchers import Seen
+from scenarios.model.matchers import TextVariants
 
 __all__ = ["portal_routes"]
 
@@ -69,7 +69,7 @@ def _phones(pages: Pages, owner: str | None, device: str | None) -> list[str]:
 
 def _view(user: BrowserUser) -> dict[str, Any]:
     view = dict(user.look("portal"))
-    if isinstance(view["screen"], Seen):
+    if isinstance(view["screen"], TextVariants):
         view["screen"] = view["screen"].texts[-1]
     return {"message": "", **view}
 
@@ -134,16 +134,12 @@ async def _password(pages: Pages, user: BrowserUser, form: FormData) -> None:
     await _sign_in(user, typed, recorded)
 
 
-async def _sign_in(
-    user: BrowserUser, arguments: dict[str, str], recorded: dict[str, str]
-) -> None:
+async def _sign_in(user: BrowserUser, arguments: dict[str, str], recorded: dict[str, str]) -> None:
     name = user.drafts.pop("account_name", None)
     if name is None:
         return
     user.recording.user(name)
-    await user.perform(
-        "portal", "sign_in", {"user": name, **arguments}, {"user": name, **recorded}
-    )
+    await user.perform("portal", "sign_in", {"user": name, **arguments}, {"user": name, **recorded})
     if _view(user)["screen"] != "signIn":
         user.drafts["user"] = name
     for key in ("address", "work"):

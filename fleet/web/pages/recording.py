@@ -22,9 +22,11 @@ from fleet.config.tables import GroupSection
 from fleet.web.pages.devices import PageDevices
 from platforms.profile import ResetOutcome
 
-__all__ = ["WRONG_PASSWORD", "Recording"]
+__all__ = ["REPLACED_PASSWORDS", "WRONG_PASSWORD", "Recording"]
 
 WRONG_PASSWORD: Final = "not the password"  # noqa: S105  # stands for any wrong one
+REPLACED_PASSWORDS: Final = ("Passw0rd-1", "Passw0rd-2")
+"""Written in place of a new password and of one that differs from it."""
 _WITHIN: Final = "5m"
 _NOTHING: Final[Mapping[str, Any]] = {}
 _OWN_DEVICES: Final = 20
@@ -214,7 +216,7 @@ def _group_settings(group: GroupSection) -> dict[str, Any]:
 
 def _flow(value: object) -> str:
     """A value on one line; characters that are invisible or change the direction are escaped."""
-    text = yaml.safe_dump(value, default_flow_style=True, width=float("inf"), sort_keys=False)
+    text: str = yaml.safe_dump(value, default_flow_style=True, width=float("inf"), sort_keys=False)
     return text.removesuffix("\n").removesuffix("\n...").strip()
 
 

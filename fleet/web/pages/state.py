@@ -6,6 +6,7 @@ import json
 import secrets
 from collections import OrderedDict
 from collections.abc import Mapping
+from contextlib import ExitStack
 from functools import partial
 from typing import Any, Final
 
@@ -39,7 +40,8 @@ class Pages:
         self.time = FleetTime(view, self.config.speed)
         self.viewers = Viewers(view, self.devices, self.phones, self.activity, self.time)
         self._users: OrderedDict[str, BrowserUser] = OrderedDict()
-        view.listen(self._on_message)
+        self._listening = ExitStack()
+        self._listening.enter_context(view.listening(self._on_message))
 
     @property
     def moves_time(self) -> bool:

@@ -142,7 +142,7 @@ async def _input(request: Request, pages: Pages, body: dict[str, Any]) -> dict[s
     device_id = request.path_params["device"]
     if device_id not in pages.devices:
         raise _RequestError(404, "There is no such device.")
-    values = {key: _text(body, key) for key in _INPUT_VALUES if key in body}
+    values: dict[str, str] = {key: _text(body, key) for key in _INPUT_VALUES if key in body}
     user = pages.user(request.state.session_id)
     answer = await user.press(device_id, _text(body, "action"), values)
     return {
