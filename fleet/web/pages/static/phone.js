@@ -85,8 +85,9 @@ export class Phone {
     this.compliance.className = `badge ${snapshot.compliance}`;
     setText(this.compliance, COMPLIANCE[snapshot.compliance] ?? snapshot.compliance);
     const words = PASSCODES[snapshot.passcode] ?? snapshot.passcode;
-    setText(this.lock, snapshot.locked ? `🔒︎ Locked · ${words}` : `Unlocked · ${words}`);
-    setText(this.statusNetwork, snapshot.online ? "▂▄▆" : "No network");
+    setText(this.lock, snapshot.locked ? `Locked · ${words}` : `Unlocked · ${words}`);
+    this.statusNetwork.className = snapshot.online ? "signal" : "";
+    setText(this.statusNetwork, snapshot.online ? "" : "No network");
     this.hello.hidden = !snapshot.wiped;
     for (const part of [this.time, this.date, this.lock]) part.hidden = snapshot.wiped;
     this.apps.hidden = snapshot.locked || snapshot.wiped;
