@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from broker.contract import InputResult
 from broker.errors import PeerError, UsageError
-from broker.operator.readers import ReceivedMessage, read_input_result
+from broker.operator.readers import ReceivedMessage, parse_input_result
 from fleet.config.loader import FleetConfig
 from fleet.web.fleet_view import FleetView
 from fleet.web.pages.devices import PageDevices
@@ -238,7 +238,7 @@ class BrowserUser:
                 if document.get("actionName") != "pressKey":
                     return  # the answer to another operator's command
             waiting = self._inputs.get(identity)
-            answer = None if waiting is None else read_input_result(received.payload)
+            answer = None if waiting is None else parse_input_result(received.payload)
             self._pass_on(received, document, self._sent.get(identity))
             if waiting is not None and answer is not None and not waiting.done():
                 waiting.set_result(answer)
@@ -252,7 +252,7 @@ class BrowserUser:
             if early == identity and isinstance(document, dict):
                 self._early.remove((early, received))
                 waiting = self._inputs.get(identity)
-                answer = None if waiting is None else read_input_result(received.payload)
+                answer = None if waiting is None else parse_input_result(received.payload)
                 if waiting is not None and answer is not None:
                     waiting.set_result(answer)
                 elif identity in self._sent:

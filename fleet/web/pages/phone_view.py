@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from broker.contract import DeviceState, InputResult, Notification
-from broker.operator.readers import ReceivedMessage, read_input_result
+from broker.operator.readers import ReceivedMessage, parse_input_result
 from fleet.web.device_view import DeviceView
 from fleet.web.fleet_view import FleetView
 from fleet.web.pages.devices import PageDevices
@@ -52,7 +52,7 @@ class PhoneViews:
         """Note an input that takes the notification off the screen, whoever made it."""
         if received.leaf != "results" or _INPUT_ID not in received.payload:
             return
-        answer = read_input_result(received.payload)
+        answer = parse_input_result(received.payload)
         if answer is not None and received.device_id is not None:
             self._on_input(received.device_id, answer)
 
