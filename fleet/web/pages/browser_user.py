@@ -238,7 +238,7 @@ class BrowserUser:
                 if document.get("actionName") != "pressKey":
                     return  # the answer to another operator's command
             waiting = self._inputs.get(identity)
-            answer = None if waiting is None else parse_input_result(received.payload)
+            answer = None if waiting is None else parse_input_result(document)
             self._pass_on(received, document, self._sent.get(identity))
             if waiting is not None and answer is not None and not waiting.done():
                 waiting.set_result(answer)
@@ -252,7 +252,7 @@ class BrowserUser:
             if early == identity and isinstance(document, dict):
                 self._early.remove((early, received))
                 waiting = self._inputs.get(identity)
-                answer = None if waiting is None else parse_input_result(received.payload)
+                answer = None if waiting is None else parse_input_result(document)
                 if waiting is not None and answer is not None:
                     waiting.set_result(answer)
                 elif identity in self._sent:

@@ -52,7 +52,8 @@ class PhoneViews:
         """Note an input that takes the notification off the screen, whoever made it."""
         if received.leaf != "results" or _INPUT_ID not in received.payload:
             return
-        answer = parse_input_result(received.payload)
+        document = received.document()
+        answer = parse_input_result(document) if isinstance(document, dict) else None
         if answer is not None and received.device_id is not None:
             self._on_input(received.device_id, answer)
 
