@@ -224,7 +224,7 @@ class Message(Wire):
 
 
 class Simulate(Wire):
-    """What the world around a device does to it."""
+    """Event from outside the device, such as a lost network."""
 
     action: SimulationName
 
@@ -267,15 +267,15 @@ class _ForInput(Wire):
 # The id's class comes last so that the id comes first on the wire: fields are gathered from the
 # last base on.
 class ActionResult(_ResultBase, _ForCommand):
-    """What became of a command: what portal and console read."""
+    """Result of a command, for portal and console."""
 
 
 class InputResult(_ResultBase, _ForInput):
-    """What became of an input: `inputId` in place of `commandId`."""
+    """Result of an input: `inputId` in place of `commandId`."""
 
 
 class Notification(Wire):
-    """What appears on the device's own screen."""
+    """Notification on the device's own screen."""
 
     device_id: str
     notification_id: str
@@ -297,7 +297,7 @@ _BiometricState = Literal["enrolled", "mustEnroll", "blocked", "none"]
 
 
 class Biometrics(Wire):
-    """Whether each biometric opens the device."""
+    """State of each biometric."""
 
     touch_id: _BiometricState
     face: _BiometricState
@@ -323,7 +323,7 @@ class DeviceState(Wire):
 
 
 class Presence(Wire):
-    """Whether a device is connected; `session` only grows."""
+    """Connection state of a device; `session` never decreases."""
 
     status: Literal["online", "offline"]
     session: int
@@ -341,7 +341,7 @@ class ClockNow(Wire):
 
 
 class Inspection(Wire):
-    """What the host of a device knows about it beyond its state; never a passcode."""
+    """Data of a device at its host that is not in its state; never a passcode."""
 
     device_id: str
     policy: Policy | None

@@ -1,7 +1,7 @@
 """Validation of files: all problems are found at once and reported as one `FileError`.
 
-pydantic checks the shapes; this module turns what it has to say into sentences with the file's own
-keys and lines. What is accepted stands in each field's `description`. The value of a field with
+pydantic checks the shapes; this module turns its errors into sentences with the file's own keys
+and lines. Each field's `description` states the accepted values. The value of a field with
 `repr=False` is never repeated: it is a secret.
 """
 

@@ -309,7 +309,7 @@ class OperatorLink:
 
 def open_client(address: BrokerAddress, identifier: str) -> aiomqtt.Client:
     """A client of aiomqtt for this broker, with a clean session; not yet connected."""
-    # A logger of our own: aiomqtt's is shared by everybody who uses aiomqtt. What it would say of
+    # An own logger, since aiomqtt's is shared by all its users. What it would log of
     # lost connections is raised as a BrokerError.
     logger = logging.getLogger("passfleet.operator")
     logger.setLevel(logging.CRITICAL)

@@ -1,8 +1,7 @@
 """AsyncAPI 3.0 document and JSON Schemas, generated from the pydantic models.
 
-Models say what is valid, `broker.reference.catalog` which topics carry it,
-`broker.reference.descriptions` what it
-means. Nothing is written down a second time here.
+The models define valid payloads, `broker.reference.catalog` the topics that carry them, and
+`broker.reference.descriptions` their meaning.
 """
 
 from __future__ import annotations
@@ -36,12 +35,12 @@ class _Generator(GenerateJsonSchema):
     """JSON Schema as the contract has it: no titles made from names, every published key there."""
 
     def field_title_should_be_set(self, schema: Any) -> bool:
-        """A title `Commandid` says less than the key does."""
+        """Omit titles such as `Commandid`, which add nothing to the key."""
         del schema
         return False
 
     def field_is_required(self, field: Any, total: bool) -> bool:  # noqa: FBT001  # pydantic's
-        """What devices publish always has every key, null where unset."""
+        """Require every key in payloads of devices; unset keys are null."""
         return self.mode == "serialization" or super().field_is_required(field, total)
 
     def tagged_union_schema(self, schema: Any) -> JsonSchemaValue:

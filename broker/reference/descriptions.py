@@ -1,7 +1,7 @@
 """Descriptions of the keys, error codes and payloads of the wire contract.
 
-Here because the schemas, the AsyncAPI document and docs/contract.md all say them. A test holds
-every key of every payload, and every error code a device can answer, to a word in this file.
+The schemas, the AsyncAPI document and docs/contract.md share them. A test requires a description
+of every key of every payload and of every error code that a device can answer.
 """
 
 from __future__ import annotations

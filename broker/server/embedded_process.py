@@ -25,7 +25,7 @@ __all__ = ["main"]
 _HOST = "127.0.0.1"
 _USUAL_PORT = 1883
 _BACKLOG = 4096
-# Seconds between two looks at whether the parent is still there. The end of stdin says so at once,
+# Seconds between two checks that the parent process is alive. The end of stdin shows it at once,
 # unless a process forked from the parent holds the other end of the pipe open.
 _PARENT_CHECK = 1.0
 # New objects between two garbage collections. The default of 700 has the collector walk all
