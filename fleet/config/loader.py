@@ -29,6 +29,7 @@ from fleet.config.checks import (
     id_problem,
     ids_of,
 )
+from fleet.config.graph_section import GraphSection, graph_problems
 from fleet.config.password import fetched
 from fleet.config.tables import (
     MAX_DEVICES,
@@ -45,7 +46,7 @@ __all__ = ["FleetConfig", "load_fleet", "load_platforms", "parse_fleet"]
 
 _UNNAMED: Final = Path("fleet.toml")
 """How the text of a fleet file is called that stands in none."""
-_TABLES: Final = ("fleet", "broker", "platforms", "group")
+_TABLES: Final = ("fleet", "broker", "graph", "platforms", "group")
 _LINE_OF_SYNTAX_ERROR: Final = re.compile(r" \(at line (\d+), column \d+\)$")
 _AT_END: Final = " (at end of document)"
 _DEVICES_UNSAID: Final = 10
@@ -68,6 +69,8 @@ class FleetConfig:
     groups: tuple[GroupSection, ...]
     known: Platforms = field(default_factory=Platforms)
     password_line: int | None = None
+    graph: GraphSection = field(default_factory=GraphSection)
+    graph_token_line: int | None = None
 
     @property
     def folder(self) -> Path:
@@ -153,17 +156,25 @@ class FleetConfig:
         where the password is, where it is not there.
         """
         source = self.broker.password
+        return None if source is None else self._secret(fetched(source, self.folder))
+
+    def graph_token(self) -> str | None:
+        """The bearer token of the Graph API, fetched now; None where unsaid. Raises as above."""
+        source = self.graph.token
         if source is None:
             return None
-        password = fetched(source, self.folder)
-        if isinstance(password, str):
-            return password
+        what = "the Graph API's token"
+        return self._secret(fetched(source, self.folder, key=("graph", "token"), what=what))
+
+    def _secret(self, found: str | Problem) -> str:
+        if isinstance(found, str):
+            return found
         raise FileError(
-            password.message,
+            found.message,
             path=self.path or _UNNAMED,
-            line=self.password_line,
-            key=".".join(map(str, password.path)),
-            hint=password.hint,
+            line=self.graph_token_line if found.path[0] == "graph" else self.password_line,
+            key=".".join(map(str, found.path)),
+            hint=found.hint,
         )
 
     def devices(self) -> tuple[DeviceSpec, ...]:
@@ -237,6 +248,7 @@ def parse_fleet(text: str, path: Path | None = None) -> FleetConfig:
     folder = Path.cwd() if path is None else path.resolve().parent
     problems = Problems(place, document, lines)
     fleet, broker = reader.fleet(), reader.broker(folder)
+    graph = reader.graph()
     known = reader.platforms()
     groups = reader.groups(known.profiles)
     problems.extend(reader.problems)
@@ -250,6 +262,8 @@ def parse_fleet(text: str, path: Path | None = None) -> FleetConfig:
         groups=groups,
         known=known,
         password_line=line_of(("broker", "password"), lines),
+        graph=graph,
+        graph_token_line=line_of(("graph", "token"), lines),
     )
 
 
@@ -274,7 +288,7 @@ class _Reader:
 
     def __init__(self, document: dict[str, Any]) -> None:
         self._document = document
-        expected = "one of [fleet], [broker], [platforms.NAME], [[group]]"
+        expected = "one of [fleet], [broker], [graph], [platforms.NAME], [[group]]"
         self.problems = [
             Problem((key,), "unknown key", expected, _home_of(key))
             for key in document
@@ -293,6 +307,14 @@ class _Reader:
         found = validated(BrokerSection, table, ("broker",), self.problems)
         if found is not None:
             self.problems.extend(broker_problems(found, folder))
+        return found
+
+    def graph(self) -> GraphSection:
+        table = self._table("graph")
+        found = validated(GraphSection, table, ("graph",), self.problems)
+        if found is None:
+            return GraphSection()
+        self.problems.extend(graph_problems(found))
         return found
 
     def platforms(self) -> Platforms:
@@ -341,7 +363,8 @@ class _Reader:
 
 def _home_of(key: str) -> str | None:
     """Where a key belongs that stands outside of all tables."""
-    for name, model in (("[fleet]", FleetSection), ("[broker]", BrokerSection)):
+    tables = (("[fleet]", FleetSection), ("[broker]", BrokerSection), ("[graph]", GraphSection))
+    for name, model in tables:
         if key in model.model_fields:
             return f"'{key}' belongs under {name}"
     if key in GroupSection.model_fields:

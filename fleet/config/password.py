@@ -1,42 +1,51 @@
-"""The broker's password, fetched from where the fleet file says it is; it never stands in it."""
+"""Secrets of the fleet file, fetched from where it says they are; they never stand in it."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
-from broker.validation import Problem
+from broker.validation import KeyPath, Problem
 from fleet.config.tables import PasswordSource
 
 __all__ = ["fetched"]
 
 
-def fetched(source: PasswordSource, folder: Path) -> str | Problem:
-    """The password; or what is wrong with where it is to be. `folder` is where its path starts."""
+def fetched(
+    source: PasswordSource,
+    folder: Path,
+    *,
+    key: KeyPath = ("broker", "password"),
+    what: str = "the broker's password",
+) -> str | Problem:
+    """The secret; or what is wrong with where it is to be.
+
+    `folder` is where its path starts, `key` the key that names the source, `what` its name in
+    messages.
+    """
     if source.env is not None:
-        return _from_environment(source.env)
-    return _from_file(folder / (source.file or ""))
+        return _from_environment(source.env, (*key, "env"), what)
+    return _from_file(folder / (source.file or ""), (*key, "file"), what)
 
 
-def _from_environment(name: str) -> str | Problem:
-    password = os.environ.get(name)
-    if password:
-        return password
+def _from_environment(name: str, key: KeyPath, what: str) -> str | Problem:
+    secret = os.environ.get(name)
+    if secret:
+        return secret
     return Problem(
-        ("broker", "password", "env"),
-        f"the broker's password is to be in the environment variable {name}, which is"
-        f" {'not set' if password is None else 'empty'}",
+        key,
+        f"{what} is to be in the environment variable {name}, which is"
+        f" {'not set' if secret is None else 'empty'}",
         hint=f"export {name}=... before you start passfleet",
     )
 
 
-def _from_file(path: Path) -> str | Problem:
-    where = ("broker", "password", "file")
+def _from_file(path: Path, key: KeyPath, what: str) -> str | Problem:
     try:
-        password = path.read_text(encoding="utf-8").removesuffix("\n").removesuffix("\r")
+        secret = path.read_text(encoding="utf-8").removesuffix("\n").removesuffix("\r")
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        return Problem(where, f"the broker's password cannot be read from {path}: {why}")
-    if not password:
-        return Problem(where, f"the broker's password is to be in {path}, which is empty")
-    return password
+        return Problem(key, f"{what} cannot be read from {path}: {why}")
+    if not secret:
+        return Problem(key, f"{what} is to be in {path}, which is empty")
+    return secret
