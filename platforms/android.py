@@ -8,6 +8,7 @@ from platforms.profile import (
     Attributes,
     Bound,
     Fidelity,
+    Inventory,
     LedgerEntry,
     Limit,
     LockRule,
@@ -102,6 +103,7 @@ ANDROID = PlatformProfile(
         }
     ),
     attributes=Attributes(api_level=23),
+    inventory=Inventory(operating_system="Android", os_version="6.0", model="Android phone"),
     ledger=(
         LedgerEntry("passcode reset sets a temporary passcode", Fidelity.DONE),
         LedgerEntry("refusal from API level 24 on where a passcode exists", Fidelity.DONE),

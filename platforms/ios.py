@@ -10,6 +10,7 @@ from platforms.profile import (
     Bound,
     ComplexCharacters,
     Fidelity,
+    Inventory,
     LedgerEntry,
     LockRule,
     NativeCase,
@@ -130,6 +131,7 @@ IOS = PlatformProfile(
     biometrics=frozenset({Biometric.TOUCH_ID}),
     biometrics_blocked_by_restart=True,
     attributes=Attributes(os_version=(9, 2), supervised=False),
+    inventory=Inventory(operating_system="iOS", model="iPhone"),
     ledger=(
         LedgerEntry("passcode reset clears the passcode", Fidelity.DONE),
         LedgerEntry(

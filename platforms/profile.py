@@ -22,6 +22,7 @@ __all__ = [
     "Bound",
     "ComplexCharacters",
     "Fidelity",
+    "Inventory",
     "LedgerEntry",
     "Limit",
     "LockRule",
@@ -293,6 +294,18 @@ class PasscodeRules:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Inventory:
+    """What a device management service lists about a device of this platform.
+
+    `os_version` stands where `Attributes.os_version` is empty.
+    """
+
+    operating_system: str = "Unknown"
+    os_version: str = ""
+    model: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PlatformProfile:
     """One platform: how it resets, locks, opens, and what its own protocol answers.
 
@@ -313,6 +326,7 @@ class PlatformProfile:
     biometrics_blocked_by_restart: bool = False
     sign_in: bool = False
     attributes: Attributes = Attributes()
+    inventory: Inventory = Inventory()
     ledger: tuple[LedgerEntry, ...] = ()
     sources: Mapping[str, Source] = field(default_factory=lambda: MappingProxyType({}))
 

@@ -10,6 +10,7 @@ from platforms.profile import (
     Biometric,
     Bound,
     Fidelity,
+    Inventory,
     LedgerEntry,
     LockRule,
     Management,
@@ -75,6 +76,7 @@ WINDOWS_10_MOBILE = PlatformProfile(
     ),
     biometrics=frozenset({Biometric.FACE}),
     attributes=Attributes(os_version=(10, 0, 14393), azure_ad_joined=False),
+    inventory=Inventory(operating_system="Windows Phone", model="Windows 10 Mobile phone"),
     ledger=(
         LedgerEntry("passcode reset sets a temporary passcode", Fidelity.DONE),
         LedgerEntry("Azure AD join and OS version, where a dated table asks", Fidelity.DONE),

@@ -3,13 +3,16 @@
 from dataclasses import replace
 from types import MappingProxyType
 
-from platforms.profile import Fidelity, LedgerEntry, Source
+from platforms.profile import Fidelity, Inventory, LedgerEntry, Source
 from platforms.windows_phone_8_1 import WINDOWS_PHONE_8_1
 
 WINDOWS_PHONE_8 = replace(
     WINDOWS_PHONE_8_1,
     id="windows_phone_8",
     title="Windows Phone 8",
+    inventory=Inventory(
+        operating_system="Windows Phone", os_version="8.0.10512", model="Windows Phone 8 phone"
+    ),
     ledger=(
         LedgerEntry("passcode reset and remote lock are supported", Fidelity.DONE),
         LedgerEntry("their details", Fidelity.ASSUMED, "those of Windows Phone 8.1"),

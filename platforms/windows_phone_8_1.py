@@ -5,6 +5,7 @@ from types import MappingProxyType
 from platforms.profile import (
     Alphabet,
     Fidelity,
+    Inventory,
     LedgerEntry,
     LockRule,
     Management,
@@ -20,6 +21,9 @@ from platforms.windows import DEVICE_LOCK_CSP, REMOTE_LOCK_CSP
 WINDOWS_PHONE_8_1 = PlatformProfile(
     id="windows_phone_8_1",
     title="Windows Phone 8.1",
+    inventory=Inventory(
+        operating_system="Windows Phone", os_version="8.10.14219", model="Windows Phone 8.1 phone"
+    ),
     reset=ResetRule(
         outcome=ResetOutcome.TEMPORARY,
         rule="Removes the passcode and sets a temporary one of digits. Standalone: shown to the"

@@ -6,6 +6,7 @@ from platforms.profile import (
     Action,
     Bound,
     Fidelity,
+    Inventory,
     LedgerEntry,
     LockRule,
     NativeCase,
@@ -24,6 +25,9 @@ _CONSOLE = "Passcode reset and remote lock (Intune console)"
 WINDOWS_RT = PlatformProfile(
     id="windows_rt",
     title="Windows RT",
+    inventory=Inventory(
+        operating_system="Windows", os_version="6.2.9200", model="Windows RT tablet"
+    ),
     reset=ResetRule(
         outcome=ResetOutcome.NOT_SUPPORTED,
         rule="Not supported: nothing changes on the device, and the portal has no Reset Passcode"

@@ -2,6 +2,14 @@
 
 from dataclasses import replace
 
+from platforms.profile import Inventory
 from platforms.windows_rt import WINDOWS_RT
 
-WINDOWS_RT_8_1 = replace(WINDOWS_RT, id="windows_rt_8_1", title="Windows RT 8.1")
+WINDOWS_RT_8_1 = replace(
+    WINDOWS_RT,
+    id="windows_rt_8_1",
+    title="Windows RT 8.1",
+    inventory=Inventory(
+        operating_system="Windows", os_version="6.3.9600", model="Windows RT 8.1 tablet"
+    ),
+)

@@ -43,29 +43,41 @@ class Authorization:
     """Demands the web token, where one is set, from every request.
 
     A program sends it as a bearer token, a browser once on the login page. Requests of the Graph
-    API get 401, pages are redirected to the login page.
+    API get 401, pages are redirected to the login page. `graph_token` opens the Graph API alone,
+    and is demanded there also where no web token is set.
     """
 
-    def __init__(self, app: ASGIApp, token: str | None) -> None:
+    def __init__(self, app: ASGIApp, token: str | None, graph_token: str | None) -> None:
         self._app = app
         self._token = token
+        self._graph_tokens = [known for known in (graph_token, token) if known is not None]
         self._sessions: OrderedDict[str, None] = OrderedDict()
         self._attempts = RateLimit(_ATTEMPTS, _ATTEMPTS_PER_SECOND)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle a request."""
+        if is_graph(scope["path"]):
+            await self._graph(scope, receive, send)
+            return
+        answer: Response
         if self._token is None or self._admitted(scope, self._token):
             await self._app(scope, receive, send)
             return
-        if is_graph(scope["path"]):
-            headers = {"www-authenticate": "Bearer"}
-            answer = refusal(scope, 401, "Access token is missing or wrong.", headers)
-        elif scope["path"] != _LOGIN:
+        if scope["path"] != _LOGIN:
             answer = RedirectResponse(_LOGIN, 303)
         elif scope["method"] == "POST":
             answer = await self._log_in(Request(scope, receive), self._token)
         else:
             answer = _login_page(scope)
+        await answer(scope, receive, send)
+
+    async def _graph(self, scope: Scope, receive: Receive, send: Send) -> None:
+        tokens = self._graph_tokens
+        if not tokens or any(bearer_matches(scope, token) for token in tokens):
+            await self._app(scope, receive, send)
+            return
+        headers = {"www-authenticate": "Bearer"}
+        answer = refusal(scope, 401, "The access token is missing or wrong.", headers)
         await answer(scope, receive, send)
 
     def _admitted(self, scope: Scope, token: str) -> bool:

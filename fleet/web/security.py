@@ -51,7 +51,7 @@ def secured(settings: WebSettings) -> Sequence[Middleware]:
         Middleware(RequestLimits),
         Middleware(HostAndOrigin, options=settings.options),
         Middleware(BrowserSession, url=settings.url, secret=secret),
-        Middleware(Authorization, token=settings.options.token),
+        Middleware(Authorization, token=settings.options.token, graph_token=settings.graph_token),
     ]
 
 

@@ -77,7 +77,9 @@ async def serving(
     from fleet.web.app import create_app  # noqa: PLC0415  # needs the extra
 
     url = _url(listener, options)
-    settings = WebSettings(config=config, options=options, url=url)
+    settings = WebSettings(
+        config=config, options=options, url=url, graph_token=config.graph_token()
+    )
     with contextlib.closing(listener):
         async with FleetView(address, Topics(config.root)) as view:
             server = _server(uvicorn.Config(create_app(view, settings), **_uvicorn(options)))
