@@ -62,9 +62,12 @@ class DeviceView:
 
     `revision` grows with every message, so that a viewer can tell whether it has seen the latest.
     Passcodes are held in memory only, and dropped once the device no longer has them.
+    `first_heard` and `last_heard` are instants of messages, by the fleet's clock.
     """
 
     device_id: str
+    first_heard: int
+    last_heard: int = 0
     revision: int = 0
     _state: DeviceState | bytes | None = None
     _presence: Presence | None = None
@@ -72,14 +75,15 @@ class DeviceView:
     _actions: dict[str, DeviceAction] = field(default_factory=dict)
     _notifications: list[Notification] = field(default_factory=list)
     _messages: list[Message] = field(default_factory=list)
-    _passcode: str | None = field(default=None, repr=False)
+    _passcode: tuple[str, str] | None = field(default=None, repr=False)
     _escrow: Escrow | None = field(default=None, repr=False)
 
     # -- writing --------------------------------------------------------------------------------
 
-    def take(self, received: ReceivedMessage) -> None:
-        """Take in a message of this device's topics."""
+    def take(self, received: ReceivedMessage, now: int) -> None:
+        """Take in a message of this device's topics that arrived at the instant `now`."""
         self.revision += 1
+        self.last_heard = now
         if received.leaf == "state":
             self._state = received.payload or None
             if self._unread or self._passcode or self._escrow:
@@ -146,6 +150,12 @@ class DeviceView:
     @property
     def new_passcode(self) -> str | None:
         """The temporary passcode that a result carried, while the device has it."""
+        held = self.new_passcode_of
+        return None if held is None else held[1]
+
+    @property
+    def new_passcode_of(self) -> tuple[str, str] | None:
+        """(command id, passcode) of `new_passcode`."""
         self._read()
         return self._passcode
 
@@ -187,7 +197,7 @@ class DeviceView:
             self._forget_old_actions()
         known.result = result
         if result.new_passcode is not None and not result.duplicate:
-            self._passcode = result.new_passcode
+            self._passcode = result.command_id, result.new_passcode
 
     def _drop_passcodes(self, state: DeviceState | None) -> None:
         """Forget passcodes that the device no longer has: its user set another, or a wipe."""

@@ -83,13 +83,15 @@ class FleetView:
     """Every device of a fleet, as an async context manager around one MQTT connection.
 
     Entering raises BrokerError where the broker cannot be reached. `devices` maps ids to views, in
-    no particular order; `revision` grows with every message.
+    no particular order; `revision` grows with every message, `membership` whenever a device
+    appears or disappears.
     """
 
     def __init__(self, address: BrokerAddress, topics: Topics) -> None:
         self.topics = topics
         self.devices: dict[str, DeviceView] = {}
         self.revision = 0
+        self.membership = 0
         self._address = address
         self._operator: Operator | None = None
         self._feeds: set[ChangeFeed] = set()
@@ -227,21 +229,22 @@ class FleetView:
 
     @contextlib.asynccontextmanager
     async def _connection(self) -> AsyncIterator[None]:
-        async with (
-            Operator(self._address, self.topics) as operator,
-            operator.observed(self._receive, *_LEAVES),
-        ):
+        async with Operator(self._address, self.topics) as operator:
+            await operator.clock()  # before devices are heard: their instants are by this clock
             self._operator = operator
-            self._connected.set()
             try:
-                yield
+                async with operator.observed(self._receive, *_LEAVES):
+                    self._connected.set()
+                    yield
             finally:
                 self._operator = None
 
     def _device(self, device_id: str) -> DeviceView:
         device = self.devices.get(device_id)
         if device is None:
-            device = self.devices[device_id] = DeviceView(device_id)
+            device = DeviceView(device_id, self.now())
+            self.devices[device_id] = device
+            self.membership += 1
         return device
 
     def _receive(self, received: ReceivedMessage) -> None:
@@ -249,9 +252,10 @@ class FleetView:
         if device_id is None or leaf not in _LEAVES:
             return
         device = self._device(device_id)
-        device.take(received)
+        device.take(received, self.now())
         if device.gone and leaf in ("state", "presence"):
             del self.devices[device_id]
+            self.membership += 1
         self._mark(device_id)
         for listener in tuple(self._listeners):
             listener(received)

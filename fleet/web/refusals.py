@@ -6,13 +6,13 @@ import re
 import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import Scope
 
-__all__ = ["GRAPH_ROOTS", "graph_error", "is_graph", "refusal"]
+__all__ = ["GRAPH_ROOTS", "error_document", "graph_error", "is_graph", "refusal"]
 
 GRAPH_ROOTS: Final = ("/v1.0", "/beta")
 """First path segments of the Graph API."""
@@ -54,16 +54,24 @@ def graph_error(
     headers: Mapping[str, str] | None = None,
 ) -> Response:
     """A Graph error object with its `innerError` (learn.microsoft.com/graph/errors)."""
+    document = error_document(Headers(scope=scope), status, message, code)
+    request_id = document["error"]["innerError"]["request-id"]
+    return JSONResponse(document, status, headers={**(headers or {}), "request-id": request_id})
+
+
+def error_document(
+    request_headers: Mapping[str, str], status: int, message: str, code: str | None = None
+) -> dict[str, Any]:
+    """The error object; `code` is Graph's usual one for the status unless given.
+
+    Names of `request_headers` are in lower case.
+    """
     request_id = str(uuid.uuid4())
-    client_id = Headers(scope=scope).get("client-request-id", "")
+    client_id = request_headers.get("client-request-id", "")
     inner = {
         "date": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S"),
         "request-id": request_id,
         "client-request-id": client_id[:_MAX_REQUEST_ID] or request_id,
     }
     error = {"code": code or _CODES.get(status, "BadRequest"), "message": message}
-    return JSONResponse(
-        {"error": {**error, "innerError": inner}},
-        status,
-        headers={**(headers or {}), "request-id": request_id},
-    )
+    return {"error": {**error, "innerError": inner}}
