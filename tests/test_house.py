@@ -6,6 +6,7 @@ import ast
 import re
 from collections.abc import Iterator
 from functools import cache
+from graphlib import CycleError, TopologicalSorter
 from itertools import chain
 from pathlib import Path
 
@@ -92,6 +93,17 @@ def test_imports_point_down_only(layer: str) -> None:
         if name.split(".")[0] == layer:
             wrong = {other for other in imported(file) if other.split(".")[0] in forbidden}
             assert not wrong, f"{file.relative_to(ROOT)} imports {wrong}"
+
+
+def test_no_import_cycle_between_files() -> None:
+    graph = {
+        name: {other for other in imported(file) if other in modules()} - {name}
+        for name, file in modules().items()
+    }
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(f"import cycle: {' <- '.join(error.args[1])}")
 
 
 def test_product_does_not_import_tests() -> None:
