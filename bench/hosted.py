@@ -37,7 +37,7 @@ from agent.state import GroupSetup
 from broker.address import BrokerAddress
 from broker.contract import Topics
 from fleet.hosting.host import Host
-from fleet.hosting.limits import check_room
+from fleet.hosting.system_limits import check_system_limits
 from platforms import PLATFORMS_BY_ID
 from platforms.profile import Action
 
@@ -123,7 +123,7 @@ async def serve(kind: str, url: str, devices: int, platform: str) -> None:
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(asked), sys.stdin)
     address = BrokerAddress.parse(url)
     if kind != "shared":
-        check_room(devices)
+        check_system_limits(devices)
     setup = GroupSetup(name=GROUP, profile=PLATFORMS_BY_ID[platform])
     names = [f"d-{n:05}" for n in range(devices)]
     answers = sample_answers(setup)

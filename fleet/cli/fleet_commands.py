@@ -151,9 +151,9 @@ def up(
 ) -> None:
     """Run a fleet until Ctrl-C."""
     from fleet.config.tables import read_workers  # noqa: PLC0415
-    from fleet.hosting.logging_setup import set_up_logging  # noqa: PLC0415
+    from fleet.logging_setup import configure_logging  # noqa: PLC0415
 
-    set_up_logging(log_level)
+    configure_logging(log_level)
     config = _config(fleet, devices, platform)
     if workers is not None:
         config = config.with_workers(read_workers(workers))
@@ -260,9 +260,9 @@ def check(
 ) -> None:
     """Check fleet and scenario files, the system's limits and the broker."""
     from fleet.config.loader import load_fleet  # noqa: PLC0415
-    from fleet.service.validate import check_fleet, check_scenarios, split  # noqa: PLC0415
+    from fleet.service.validate import check_fleet, check_scenarios, split_by_kind  # noqa: PLC0415
 
-    fleets, scenarios = split(files or [_FLEET_FILE])
+    fleets, scenarios = split_by_kind(files or [_FLEET_FILE])
     if len(fleets) > 1:
         raise UsageError(
             "more than one fleet file is given",
@@ -299,14 +299,14 @@ def demo(
         _run_fleet(demo_config(), UpOptions(as_json=as_json, web=served))
         return
     from fleet.cli.tables import fit_to_terminal  # noqa: PLC0415
-    from fleet.service.demo import as_table, run_demo, save_picture  # noqa: PLC0415
+    from fleet.service.demo import demo_table, run_demo, save_svg  # noqa: PLC0415
 
     rows = run_async(run_demo(err))
     if picture is not None:
-        save_picture(rows, picture)
+        save_svg(rows, picture)
     if as_json:
         print_json([row.as_json() for row in rows])
     else:
-        out.print(fit_to_terminal(as_table(rows)))
+        out.print(fit_to_terminal(demo_table(rows)))
     if not all(row.ok for row in rows):
         raise typer.Exit(1)

@@ -34,7 +34,7 @@ from fleet.cli.targets import (
     parse_duration_option,
     unknown_target_error,
 )
-from fleet.service.wording import counted
+from fleet.plural import count_noun
 
 __all__ = ["list_devices", "masked", "show", "watch"]
 
@@ -68,7 +68,7 @@ async def list_devices(location: FleetLocation, selection: Selection, *, as_json
     platforms = Counter(seen.platform for seen in devices)
     counts = ", ".join(f"{count} {platform}" for platform, count in sorted(platforms.items()))
     err.print(
-        f"{counted(len(devices), 'device')}, {online} online{f': {counts}' if counts else ''}"
+        f"{count_noun(len(devices), 'device')}, {online} online{f': {counts}' if counts else ''}"
     )
     return 0
 

@@ -74,9 +74,14 @@ def platforms(
         return
     known = _load_platforms(fleet, conformance)
     if as_json:
-        from fleet.reference.facts import facts  # noqa: PLC0415
+        from fleet.reference.facts import platform_facts  # noqa: PLC0415
 
-        print_json([facts(p, known.conformance, known.like(p.id)) for p in known.profiles.values()])
+        print_json(
+            [
+                platform_facts(p, known.conformance, known.like(p.id))
+                for p in known.profiles.values()
+            ]
+        )
         return
     reference_tables.print_platforms(known.profiles.values(), known.table)
 
@@ -86,10 +91,10 @@ def _print_difference(one: str, other: str, *, as_json: bool) -> None:
 
     from agent.definition.platforms import table_named  # noqa: PLC0415
     from fleet.cli import reference_tables  # noqa: PLC0415
-    from fleet.reference.tables import differing  # noqa: PLC0415
+    from fleet.reference.tables import table_differences  # noqa: PLC0415
 
     tables = table_named(one), table_named(other)
-    rows = list(differing(*tables))
+    rows = list(table_differences(*tables))
     if as_json:
         print_json([asdict(row) for row in rows])
     else:
@@ -192,12 +197,12 @@ def _find_platform(name: str, known: Platforms) -> PlatformProfile:
 
 
 def _parse_action(name: str) -> Action:
-    from fleet.reference.facts import ACTION_WORDS  # noqa: PLC0415
+    from fleet.reference.facts import ACTION_NAMES  # noqa: PLC0415
 
-    words = {_fold(word).replace("_", ""): action for word, action in ACTION_WORDS.items()}
+    words = {_fold(word).replace("_", ""): action for word, action in ACTION_NAMES.items()}
     action = words.get(_fold(name).replace("_", ""))
     if action is None:
-        raise _unknown("action", name, ACTION_WORDS)
+        raise _unknown("action", name, ACTION_NAMES)
     return action
 
 

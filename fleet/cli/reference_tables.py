@@ -12,7 +12,7 @@ from fleet.cli.console import out
 from fleet.cli.tables import fit_to_terminal, print_hanging, print_table
 from fleet.reference import sentences as words
 from fleet.reference.facts import Answer, Explanation
-from fleet.reference.tables import Dated, Differing
+from fleet.reference.tables import TableDifference, TableStatement
 from platforms.conformance import ConformanceTable
 from platforms.profile import PlatformProfile
 
@@ -45,7 +45,7 @@ def print_platforms(profiles: Iterable[PlatformProfile], dated: ConformanceTable
 
 
 def print_difference(
-    rows: Iterable[Differing], one: ConformanceTable, other: ConformanceTable
+    rows: Iterable[TableDifference], one: ConformanceTable, other: ConformanceTable
 ) -> None:
     """Print the rows in which two behaviour tables differ, each with its source."""
     title = f"{one.name} and {other.name}"
@@ -60,7 +60,7 @@ def print_difference(
         out.print(f"{title} do not differ", markup=False)
 
 
-def _cell(dated: Dated) -> str:
+def _cell(dated: TableStatement) -> str:
     text = _literal(dated.says)
     if dated.cite:
         text += f"\n[dim]{_literal(dated.cite)}[/]"
@@ -102,7 +102,7 @@ def print_explanation(explanation: Explanation) -> None:
         _print_dated(dated)
 
 
-def _print_dated(dated: Dated) -> None:
+def _print_dated(dated: TableStatement) -> None:
     _print_text("  ", f"{dated.table}: {dated.says}")
     if dated.cite:
         _print_text("    ", dated.cite)

@@ -27,8 +27,8 @@ from fleet.cli.targets import (
     topics_of,
 )
 from fleet.config.loader import load_fleet
+from fleet.plural import count_noun
 from fleet.service.run_file import find_running
-from fleet.service.wording import counted
 
 __all__ = ["clean", "clock_advance", "clock_now", "simulate", "tap"]
 
@@ -131,7 +131,7 @@ async def clean(location: FleetLocation, fleet: Path | None, *, force: bool, as_
     else:
         out.print(
             f"removed {cleaned.retained} retained messages, "
-            f"ended the sessions of {counted(cleaned.sessions, 'device')}"
+            f"ended the sessions of {count_noun(cleaned.sessions, 'device')}"
         )
     return 0
 
@@ -201,4 +201,4 @@ def _print_effects(effects: list[SimulationOutcome], action: str) -> None:
         print_table(effect_table(listed, action))
     count = Counter(effect.effect for effect in effects)
     words = ", ".join(f"{count[word]} {word}" for word in ("seen", "sent", "unseen") if count[word])
-    out.print(f"{action} on {counted(len(effects), 'device')}: {words}")
+    out.print(f"{action} on {count_noun(len(effects), 'device')}: {words}")

@@ -20,7 +20,7 @@ from rich.text import Text
 from broker.operator.readers import KnownDevice, RequestOutcome, SimulationOutcome
 from broker.timestamps import format_timestamp
 from fleet.cli.console import out
-from fleet.service.wording import counted
+from fleet.plural import count_noun
 
 __all__ = [
     "clean_text",
@@ -206,7 +206,7 @@ def summary_line(outcomes: Sequence[RequestOutcome]) -> str:
     count = Counter(outcome.word for outcome in outcomes)
     parts = ", ".join(f"{count[word]} {word}" for word in _OUTCOME_ORDER if count[word])
     slowest = max((o.seconds for o in outcomes if o.result), default=None)
-    text = f"{counted(len(outcomes), 'device')}: {parts or 'none'}"
+    text = f"{count_noun(len(outcomes), 'device')}: {parts or 'none'}"
     return text if slowest is None else f"{text}; slowest {slowest:.2f} s"
 
 

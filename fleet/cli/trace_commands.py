@@ -21,7 +21,7 @@ from fleet.cli.console import (
 )
 
 if TYPE_CHECKING:
-    from fleet.traces.replay import Replayed
+    from fleet.traces.replay import ReplayResult
     from scenarios.traces.diff import Difference
 
 __all__ = ["register"]
@@ -58,12 +58,12 @@ def record(
     """Record a fleet's messages until Ctrl-C, without passcodes and passwords."""
     from fleet.cli.options import FleetLocation
     from fleet.cli.targets import operator_at, parse_duration_option, topics_of
+    from fleet.plural import count_noun
     from fleet.service.run_file import locate
-    from fleet.service.wording import counted
     from fleet.traces import recorder as recording
 
     seconds = None if duration is None else parse_duration_option(duration, "--for")
-    recording.check_place(output, overwrite=force)
+    recording.check_output_path(output, overwrite=force)
     operator_at(
         FleetLocation(broker, root)
     )  # raises UsageError for a broker on which no fleet can run
@@ -92,7 +92,7 @@ def record(
         written = {"event": "written", "trace": str(output), "messages": done.messages}
         print_json_line(written | {"devices": done.devices})
     else:
-        messages, devices = counted(done.messages, "message"), counted(done.devices, "device")
+        messages, devices = count_noun(done.messages, "message"), count_noun(done.devices, "device")
         out.print(f"{messages} of {devices} in {output}", markup=False)
     if done.interrupted:
         raise typer.Exit(130)
@@ -112,9 +112,9 @@ def replay(
     """Replay a trace on new devices and show the differences; exit 1 if any."""
     from broker.errors import UsageError
     from fleet.cli.send_request import progress_bar
-    from fleet.service.wording import counted
+    from fleet.plural import count_noun
     from fleet.traces import replay as replaying
-    from fleet.traces.schedule import schedule_of
+    from fleet.traces.schedule import build_schedule
     from scenarios.traces.reader import read_trace
 
     if broker not in _OWN:
@@ -123,7 +123,7 @@ def replay(
             hint="leave out --broker; the replayed devices would disturb a running fleet",
         )
     recorded = read_trace(trace, partial=partial)
-    with progress_bar("replaying", len(schedule_of(recorded))) as step:
+    with progress_bar("replaying", len(build_schedule(recorded))) as step:
         replayed = run_async(replaying.replay(recorded, broker, step))
     if as_json:
         print_json(_document(trace, replayed))
@@ -131,8 +131,8 @@ def replay(
         for difference in replayed.differences:
             _print_difference(trace, difference)
         count = len(replayed.differences)
-        verdict = "no difference" if count == 0 else counted(count, "difference")
-        devices, sent = counted(replayed.devices, "device"), counted(replayed.sent, "message")
+        verdict = "no difference" if count == 0 else count_noun(count, "difference")
+        devices, sent = count_noun(replayed.devices, "device"), count_noun(replayed.sent, "message")
         out.print(
             f"{devices}, {sent} sent, {replayed.published} received: {verdict}",
             markup=False,
@@ -141,7 +141,7 @@ def replay(
         raise typer.Exit(1)
 
 
-def _document(trace: Path, replayed: Replayed) -> dict[str, Any]:
+def _document(trace: Path, replayed: ReplayResult) -> dict[str, Any]:
     return {
         "trace": str(trace),
         "devices": replayed.devices,

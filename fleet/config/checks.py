@@ -24,11 +24,11 @@ from platforms.profile import PlatformProfile
 __all__ = [
     "MANAGED",
     "broker_problems",
+    "device_id_problem",
+    "device_ids",
     "fleet_problems",
     "fleet_wide_problems",
     "group_problems",
-    "id_problem",
-    "ids_of",
 ]
 
 MANAGED: Final = frozenset({EMBEDDED, MOSQUITTO})
@@ -61,10 +61,10 @@ def broker_problems(broker: BrokerSection, folder: Path) -> Iterator[Problem]:
         return
     # One look for each kind of trouble, so that the key at fault can be named.
     word = None if password is None else "unread"
-    yield from _refused(broker, ("password",), username=broker.username, password=word)
+    yield from _address_problems(broker, ("password",), username=broker.username, password=word)
     files = {name: getattr(broker, name) for name in ("key", "cert", "ca")}
     if not lone_key:
-        yield from _refused(broker, tuple(files), **files)
+        yield from _address_problems(broker, tuple(files), **files)
     for name, file in files.items():
         if file is not None and not (folder / file).is_file():
             yield Problem(("broker", name), f"there is no file {shorten_value(file)}", "a PEM file")
@@ -83,7 +83,7 @@ def _lacks_key(cert: Path) -> bool:
         return False  # what is wrong with it is told by who loads it
 
 
-def _refused(
+def _address_problems(
     broker: BrokerSection, names: tuple[str, ...], **options: str | None
 ) -> Iterator[Problem]:
     try:
@@ -97,7 +97,7 @@ def group_problems(
     group: GroupSection, path: KeyPath, platforms: Mapping[str, PlatformProfile]
 ) -> Iterator[Problem]:
     """What is wrong with one `[[group]]`."""
-    if (problem := id_problem(group, path)) is not None:
+    if (problem := device_id_problem(group, path)) is not None:
         yield problem
     profile = platforms.get(group.platform)
     if profile is None:
@@ -111,7 +111,7 @@ def group_problems(
     yield from device_problems(group, path, profile)
 
 
-def id_problem(group: GroupSection, path: KeyPath) -> Problem | None:
+def device_id_problem(group: GroupSection, path: KeyPath) -> Problem | None:
     """What is wrong with the ids that the devices of `group` would get, if anything."""
     template = group.id_template
     first, last = template.format(n=1), template.format(n=group.count)
@@ -150,7 +150,7 @@ def fleet_wide_problems(groups: Sequence[tuple[KeyPath, GroupSection]]) -> Itera
             if group.id is None:
                 continue  # its ids are the other group's for the same reason
         names.add(group.name)
-        for device_id in ids_of(group):
+        for device_id in device_ids(group):
             other = taken_by.setdefault(device_id, group)
             if other is not group:
                 message = (
@@ -161,7 +161,7 @@ def fleet_wide_problems(groups: Sequence[tuple[KeyPath, GroupSection]]) -> Itera
                 break
 
 
-def ids_of(group: GroupSection) -> Iterator[str]:
+def device_ids(group: GroupSection) -> Iterator[str]:
     """The ids of the devices of `group`, in order."""
     write = group.id_template.format
     return (write(n=n) for n in range(1, group.count + 1))

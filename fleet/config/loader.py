@@ -23,14 +23,14 @@ from broker.validation import KeyPath, Problem, Problems, line_of, shorten_value
 from fleet.config.checks import (
     MANAGED,
     broker_problems,
+    device_id_problem,
+    device_ids,
     fleet_problems,
     fleet_wide_problems,
     group_problems,
-    id_problem,
-    ids_of,
 )
 from fleet.config.graph_section import GraphSection, graph_problems
-from fleet.config.password import fetched
+from fleet.config.password import read_secret
 from fleet.config.tables import (
     MAX_DEVICES,
     BrokerSection,
@@ -49,7 +49,7 @@ _UNNAMED: Final = Path("fleet.toml")
 _TABLES: Final = ("fleet", "broker", "graph", "platforms", "group")
 _LINE_OF_SYNTAX_ERROR: Final = re.compile(r" \(at line (\d+), column \d+\)$")
 _AT_END: Final = " (at end of document)"
-_DEVICES_UNSAID: Final = 10
+_DEFAULT_DEVICES: Final = 10
 """How many devices `--platform` makes of a platform that no group has."""
 
 
@@ -156,7 +156,7 @@ class FleetConfig:
         where the password is, where it is not there.
         """
         source = self.broker.password
-        return None if source is None else self._secret(fetched(source, self.folder))
+        return None if source is None else self._secret(read_secret(source, self.folder))
 
     def graph_token(self) -> str | None:
         """The bearer token of the Graph API, fetched now; None where unsaid. Raises as above."""
@@ -164,7 +164,7 @@ class FleetConfig:
         if source is None:
             return None
         what = "the Graph API's token"
-        return self._secret(fetched(source, self.folder, key=("graph", "token"), what=what))
+        return self._secret(read_secret(source, self.folder, key=("graph", "token"), what=what))
 
     def _secret(self, found: str | Problem) -> str:
         if isinstance(found, str):
@@ -189,11 +189,11 @@ class FleetConfig:
         spread over the groups in proportion to their counts; a group that gets none is left out.
         Raises UsageError for an unknown platform, or where ids do not work out for so many.
         """
-        groups = self.groups if platform is None else self._only(platform)
+        groups = self.groups if platform is None else self._groups_of(platform)
         if devices is not None:
             if not 1 <= devices <= MAX_DEVICES:
                 raise UsageError(f"{devices} devices cannot be: from 1 to {MAX_DEVICES}")
-            shares = _spread(devices, [group.count for group in groups])
+            shares = _distribute(devices, [group.count for group in groups])
             groups = tuple(
                 group.model_copy(update={"count": share})
                 for group, share in zip(groups, shares, strict=True)
@@ -209,20 +209,20 @@ class FleetConfig:
     def _resolved(self, name: str | None) -> Path | None:
         return None if name is None else self.folder / name
 
-    def _only(self, platform: str) -> tuple[GroupSection, ...]:
+    def _groups_of(self, platform: str) -> tuple[GroupSection, ...]:
         if platform not in self.platforms:
             raise UsageError(
                 f"there is no platform {platform!r}",
                 hint=suggest(platform, self.platforms) or f"one of {', '.join(self.platforms)}",
             )
         kept = tuple(group for group in self.groups if group.platform == platform)
-        return kept or (GroupSection(name=platform, platform=platform, count=_DEVICES_UNSAID),)
+        return kept or (GroupSection(name=platform, platform=platform, count=_DEFAULT_DEVICES),)
 
     def _devices_of(self, group: GroupSection) -> Iterator[DeviceSpec]:
         setup = setup_of(group, group.name, self.platforms[group.platform])
         rules, owner = setup.profile.passcode, group.owner.format
         shared = group.connection == "shared"
-        for n, device_id in enumerate(ids_of(group), 1):
+        for n, device_id in enumerate(device_ids(group), 1):
             draws = DeviceRandomStream(self.seed, device_id)
             passcode = starting_passcode(group, setup.policy, rules, draws)
             yield DeviceSpec(device_id, owner(n=n), setup, passcode, group.offline, shared)
@@ -290,7 +290,7 @@ class _Reader:
         self._document = document
         expected = "one of [fleet], [broker], [graph], [platforms.NAME], [[group]]"
         self.problems = [
-            Problem((key,), "unknown key", expected, _home_of(key))
+            Problem((key,), "unknown key", expected, _table_hint(key))
             for key in document
             if key not in _TABLES
         ]
@@ -361,7 +361,7 @@ class _Reader:
         return table
 
 
-def _home_of(key: str) -> str | None:
+def _table_hint(key: str) -> str | None:
     """Where a key belongs that stands outside of all tables."""
     tables = (("[fleet]", FleetSection), ("[broker]", BrokerSection), ("[graph]", GraphSection))
     for name, model in tables:
@@ -408,7 +408,7 @@ def _toml(text: str, path: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
         raise FileError(f"not TOML: {reason}", path=path, line=line) from None
 
 
-def _spread(total: int, weights: list[int]) -> list[int]:
+def _distribute(total: int, weights: list[int]) -> list[int]:
     """`total` in shares proportional to `weights`, by largest remainder, ties to the first."""
     whole = sum(weights)
     shares = [total * weight // whole for weight in weights]
@@ -421,6 +421,6 @@ def _spread(total: int, weights: list[int]) -> list[int]:
 def _check_ids(groups: tuple[GroupSection, ...]) -> None:
     """Raise UsageError where groups of a new size do not get proper ids."""
     numbered: list[tuple[KeyPath, GroupSection]] = [((g.name,), g) for g in groups]
-    problems = [p for path, group in numbered if (p := id_problem(group, path))]
+    problems = [p for path, group in numbered if (p := device_id_problem(group, path))]
     for problem in problems or fleet_wide_problems(numbered):
         raise UsageError(f"group {problem.path[0]}: {problem.message}", hint=problem.expected)

@@ -8,10 +8,10 @@ from pathlib import Path
 from broker.validation import KeyPath, Problem
 from fleet.config.tables import PasswordSource
 
-__all__ = ["fetched"]
+__all__ = ["read_secret"]
 
 
-def fetched(
+def read_secret(
     source: PasswordSource,
     folder: Path,
     *,

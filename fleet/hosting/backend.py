@@ -1,6 +1,6 @@
-"""Who hosts the devices of `passfleet up`: this process, or workers that it watches.
+"""Hosting backends of `passfleet up`: devices in this process, or in worker processes.
 
-Both look the same to `up`, to its table and to the metrics: a `Crew` starts, counts, stops.
+`up`, its live table and the metrics use both through the `HostingBackend` protocol.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from fleet.config.loader import FleetConfig
 from fleet.hosting.counters import FleetCounters
 from fleet.hosting.host import Host
 
-__all__ = ["HostingBackend", "LocalBackend", "LoopLag", "by_platform", "clock_of"]
+__all__ = ["HostingBackend", "LocalBackend", "LoopLag", "count_by_platform", "make_clock"]
 
 _LAG_EVERY: Final = 0.05
 """Seconds between two looks; a loop that stands still for less may do so unseen."""
 
-_NOBODY: Final = dict.fromkeys(
+_NO_DEVICES: Final = dict.fromkeys(
     ("devices", "online", "locked", "wiped", *map(str, PasscodeKind), *map(str, Compliance)), 0
 )
 
@@ -34,11 +34,11 @@ _NOBODY: Final = dict.fromkeys(
 class HostingBackend(Protocol):
     """Hosts a fleet's devices on a broker that answers."""
 
-    figures: FleetCounters
+    counters: FleetCounters
     size: int
     """How many devices there are."""
     failed: asyncio.Future[BaseException]
-    """Resolved with an error to raise where the crew cannot go on."""
+    """Resolved with an error to raise where the backend cannot go on."""
 
     async def start(
         self, address: BrokerAddress, *, fresh: bool, progress: Callable[[int], None]
@@ -67,7 +67,7 @@ class HostingBackend(Protocol):
         """For each worker by name, how often it died and was started again."""
 
 
-def clock_of(config: FleetConfig, since: float, reached: int | None = None) -> Clock:
+def make_clock(config: FleetConfig, since: float, reached: int | None = None) -> Clock:
     """The fleet's clock: the same in all its workers.
 
     `since` is when it started, by `time.time()`; `reached` is how far its time had come before, and
@@ -79,7 +79,7 @@ def clock_of(config: FleetConfig, since: float, reached: int | None = None) -> C
     return RealClock(config.speed, since, None if config.speed == 1 else reached)
 
 
-def by_platform(devices: Iterable[Device]) -> dict[str, Counter[str]]:
+def count_by_platform(devices: Iterable[Device]) -> dict[str, Counter[str]]:
     """For each platform how many devices are online, locked, with which passcode, how compliant.
 
     Each platform has all the states, those of nobody too: a series that is missing is no zero.
@@ -87,7 +87,7 @@ def by_platform(devices: Iterable[Device]) -> dict[str, Counter[str]]:
     counts: dict[str, Counter[str]] = {}
     for device in devices:
         state = device.state
-        count = counts.setdefault(state.profile.id, Counter(_NOBODY))
+        count = counts.setdefault(state.profile.id, Counter(_NO_DEVICES))
         count["devices"] += 1
         count["online"] += device.connection.up
         count["locked"] += state.locked
@@ -111,7 +111,7 @@ class LoopLag:
             await asyncio.sleep(_LAG_EVERY)
             self._longest = max(self._longest, loop.time() - due)
 
-    def take(self) -> float:
+    def read_and_reset(self) -> float:
         """The longest lag, in seconds, since it was taken before."""
         longest, self._longest = self._longest, 0.0
         return longest
@@ -126,7 +126,7 @@ class LocalBackend:
 
     def __init__(self, config: FleetConfig) -> None:
         specs = config.devices()
-        self.figures = FleetCounters()
+        self.counters = FleetCounters()
         self.size = len(specs)
         self.failed: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
         store = StateFile(config.state, config.seed) if config.state else None
@@ -134,9 +134,9 @@ class LocalBackend:
             specs,
             Topics(config.root),
             seed=config.seed,
-            clock=clock_of(config, time.time(), store.reached if store else None),
+            clock=make_clock(config, time.time(), store.reached if store else None),
             store=store,
-            on_effect=self.figures.on_effect,
+            on_effect=self.counters.on_effect,
             known=config.known,
         )
         self._lag = LoopLag()
@@ -159,7 +159,7 @@ class LocalBackend:
 
     def counts(self) -> Mapping[str, Counter[str]]:
         """For each platform how many devices are in which state."""
-        return by_platform(self._host.devices.values())
+        return count_by_platform(self._host.devices.values())
 
     def reconnects(self) -> int:
         """How many connections were lost or closed since the start."""
@@ -167,7 +167,7 @@ class LocalBackend:
 
     def lag(self) -> Mapping[str, float]:
         """The longest this process' loop was late since asked before, in seconds."""
-        return {"0": self._lag.take()}
+        return {"0": self._lag.read_and_reset()}
 
     def deaths(self) -> Mapping[str, int]:
         """Nobody survives this process to count them."""

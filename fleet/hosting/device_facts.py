@@ -1,8 +1,8 @@
 """Facts about devices that hosts send to a recorder: platforms and device facts.
 
-A recorder asks once for all, every process that hosts devices answers for its own, a few at a time,
-on a topic of the recorder's. These topics are passfleet's own, as the barriers of hosts are; no
-passcode is in what goes over them.
+A recorder publishes one request. Every process that hosts devices answers for its own devices, a
+few per message, on a topic named after the request. These topics belong to passfleet, as the
+hosts' barrier topics do. No payload on them holds a passcode.
 """
 
 from __future__ import annotations
@@ -24,7 +24,14 @@ from broker.operator.link import OperatorLink
 from broker.operator.readers import ReceivedMessage
 from scenarios.traces.device_facts import DeviceFacts, TraceModel, collect_device_facts
 
-__all__ = ["Described", "Question", "answers", "ask", "question_topic", "read_question"]
+__all__ = [
+    "DescribeRequest",
+    "DeviceDescription",
+    "describe_devices",
+    "describe_topic",
+    "parse_describe_request",
+    "request_descriptions",
+]
 
 _PATIENCE: Final = 2.0
 """Seconds without an answer after which no more are expected."""
@@ -35,7 +42,7 @@ _NAMED: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
-class Described:
+class DeviceDescription:
     """What was told of a device; `platforms` are the own ones that its platform is made of."""
 
     facts: DeviceFacts
@@ -43,7 +50,7 @@ class Described:
     platforms: Mapping[str, Any]
 
 
-class Question(TraceModel):
+class DescribeRequest(TraceModel):
     """What a recorder asks. `devices` None means all."""
 
     request_id: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
@@ -60,21 +67,23 @@ class _Answer(TraceModel):
     devices: tuple[DeviceFacts, ...]
 
 
-def question_topic(topics: Topics) -> str:
-    """Where recorders ask, and hosts listen."""
+def describe_topic(topics: Topics) -> str:
+    """Topic of describe requests."""
     return f"{topics.root}/hosts/describe"
 
 
-def read_question(payload: bytes) -> Question | None:
+def parse_describe_request(payload: bytes) -> DescribeRequest | None:
     """The question that arrived, None where it is none."""
     try:
-        return Question.model_validate_json(payload)
+        return DescribeRequest.model_validate_json(payload)
     except ValidationError:
         return None
 
 
-def answers(question: Question, devices: Mapping[str, Device], known: Platforms) -> Iterator[bytes]:
-    """What a host of `devices` says, payload by payload; nothing where none of them is meant."""
+def describe_devices(
+    question: DescribeRequest, devices: Mapping[str, Device], known: Platforms
+) -> Iterator[bytes]:
+    """Answers of a host to a request, as payloads; none if none of its devices is requested."""
     wanted = devices.keys() if question.devices is None else question.devices
     meant = [devices[device_id] for device_id in wanted if device_id in devices]
     for start in range(0, len(meant), _AT_ONCE):
@@ -87,8 +96,8 @@ def answers(question: Question, devices: Mapping[str, Device], known: Platforms)
         yield answer.model_dump_json(by_alias=True).encode()
 
 
-async def ask(
-    link: OperatorLink, platforms: Mapping[str, str], tell: Callable[[str, Described], None]
+async def request_descriptions(
+    link: OperatorLink, platforms: Mapping[str, str], tell: Callable[[str, DeviceDescription], None]
 ) -> None:
     """Ask the hosts of some devices; `tell` hears of each, by its id, as soon as it is told of.
 
@@ -97,7 +106,7 @@ async def ask(
     """
     ids = platforms.keys()
     named = tuple(ids) if len(ids) <= _NAMED else None
-    question = Question(request_id=secrets.token_hex(8), devices=named)
+    question = DescribeRequest(request_id=secrets.token_hex(8), devices=named)
     topic, told = question.topic(link.topics), asyncio.Event()
     found: set[str] = set()
 
@@ -110,13 +119,13 @@ async def ask(
             for facts in answer.devices:
                 if facts.device_id in ids:
                     own = known.definitions([platforms[facts.device_id]])
-                    tell(facts.device_id, Described(facts, answer.conformance, own))
+                    tell(facts.device_id, DeviceDescription(facts, answer.conformance, own))
                     found.add(facts.device_id)
             told.set()
 
     async with link.subscribed([(topic, 1)], hear):
         await link.publish(
-            question_topic(link.topics), question.model_dump_json(by_alias=True).encode()
+            describe_topic(link.topics), question.model_dump_json(by_alias=True).encode()
         )
         with contextlib.suppress(TimeoutError):
             while ids - found:

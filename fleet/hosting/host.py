@@ -35,7 +35,7 @@ from broker.client.messages import ConnectionListener, Delivery, OutgoingMessage
 from broker.client.pace import ConnectionPace
 from broker.client.pool import ConnectionPool
 from broker.contract import Refusal, Topics
-from fleet.hosting.device_facts import answers, question_topic, read_question
+from fleet.hosting.device_facts import describe_devices, describe_topic, parse_describe_request
 from fleet.hosting.ownership import find_sessions
 
 __all__ = ["Host"]
@@ -55,7 +55,7 @@ _YOUNG: Final = 10_000
 
 
 class Host(ConnectionListener):
-    """Hosts devices on a broker that answers."""
+    """Device host: all devices of one process, on a broker that accepts connections."""
 
     def __init__(
         self,
@@ -67,21 +67,21 @@ class Host(ConnectionListener):
         store: StateFile | None = None,
         on_effect: Callable[[Device, Effect], None] | None = None,
         pace: ConnectionPace | None = None,
-        moved: Callable[[int], None] | None = None,
+        on_clock_moved: Callable[[int], None] | None = None,
         index: int = 0,
         known: Platforms | None = None,
         restored: Mapping[str, tuple[DeviceState, DeviceRandomStream]] | None = None,
     ) -> None:
         """Make the devices, in their first state or the one that `store` has of them.
 
-        `on_effect` is called with every effect. `moved` is told when virtual time moved,
-        where somebody else than this host publishes it (`publish_now`): there are several hosts,
-        of which this is number `index`. `known` are the platforms that the devices are of, None
-        for the built-in ones. `restored` gives the state and the random stream to start with,
-        by device id; devices that it does not name start as without it.
+        `on_effect` is called with every effect. Set `on_clock_moved` if the fleet has several
+        hosts: it is called with the new time after virtual time moved, and the supervisor decides
+        which host publishes it (`publish_now`). `index` is this host's number among them, from 0.
+        `known` are the fleet's platforms, None for the built-in ones. `restored` gives the initial
+        state and random stream by device id; other devices start without it.
         """
         self.clock = clock
-        self._moved = moved
+        self._on_clock_moved = on_clock_moved
         self.timers = Timers(clock)
         self.devices: dict[str, Device] = {}
         self.pool: ConnectionPool
@@ -98,7 +98,7 @@ class Host(ConnectionListener):
         self._barrier = Barrier(f"{topics.root}/hosts/{self._name}/barrier")
         self._control: Connection
         self._moves: asyncio.Queue[int] = asyncio.Queue()
-        self._mover: asyncio.Task[None] | None = None
+        self._clock_task: asyncio.Task[None] | None = None
         self._joined: dict[str, Device] = {}
         self._threshold = gc.get_threshold()
         shared = DeviceContext(
@@ -132,7 +132,7 @@ class Host(ConnectionListener):
         sessions: dict[str, int] = {}
         if not fresh:
             own = [spec.device_id for spec in self._specs if not spec.shared]
-            # Behind our own shared connection nobody answers while we start again.
+            # Behind our own shared connection no host answers during a restart.
             shared = [s.device_id for s in self._specs if s.shared and not again]
             sessions = await find_sessions(
                 self.pool, self._topics, self._name, own, shared, ours=again
@@ -155,7 +155,7 @@ class Host(ConnectionListener):
             gateway.open()
             connections.append(gateway.connection)
         await self.pool.ready(connections, progress)
-        await self._all_said(gateway, progress)
+        await self._wait_until_published(gateway, progress)
         if len(self.devices) >= _LARGE:
             # What a fleet is made of lives as long as it does: never look there for garbage again.
             gc.collect()
@@ -166,7 +166,9 @@ class Host(ConnectionListener):
             if spec.offline:
                 self._next_outage(spec, 0)
 
-    async def _all_said(self, gateway: Gateway, progress: Callable[[int], None]) -> None:
+    async def _wait_until_published(
+        self, gateway: Gateway, progress: Callable[[int], None]
+    ) -> None:
         """Wait until the broker has accepted what every device said when it came up."""
         if self._gateway is not None:
             while not await gateway.settled(1.0):
@@ -180,7 +182,7 @@ class Host(ConnectionListener):
             topics.device("+", "simulate"),
             topics.device("+", "inspect"),
             topics.clock,
-            question_topic(topics),
+            describe_topic(topics),
             self._barrier.topic,
         ]
         self._control = Connection(self.pool, self._name, filters, self, clean_session=True)
@@ -189,14 +191,16 @@ class Host(ConnectionListener):
         await self.pool.ready([self._control])
 
     @property
-    def _tells_time(self) -> bool:
+    def _publishes_clock(self) -> bool:
         return not isinstance(self.clock, RealClock) or self.clock.speed != 1
 
     def _start_clock(self) -> None:
-        if self._tells_time and self._moved is None:
+        if self._publishes_clock and self._on_clock_moved is None:
             self.publish_now()
         if isinstance(self.clock, VirtualClock):
-            self._mover = asyncio.create_task(self._move(self.clock), name="passfleet.clock")
+            self._clock_task = asyncio.create_task(
+                self._run_clock(self.clock), name="passfleet.clock"
+            )
 
     async def stop(self, *, forget: bool, progress: Callable[[int], None] = lambda _: None) -> None:
         """Take every device off the broker in good order, and the host after them.
@@ -204,37 +208,39 @@ class Host(ConnectionListener):
         `forget` leaves nothing behind: no retained message and no session. However far `start`
         came; from a broker that is not there any more nothing is taken.
         """
-        if self._mover is not None:
-            self._mover.cancel()
+        if self._clock_task is not None:
+            self._clock_task.cancel()
         self.timers.close()
         if not await self._control.until_up(_BACK_WITHIN):
             await self.abandon()
             return
-        places = asyncio.Semaphore(_CLOSING_AT_ONCE)
-        gone = 0
+        slots = asyncio.Semaphore(_CLOSING_AT_ONCE)
+        closed = 0
 
         async def leave(device: Device) -> None:
-            nonlocal gone
-            async with places:
-                said_so = device.connection.up
+            nonlocal closed
+            async with slots:
+                was_up = device.connection.up
                 await device.stop(forget=forget)
                 if forget:
                     await self.pool.end_session(device.connection.client_id)
-                if forget and not said_so:
+                if forget and not was_up:
                     # It had no connection to take its words back; its Will is out by now.
                     for message in device.blank():
                         self._control.publish(message)
-            gone += 1
-            progress(gone)
+            closed += 1
+            progress(closed)
 
         with_own = [d for d in self._joined.values() if isinstance(d.connection, Connection)]
         await asyncio.gather(*(leave(device) for device in with_own))
         await self._close_gateway(forget=forget)
         last = (
-            [OutgoingMessage(self._topics.clock_now, b"", retain=True)] if self._tells_time else []
+            [OutgoingMessage(self._topics.clock_now, b"", retain=True)]
+            if self._publishes_clock
+            else []
         )
         await self._control.close(last=last if forget else [])
-        await self._let_go()
+        await self._release()
 
     async def _close_gateway(self, *, forget: bool) -> None:
         """Let the devices behind the gateway say goodbye through it, then close it."""
@@ -250,12 +256,12 @@ class Host(ConnectionListener):
 
     async def abandon(self) -> None:
         """End without a word to the broker, which ends as well."""
-        if self._mover is not None:
-            self._mover.cancel()
+        if self._clock_task is not None:
+            self._clock_task.cancel()
         self.timers.close()
-        await self._let_go()
+        await self._release()
 
-    async def _let_go(self) -> None:
+    async def _release(self) -> None:
         await self.pool.close()
         if self._store:
             self._store.close()
@@ -270,19 +276,21 @@ class Host(ConnectionListener):
         if self._barrier.on_message(topic, payload):
             return
         if topic == self._topics.clock:
-            self._take_clock(payload, retained=retained)
-        elif topic == question_topic(self._topics):
-            question = read_question(payload)
-            if question is not None and not retained:
-                said = answers(question, self._joined, self._known)
-                self._answer(question.topic(self._topics), said)
+            self._handle_clock(payload, retained=retained)
+        elif topic == describe_topic(self._topics):
+            request = parse_describe_request(payload)
+            if request is not None and not retained:
+                said = describe_devices(request, self._joined, self._known)
+                self._publish_in_turn(request.topic(self._topics), said)
         elif (parts := self._topics.split(topic)) is not None:
             # Before it has joined a device may still be somebody else's.
             device = self._joined.get(parts[0])
             if device is not None:
-                self._take_for(device, parts[1], payload, retained=retained)
+                self._handle_device_message(device, parts[1], payload, retained=retained)
 
-    def _take_for(self, device: Device, leaf: str, payload: bytes, *, retained: bool) -> None:
+    def _handle_device_message(
+        self, device: Device, leaf: str, payload: bytes, *, retained: bool
+    ) -> None:
         if leaf == "inspect":
             answer = self._topics.device(device.id, "inspection")
             self._control.publish(OutgoingMessage(answer, device.inspection().to_bytes()))
@@ -294,16 +302,16 @@ class Host(ConnectionListener):
         else:
             device.simulate(parsed.action)
 
-    def _answer(self, topic: str, said: Iterator[bytes]) -> None:
+    def _publish_in_turn(self, topic: str, said: Iterator[bytes]) -> None:
         """Say one thing after the other, and let the devices do theirs in between."""
         payload = next(said, None)
         if payload is not None:
             self._control.publish(OutgoingMessage(topic, payload))
-            asyncio.get_running_loop().call_soon(self._answer, topic, said)
+            asyncio.get_running_loop().call_soon(self._publish_in_turn, topic, said)
 
     # -- time ----------------------------------------------------------------------------
 
-    def _take_clock(self, payload: bytes, *, retained: bool) -> None:
+    def _handle_clock(self, payload: bytes, *, retained: bool) -> None:
         parsed = contract.parse_clock(payload, retained=retained)
         if isinstance(parsed, Refusal):
             _log.warning("clock: %s", parsed.message)
@@ -312,7 +320,7 @@ class Host(ConnectionListener):
         else:
             _log.warning("clock: this fleet's time is not virtual; nothing moved")
 
-    async def _move(self, clock: VirtualClock) -> None:
+    async def _run_clock(self, clock: VirtualClock) -> None:
         while True:
             to = await self._moves.get()
             await self.settle()
@@ -323,10 +331,10 @@ class Host(ConnectionListener):
             clock.move(to)
             if self._store is not None:
                 self._store.tick()
-            if self._moved is None:
+            if self._on_clock_moved is None:
                 self.publish_now()
             else:
-                self._moved(clock.now())
+                self._on_clock_moved(clock.now())
 
     async def settle(self) -> None:
         """Let what is in flight arrive and be answered: through the broker and back, twice.
@@ -345,7 +353,7 @@ class Host(ConnectionListener):
 
     def publish_now(self) -> None:
         """Say what time it is, unless it is the time of day."""
-        if not self._tells_time:
+        if not self._publishes_clock:
             return
         speed = "virtual" if isinstance(self.clock, VirtualClock) else f"{self._speed():g}x"
         now = contract.ClockNow(

@@ -31,7 +31,7 @@ _LAST_SESSION: Final = 2**53
 """A retained session beyond this, or below 0, is nobody's: JSON's readers and SQLite lose count."""
 
 
-class _Survey(ConnectionListener):
+class _PresenceListener(ConnectionListener):
     """Listens to every retained presence, and to a barrier of its own."""
 
     def __init__(self, topics: Topics, barrier: Barrier, marker: Marker) -> None:
@@ -68,9 +68,11 @@ class _Survey(ConnectionListener):
     def online(self, device_ids: Iterable[str]) -> list[str]:
         """Those that the broker says are online."""
         found = ((device_id, self.found.get(device_id)) for device_id in device_ids)
-        return [device_id for device_id, told in found if told and told.status == "online"]
+        return [
+            device_id for device_id, presence in found if presence and presence.status == "online"
+        ]
 
-    def ask_for(self, device_id: str) -> None:
+    def request_inspection(self, device_id: str) -> None:
         """Ask whoever hosts a device for it; `hosted` is set by the first who answers."""
         self._asked.add(device_id)
         question = InspectionRequest(request_id="find_sessions").to_bytes()
@@ -96,7 +98,7 @@ async def find_sessions(
     """
     barrier = Barrier(f"{topics.root}/hosts/{name}/barrier")
     with barrier.marker() as marker:
-        listener = _Survey(topics, barrier, marker)
+        listener = _PresenceListener(topics, barrier, marker)
         taken = await _survey(pool, listener, f"{name}-survey", own, shared)
     if taken and not ours:
         raise UsageError(
@@ -109,7 +111,7 @@ async def find_sessions(
 
 async def _survey(
     pool: ConnectionPool,
-    listener: _Survey,
+    listener: _PresenceListener,
     client_id: str,
     own: Collection[str],
     shared: Collection[str],
@@ -124,14 +126,14 @@ async def _survey(
     connection.open()
     try:
         await pool.ready([connection])
-        await _all_heard(pool, listener)
-        return await _taken(pool, listener, own, shared)
+        await _wait_for_retained(pool, listener)
+        return await _find_hosted_elsewhere(pool, listener, own, shared)
     finally:
         await connection.close()
         pool.remove(connection)
 
 
-async def _all_heard(pool: ConnectionPool, listener: _Survey) -> None:
+async def _wait_for_retained(pool: ConnectionPool, listener: _PresenceListener) -> None:
     """Wait until everything that is retained has been heard."""
     try:
         async with asyncio.timeout(pool.pace.answer_within):
@@ -143,8 +145,8 @@ async def _all_heard(pool: ConnectionPool, listener: _Survey) -> None:
         ) from None
 
 
-async def _taken(
-    pool: ConnectionPool, listener: _Survey, own: Collection[str], shared: Collection[str]
+async def _find_hosted_elsewhere(
+    pool: ConnectionPool, listener: _PresenceListener, own: Collection[str], shared: Collection[str]
 ) -> list[str]:
     """Those that another process hosts."""
     until = pool.loop.time() + _WILLS_WITHIN
@@ -154,7 +156,7 @@ async def _taken(
         await asyncio.sleep(0.05)
     asked = listener.online(shared)
     for device_id in asked:
-        listener.ask_for(device_id)
+        listener.request_inspection(device_id)
     if asked:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_ANSWER_WITHIN):

@@ -23,7 +23,7 @@ from broker.client.pace import ConnectionPace
 from broker.errors import BrokerError, PassfleetError, UsageError
 from fleet.config.loader import FleetConfig
 from fleet.hosting.counters import FleetCounters
-from fleet.hosting.worker import Job
+from fleet.hosting.worker import WorkerJob
 
 __all__ = ["WorkerBackend"]
 
@@ -41,14 +41,14 @@ class WorkerBackend:
 
     def __init__(self, config: FleetConfig, workers: int, log_level: str) -> None:
         self.size = config.device_count
-        self.figures = FleetCounters()
+        self.counters = FleetCounters()
         self.failed: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
         self._config = config
         self._log_level = log_level
         self._since = time.time()
         self._workers = [_Worker(self, index) for index in range(workers)]
         self._progress: Callable[[int], None] = lambda _: None
-        self._said = 0
+        self._published_time = 0
         self.leaving = False
         self.address: BrokerAddress
         self.fresh = False
@@ -59,16 +59,16 @@ class WorkerBackend:
         """Start the workers; returns once all devices of all of them are connected."""
         self.address, self.fresh, self._progress = address, fresh, progress
         await asyncio.gather(*(worker.start() for worker in self._workers))
-        everybody = asyncio.gather(*(worker.ready for worker in self._workers))
-        either: list[asyncio.Future[Any]] = [everybody, self.failed]
+        all_ready = asyncio.gather(*(worker.ready for worker in self._workers))
+        either: list[asyncio.Future[Any]] = [all_ready, self.failed]
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         if self.failed.done():
-            everybody.cancel()
+            all_ready.cancel()
             # Unless it is awaited, asyncio logs the cancellation as an exception never retrieved.
             with contextlib.suppress(asyncio.CancelledError):
-                await everybody
+                await all_ready
             raise self.failed.result()
-        self._say_time()
+        self._publish_time()
 
     async def stop(self, *, forget: bool, progress: Callable[[int], None]) -> None:
         """Take every device off the broker and end the workers."""
@@ -83,11 +83,11 @@ class WorkerBackend:
         self.leaving = True
         await asyncio.gather(*(worker.end(order) for worker in self._workers))
 
-    def job(self, index: int, *, again: bool) -> Job:
+    def job(self, index: int, *, again: bool) -> WorkerJob:
         """What worker `index` is to do; `again` where one before it had its devices connected."""
         workers = len(self._workers)
         whole = ConnectionPace()
-        return Job(
+        return WorkerJob(
             config=self._config,
             address=self.address,
             index=index,
@@ -95,7 +95,7 @@ class WorkerBackend:
             fresh=self.fresh,
             again=again,
             since=self._since,
-            reached=self._said or None,
+            reached=self._published_time or None,
             log_level=self._log_level,
             pace=replace(
                 whole, rate=whole.rate / workers, in_flight=max(1, whole.in_flight // workers)
@@ -104,30 +104,30 @@ class WorkerBackend:
 
     # -- what workers tell ---------------------------------------------------------------------
 
-    def told_progress(self) -> None:
+    def on_progress(self) -> None:
         """A worker got further."""
         self._progress(sum(worker.progress for worker in self._workers))
 
-    def told_figures(self) -> None:
+    def on_counters(self) -> None:
         """A worker counted."""
-        self.figures.merge(worker.figures for worker in self._workers)
+        self.counters.merge(worker.counters for worker in self._workers)
 
-    def told_time(self) -> None:
+    def on_clock_moved(self) -> None:
         """A worker moved its clock: the fleet's time is what the last of them has reached."""
         moved = [worker.moved for worker in self._workers]
-        if min(moved) > self._said:
-            self._said = min(moved)
-            self._say_time()
+        if min(moved) > self._published_time:
+            self._published_time = min(moved)
+            self._publish_time()
 
-    def _say_time(self) -> None:
-        self._workers[0].order("now")
+    def _publish_time(self) -> None:
+        self._workers[0].send_order("now")
 
-    def told_of(self, index: int) -> str:
+    def describe_worker(self, index: int) -> str:
         """Whose words those of a worker are, beside what the whole fleet has reached."""
         up = sum(worker.progress for worker in self._workers)
         return f"worker {index} of {len(self._workers)}, {up} of all {self.size} devices being up"
 
-    def give_up(self, error: BaseException) -> None:
+    def fail(self, error: BaseException) -> None:
         """Let the fleet end with an error."""
         if not self.failed.done():
             self.failed.set_result(error)
@@ -148,7 +148,7 @@ class WorkerBackend:
 
     def lag(self) -> Mapping[str, float]:
         """The longest each worker's loop was late since asked before, in seconds."""
-        return {str(worker.index): worker.take_lag() for worker in self._workers}
+        return {str(worker.index): worker.read_and_reset_lag() for worker in self._workers}
 
     def deaths(self) -> Mapping[str, int]:
         """How often each worker died and was started again."""
@@ -156,19 +156,19 @@ class WorkerBackend:
 
 
 class _Worker:
-    """One worker process, and what it told last."""
+    """One worker process, and what it copying last."""
 
-    def __init__(self, crew: WorkerBackend, index: int) -> None:
+    def __init__(self, backend: WorkerBackend, index: int) -> None:
         self.index = index
         self.progress = 0
-        self.figures: dict[str, Any] = {}
+        self.counters: dict[str, Any] = {}
         self.counts: dict[str, dict[str, int]] = {}
         self.reconnects = 0
         self._reconnects_before = 0
         self.deaths = 0
         self.moved = 0
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._crew = crew
+        self._backend = backend
         self._lag = 0.0
         self._died_at: list[float] = []
         self._earlier: dict[str, Any] = {}
@@ -188,18 +188,18 @@ class _Worker:
         )
         stdin = self._process.stdin
         assert stdin is not None  # noqa: S101  # asked for above
-        stdin.write(self._crew.job(self.index, again=self.ready.done()).packed())
+        stdin.write(self._backend.job(self.index, again=self.ready.done()).to_bytes())
         self._watching = asyncio.create_task(self._watch(), name=f"passfleet.worker[{self.index}]")
 
-    def order(self, order: str) -> None:
+    def send_order(self, order: str) -> None:
         """Write an order to the worker's stdin; one that is gone needs none."""
         stdin = self._process.stdin
         if stdin is not None and not stdin.is_closing():
             with contextlib.suppress(OSError):
                 stdin.write(order.encode() + b"\n")
 
-    def take_lag(self) -> float:
-        """The longest lag, in seconds, that it told of since it was taken before."""
+    def read_and_reset_lag(self) -> float:
+        """The longest lag, in seconds, that it copying of since it was taken before."""
         longest, self._lag = self._lag, 0.0
         return longest
 
@@ -209,7 +209,7 @@ class _Worker:
         ended = None
         while ended is not self._process:
             ended = self._process
-            self.order(order)
+            self.send_order(order)
             try:
                 async with asyncio.timeout(_STOP_WITHIN):
                     await ended.wait()
@@ -221,64 +221,64 @@ class _Worker:
     async def _watch(self) -> None:
         stdout, stderr = self._process.stdout, self._process.stderr
         assert stdout is not None and stderr is not None  # noqa: S101, PT018  # asked for in start
-        told = asyncio.create_task(_pass_on(stderr))
+        copying = asyncio.create_task(_copy_stderr(stderr))
         try:
             while line := await stdout.readline():
                 with contextlib.suppress(json.JSONDecodeError):
-                    self._told(json.loads(line))
+                    self._on_message(json.loads(line))
         except ValueError:  # a line longer than the stream takes
-            self._crew.give_up(PassfleetError(f"worker {self.index} says more than can be read"))
+            self._backend.fail(PassfleetError(f"worker {self.index} says more than can be read"))
             self._process.kill()
-        await told
+        await copying
         code = await self._process.wait()
-        if not self._crew.leaving and not self._crew.failed.done():
+        if not self._backend.leaving and not self._backend.failed.done():
             await self._died(code)
 
-    def _told(self, message: dict[str, Any]) -> None:
-        crew = self._crew
+    def _on_message(self, message: dict[str, Any]) -> None:
+        backend = self._backend
         if "up" in message or "gone" in message:
             self.progress = int(message["up"] if "up" in message else message["gone"])
-            crew.told_progress()
+            backend.on_progress()
         elif "ready" in message:
             if not self.ready.done():
                 self.ready.set_result(None)
             _log.info("worker %s is ready", self.index)
         elif "moved" in message:
             self.moved = message["moved"]
-            crew.told_time()
+            backend.on_clock_moved()
         elif "error" in message:
-            crew.give_up(_error(message, crew.told_of(self.index)))
+            backend.fail(_error(message, backend.describe_worker(self.index)))
         else:
-            self.figures = FleetCounters.added(self._earlier, message["figures"])
+            self.counters = FleetCounters.added(self._earlier, message["counters"])
             self.counts, self._lag = message["counts"], max(self._lag, message["lag"])
             self.reconnects = self._reconnects_before + message["reconnects"]
-            crew.told_figures()
+            backend.on_counters()
 
     async def _died(self, code: int) -> None:
         """Start it again: what it counted stays counted."""
         now = time.monotonic()
         self._died_at = [at for at in self._died_at if now - at < _RESTARTS_WITHIN] + [now]
         if len(self._died_at) > _RESTARTS:
-            self._crew.give_up(
+            self._backend.fail(
                 PassfleetError(f"worker {self.index} keeps dying (last with {code})")
             )
             return
         _log.warning("worker %s died (%s); its devices come back", self.index, code)
         self.deaths += 1
-        self._earlier = self.figures
+        self._earlier = self.counters
         self._reconnects_before = self.reconnects
         self.counts = {}
         # The broker knows its devices by now: their sessions go on.
-        self._crew.fresh = False
+        self._backend.fresh = False
         try:
             await self.start()
         except OSError as error:
-            self._crew.give_up(
+            self._backend.fail(
                 PassfleetError(f"worker {self.index} cannot be started again: {error.strerror}")
             )
 
 
-async def _pass_on(stderr: asyncio.StreamReader) -> None:
+async def _copy_stderr(stderr: asyncio.StreamReader) -> None:
     """Write what a worker logs to our own stderr, which may have a live table on it."""
     while data := await stderr.read(_LINE_LIMIT):
         sys.stderr.write(data.decode(errors="replace"))
@@ -288,7 +288,7 @@ async def _pass_on(stderr: asyncio.StreamReader) -> None:
 def _error(message: dict[str, Any], by: str) -> PassfleetError:
     """The worker's error, of the kind that its exit code tells.
 
-    One about a broker counts the worker's own connections, so `by` is told with it.
+    One about a broker counts the worker's own connections, so `by` is copying with it.
     """
     kinds = {2: UsageError, 3: BrokerError}
     kind = kinds.get(message["code"], PassfleetError)

@@ -1,7 +1,8 @@
-"""A worker process: hosts its slice of the fleet, as its supervisor tells it.
+"""Worker process: hosts one slice of the fleet for the supervisor.
 
-It is given a `Job` on stdin, then lines of orders; it answers with JSON lines on stdout. When its
-stdin ends, the supervisor has died: it leaves the broker without a word, so that the Wills tell.
+It reads a `WorkerJob` from stdin, then one order per line, and writes JSON lines to stdout. The end
+of stdin means that the supervisor has died: the worker then drops its connections without a
+DISCONNECT, so that the broker publishes the Wills.
 """
 
 from __future__ import annotations
@@ -23,19 +24,19 @@ from broker.client.pace import ConnectionPace
 from broker.contract import Topics
 from broker.errors import PassfleetError
 from fleet.config.loader import FleetConfig
-from fleet.hosting.backend import LoopLag, by_platform, clock_of
+from fleet.hosting.backend import LoopLag, count_by_platform, make_clock
 from fleet.hosting.counters import FleetCounters
 from fleet.hosting.host import Host
-from fleet.hosting.logging_setup import set_up_logging
+from fleet.logging_setup import configure_logging
 
-__all__ = ["Job", "main"]
+__all__ = ["WorkerJob", "main"]
 
 _REPORT_EVERY: Final = 0.5
 _HEADER: Final = struct.Struct("!I")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
+class WorkerJob:
     """What a worker is to do: slice `index` of `workers`. `since` is when the fleet's clock began.
 
     `reached` is where virtual time stands, None at the start. `pace` is this worker's share of the
@@ -53,20 +54,20 @@ class Job:
     log_level: str
     pace: ConnectionPace
 
-    def packed(self) -> bytes:
+    def to_bytes(self) -> bytes:
         """The job as it goes to the worker's stdin."""
         body = pickle.dumps(self)
         return _HEADER.pack(len(body)) + body
 
 
 def main() -> None:
-    """Run a worker until it is told to stop."""
+    """Run a worker until it is copying to stop."""
     # Ctrl-C reaches the whole terminal group; the supervisor decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     (size,) = _HEADER.unpack(_read(_HEADER.size))
-    job: Job = pickle.loads(_read(size))  # noqa: S301  # from our own supervisor, over a pipe
-    set_up_logging(job.log_level)
+    job: WorkerJob = pickle.loads(_read(size))  # noqa: S301  # from our own supervisor, over a pipe
+    configure_logging(job.log_level)
     asyncio.run(_Worker(job).run())
 
 
@@ -81,64 +82,64 @@ def _read(size: int) -> bytes:
     return data
 
 
-def _say(**message: Any) -> None:
+def _send(**message: Any) -> None:
     try:
         sys.stdout.write(json.dumps(message, separators=(",", ":")) + "\n")
         sys.stdout.flush()
     except BrokenPipeError:
         # The supervisor has died. The end of stdin says so too, and that is what is obeyed.
-        nobody = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nobody, sys.stdout.fileno())
-        os.close(nobody)
+        devnull = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(devnull, sys.stdout.fileno())
+        os.close(devnull)
 
 
 class _Worker:
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: WorkerJob) -> None:
         config = job.config
         specs = config.devices()[job.index :: job.workers]
         part = (job.index, job.workers)
         self.job = job
-        self.figures = FleetCounters()
+        self.counters = FleetCounters()
         store = StateFile(config.state, config.seed, part=part) if config.state else None
         kept = store.reached if store else None
         self.host = Host(
             specs,
             Topics(config.root),
             seed=config.seed,
-            clock=clock_of(config, job.since, job.reached or kept),
+            clock=make_clock(config, job.since, job.reached or kept),
             store=store,
-            on_effect=self.figures.on_effect,
+            on_effect=self.counters.on_effect,
             pace=job.pace,
-            moved=lambda to: _say(moved=to),
+            on_clock_moved=lambda to: _send(moved=to),
             index=job.index,
             known=config.known,
         )
 
     async def run(self) -> None:
         """Start, report, obey."""
-        orders = await _orders()
+        orders = await _open_orders()
         lag = LoopLag()
         try:
             order = await self._start(orders)
         except PassfleetError as error:
-            _say(error=str(error), hint=error.hint, code=error.exit_code)
+            _send(error=str(error), hint=error.hint, code=error.exit_code)
             await self.host.abandon()
             return
         if not order:
-            order = await self._obey(orders, lag)
+            order = await self._report_until_end_order(orders, lag)
             self._report(lag)
         lag.close()
         if order.startswith("stop"):
-            await self.host.stop(forget=order == "stop forget", progress=_say_gone)
+            await self.host.stop(forget=order == "stop forget", progress=_send_gone)
         else:
             await self.host.abandon()
 
-    async def _obey(self, orders: asyncio.StreamReader, lag: LoopLag) -> str:
+    async def _report_until_end_order(self, orders: asyncio.StreamReader, lag: LoopLag) -> str:
         """Report now and then; returns the order to end."""
         while True:
             try:
                 async with asyncio.timeout(_REPORT_EVERY):
-                    return await _ending(orders, self.host.publish_now)
+                    return await _wait_for_end_order(orders, self.host.publish_now)
             except TimeoutError:
                 self._report(lag)
 
@@ -150,39 +151,39 @@ class _Worker:
                 self.job.address,
                 fresh=self.job.fresh,
                 again=self.job.again,
-                progress=lambda n: _say(up=n),
+                progress=lambda n: _send(up=n),
             )
         )
         # What has begun can be ended: a host that has not has nothing to end with.
         await asyncio.sleep(0)
-        ending = asyncio.create_task(_ending(orders, lambda: early.append(True)))
+        ending = asyncio.create_task(_wait_for_end_order(orders, lambda: early.append(True)))
         await asyncio.wait((starting, ending), return_when=asyncio.FIRST_COMPLETED)
         (starting if ending.done() else ending).cancel()
         await asyncio.gather(starting, ending, return_exceptions=True)
         if not ending.cancelled():
             return ending.result()
         starting.result()
-        _say(ready=True)
+        _send(ready=True)
         if early:
             self.host.publish_now()
         return ""
 
     def _report(self, lag: LoopLag) -> None:
-        counts = by_platform(self.host.devices.values())
-        _say(
-            figures=self.figures.snapshot(),
+        counts = count_by_platform(self.host.devices.values())
+        _send(
+            counters=self.counters.snapshot(),
             counts=counts,
             reconnects=self.host.pool.reconnects,
-            lag=lag.take(),
+            lag=lag.read_and_reset(),
         )
 
 
-def _say_gone(gone: int) -> None:
+def _send_gone(gone: int) -> None:
     if gone % 100 == 0:
-        _say(gone=gone)
+        _send(gone=gone)
 
 
-async def _ending(orders: asyncio.StreamReader, now: Callable[[], object]) -> str:
+async def _wait_for_end_order(orders: asyncio.StreamReader, now: Callable[[], object]) -> str:
     """Wait for the order to end: `stop`, `stop forget` or `abandon`. `now` is called when asked."""
     while True:
         order = (await orders.readline()).decode().strip()
@@ -191,7 +192,7 @@ async def _ending(orders: asyncio.StreamReader, now: Callable[[], object]) -> st
         now()
 
 
-async def _orders() -> asyncio.StreamReader:
+async def _open_orders() -> asyncio.StreamReader:
     """The supervisor's orders. At the end of the pipe, an empty line: abandon."""
     reader = asyncio.StreamReader()
     loop = asyncio.get_running_loop()

@@ -20,7 +20,7 @@ from rich.console import Console
 from broker.errors import PassfleetError
 from fleet.config.loader import FleetConfig
 from fleet.hosting.backend import HostingBackend
-from fleet.hosting.logging_setup import set_up_logging
+from fleet.logging_setup import configure_logging
 from fleet.service import run
 
 __all__ = ["FleetJob", "main"]
@@ -44,7 +44,7 @@ class FleetJob:
 def main() -> None:
     """Host the fleet until SIGTERM, or until the reader of stdout is gone."""
     job: FleetJob = pickle.load(sys.stdin.buffer)  # noqa: S301  # from our own load, over a pipe
-    set_up_logging("warning")
+    configure_logging("warning")
     options = run.UpOptions(broker=job.broker, as_json=True, view=_report_worker_stats)
     out, err = Console(soft_wrap=True), Console(stderr=True, soft_wrap=True)
     try:

@@ -32,8 +32,8 @@ from fleet.load.reconnect_storm import ReconnectStorm
 from fleet.load.result import DroppedDevices, LoadResult, RunEnding
 from fleet.load.schedule import Schedule
 from fleet.load.worker_stats import WorkerStats
+from fleet.plural import count_noun
 from fleet.service import run_file
-from fleet.service.wording import counted
 
 __all__ = ["ShowProgress", "run_load"]
 
@@ -103,8 +103,8 @@ async def _run_load(
         thresholds = options.parse_thresholds(platforms, own_fleet=own is not None)
         load = _prepare(options, target, devices, clock)
         log(
-            f"loading {counted(len(devices), 'device')} on {target.address.url}:"
-            f" {counted(load.schedule.count, 'command')} in {options.duration:g} s"
+            f"loading {count_noun(len(devices), 'device')} on {target.address.url}:"
+            f" {count_noun(load.schedule.count, 'command')} in {options.duration:g} s"
         )
         runner = _LoadRun(load, topics)
         stop_signals.on_first = runner.interrupt
@@ -134,7 +134,7 @@ async def _target(
         finally:
             watching.cancel()
         return
-    what = counted(config.device_count, "device")
+    what = count_noun(config.device_count, "device")
     path = fleet_file(options)
     source = f" of {path}" if path else ""
     log(f"starting {what}{source} on the {own} broker")

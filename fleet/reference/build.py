@@ -15,7 +15,7 @@ from broker.reference.contract_page import contract_page
 from fleet.reference.platform_page import platforms_page
 from fleet.reference.state_diagram import state_machine_page
 
-__all__ = ["PAGES", "differing", "main", "write"]
+__all__ = ["PAGES", "main", "stale_pages", "write_pages"]
 
 PAGES: Final[Mapping[str, Callable[[], str]]] = MappingProxyType(
     {
@@ -29,15 +29,15 @@ PAGES: Final[Mapping[str, Callable[[], str]]] = MappingProxyType(
 _DOCS: Final = Path(__file__).resolve().parents[2] / "docs"
 
 
-def write(folder: Path) -> list[Path]:
+def write_pages(folder: Path) -> list[Path]:
     """Write every page into `folder`; returns those that changed."""
-    changed = [folder / name for name in differing(folder)]
+    changed = [folder / name for name in stale_pages(folder)]
     for path in changed:
         path.write_text(PAGES[path.name](), encoding="utf-8", newline="\n")
     return changed
 
 
-def differing(folder: Path) -> list[str]:
+def stale_pages(folder: Path) -> list[str]:
     """The pages in `folder` that are missing or not what the code says."""
     return [name for name, page in PAGES.items() if _read(folder / name) != page()]
 
@@ -48,12 +48,12 @@ def main(arguments: Sequence[str], folder: Path = _DOCS) -> int:
         sys.stderr.write("usage: python -m fleet.reference.build [--check]\n")
         return 2
     if not arguments:
-        for path in write(folder):
+        for path in write_pages(folder):
             sys.stderr.write(f"wrote {path}\n")
         return 0
-    stale = differing(folder)
+    stale = stale_pages(folder)
     for name in stale:
-        sys.stderr.write(f"{folder / name} differs; run python -m fleet.docs_pages\n")
+        sys.stderr.write(f"{folder / name} differs; run python -m fleet.reference.build\n")
     return 1 if stale else 0
 
 

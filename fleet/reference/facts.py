@@ -13,15 +13,15 @@ from typing import Any, Final
 
 from fleet.reference.sentences import (
     bounds,
-    condition,
     device_after_lock,
     device_after_policy,
     device_after_reset,
     device_after_sync,
     enrolled_in_intune,
+    limit_condition,
     success_lines,
 )
-from fleet.reference.tables import Dated, otherwise, statement
+from fleet.reference.tables import TableStatement, disagreeing_statements, table_statement
 from platforms.conformance import CONFORMANCE, DEFAULT_CONFORMANCE
 from platforms.exchange import EXCHANGE_ACTIVESYNC
 from platforms.profile import (
@@ -38,14 +38,14 @@ from platforms.profile import (
 )
 
 __all__ = [
-    "ACTION_WORDS",
+    "ACTION_NAMES",
     "BEHAVIOUR_TABLE",
     "Answer",
-    "Cited",
+    "CitedSource",
     "Explanation",
     "PortalView",
     "explain",
-    "facts",
+    "platform_facts",
 ]
 
 BEHAVIOUR_TABLE: Final = DEFAULT_CONFORMANCE
@@ -57,7 +57,7 @@ _WORDS: Final = {
     Action.SYNC_DEVICE: ("sync",),
     Action.APPLY_PASSCODE_POLICY: ("policy",),
 }
-ACTION_WORDS: Final[Mapping[str, Action]] = {
+ACTION_NAMES: Final[Mapping[str, Action]] = {
     word: action
     for action, short in _WORDS.items()
     for word in (*short, str(action), re.sub(r"([A-Z])", r"-\1", action).lower())
@@ -94,7 +94,7 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Cited:
+class CitedSource:
     """A source of what is told, what it is about, and what had to be assumed beside it."""
 
     about: str
@@ -110,13 +110,13 @@ class Explanation:
     title: str
     action: str
     table: str
-    says: Dated | None
+    says: TableStatement | None
     rule: str
     portal: tuple[PortalView, ...]
     device: tuple[str, ...]
     answers: tuple[Answer, ...]
-    sources: tuple[Cited, ...]
-    otherwise: tuple[Dated, ...]
+    sources: tuple[CitedSource, ...]
+    otherwise: tuple[TableStatement, ...]
 
     def only(self, management: str) -> Explanation:
         """The same, with the portal part of one management alone."""
@@ -142,17 +142,17 @@ def explain(
         title=profile.title,
         action=str(action),
         table=table,
-        says=statement(dated, like, action) if ruled else None,
+        says=table_statement(dated, like, action) if ruled else None,
         rule=_RULES[action](profile),
         portal=tuple(_portal(profile, action, management) for management in Management),
         device=tuple(_DEVICE[action](profile)),
         answers=tuple(_answers(profile, action)),
         sources=tuple(_sources(profile, action)),
-        otherwise=tuple(otherwise(dated, like, action)) if ruled else (),
+        otherwise=tuple(disagreeing_statements(dated, like, action)) if ruled else (),
     )
 
 
-def facts(
+def platform_facts(
     profile: PlatformProfile, table: str = BEHAVIOUR_TABLE, like: str | None = None
 ) -> dict[str, Any]:
     """Everything about a platform, for `platforms --json`; `table` and `like` as in `explain`."""
@@ -297,7 +297,7 @@ def _answers(profile: PlatformProfile, action: Action) -> Iterator[Answer]:
         yield answer(NativeCase.NOT_SUPPORTED, "always", "notSupported")
         return
     for limit in _limits(profile, action):
-        yield answer(limit.native, condition(limit), "notSupported")
+        yield answer(limit.native, limit_condition(limit), "notSupported")
     if action is Action.REMOTE_LOCK:
         yield from _lock_answers(profile, answer)
         return
@@ -329,23 +329,23 @@ def _lock_answers(profile: PlatformProfile, answer: Any) -> Iterator[Answer]:
         yield answer(NativeCase.WRONG_USER, "another user is signed in", "failed", "wrongUser")
 
 
-def _sources(profile: PlatformProfile, action: Action) -> Iterator[Cited]:
+def _sources(profile: PlatformProfile, action: Action) -> Iterator[CitedSource]:
     rule, about = {
         Action.RESET_PASSCODE: (profile.reset.source, "the rule"),
         Action.REMOTE_LOCK: (profile.lock.source, "the rule"),
         Action.SYNC_DEVICE: (_CHECK_STATUS, "the rule"),
         Action.APPLY_PASSCODE_POLICY: (profile.passcode.source, "passcode rules"),
     }[action]
-    yield Cited(about, rule.cite, rule.assumption)
+    yield CitedSource(about, rule.cite, rule.assumption)
     for limit in _limits(profile, action):
-        yield Cited(condition(limit), limit.source.cite, limit.source.assumption)
+        yield CitedSource(limit_condition(limit), limit.source.cite, limit.source.assumption)
     if _supported(profile, action):
         for source in EXCHANGE_ACTIVESYNC[action]:
-            yield Cited("Exchange ActiveSync", source.cite, source.assumption)
+            yield CitedSource("Exchange ActiveSync", source.cite, source.assumption)
     concerned = {Action.RESET_PASSCODE, Action.REMOTE_LOCK}
     for topic, source in sorted(profile.sources.items()):
         if topic != "biometrics" or action in concerned:
-            yield Cited(_ABOUT.get(topic, topic), source.cite, source.assumption)
+            yield CitedSource(_ABOUT.get(topic, topic), source.cite, source.assumption)
 
 
 _ABOUT: Final = {"native": "native answers"}

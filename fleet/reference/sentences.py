@@ -28,12 +28,12 @@ from platforms.profile import (
 __all__ = [
     "BOUNDS",
     "bounds",
-    "condition",
     "device_after_lock",
     "device_after_policy",
     "device_after_reset",
     "device_after_sync",
     "enrolled_in_intune",
+    "limit_condition",
     "lock_in_short",
     "passcode_rules",
     "portal_in_short",
@@ -186,7 +186,7 @@ def passcode_rules(rules: PasscodeRules) -> Iterator[str]:
     yield f"an expired passcode shows {_screen(rules.expired_screen)}"
 
 
-def condition(limit: Limit) -> str:
+def limit_condition(limit: Limit) -> str:
     """On which devices a limit holds: `API level 24 or later, a passcode is set`."""
     said = []
     if limit.from_api_level is not None:

@@ -9,11 +9,17 @@ from platforms import PLATFORMS
 from platforms.conformance import CONFORMANCE, ConformanceTable, Row, agree, differences
 from platforms.profile import Action
 
-__all__ = ["Dated", "Differing", "differing", "otherwise", "statement"]
+__all__ = [
+    "TableDifference",
+    "TableStatement",
+    "disagreeing_statements",
+    "table_differences",
+    "table_statement",
+]
 
 
 @dataclass(frozen=True, slots=True)
-class Dated:
+class TableStatement:
     """What one table says. `support` is `supported`, `notSupported`, `notListed`, or None."""
 
     table: str
@@ -25,21 +31,23 @@ class Dated:
 
 
 @dataclass(frozen=True, slots=True)
-class Differing:
+class TableDifference:
     """One action on one platform of which two tables say different things."""
 
     platform: str
     action: str
-    one: Dated
-    other: Dated
+    one: TableStatement
+    other: TableStatement
 
 
-def statement(table: ConformanceTable, platform: str, action: Action) -> Dated:
+def table_statement(table: ConformanceTable, platform: str, action: Action) -> TableStatement:
     """What `table` says of an action on a built-in platform."""
     return _dated(table, table.row(platform, action))
 
 
-def otherwise(table: ConformanceTable, platform: str, action: Action) -> Iterator[Dated]:
+def disagreeing_statements(
+    table: ConformanceTable, platform: str, action: Action
+) -> Iterator[TableStatement]:
     """What every other table says that does not agree with `table`, the oldest first."""
     row = table.row(platform, action)
     for other in CONFORMANCE.values():
@@ -48,10 +56,10 @@ def otherwise(table: ConformanceTable, platform: str, action: Action) -> Iterato
             yield _dated(other, theirs)
 
 
-def differing(one: ConformanceTable, other: ConformanceTable) -> Iterator[Differing]:
+def table_differences(one: ConformanceTable, other: ConformanceTable) -> Iterator[TableDifference]:
     """Row by row, where two tables differ."""
     for found in differences(one, other, tuple(profile.id for profile in PLATFORMS)):
-        yield Differing(
+        yield TableDifference(
             found.platform,
             str(found.action),
             _dated(one, found.one),
@@ -59,9 +67,9 @@ def differing(one: ConformanceTable, other: ConformanceTable) -> Iterator[Differ
         )
 
 
-def _dated(table: ConformanceTable, row: Row | None) -> Dated:
+def _dated(table: ConformanceTable, row: Row | None) -> TableStatement:
     if row is None:
-        return Dated(table.name, table.date, None, "says nothing", None, None)
+        return TableStatement(table.name, table.date, None, "says nothing", None, None)
     source = row.source
     support = str(row.support)
-    return Dated(table.name, table.date, support, row.says, source.cite, source.assumption)
+    return TableStatement(table.name, table.date, support, row.says, source.cite, source.assumption)

@@ -28,13 +28,13 @@ from fleet.hosting.host import Host
 from platforms import PLATFORMS
 from platforms.profile import Alphabet, Management, PlatformProfile, ResetOutcome
 
-__all__ = ["Row", "as_table", "run_demo", "save_picture"]
+__all__ = ["DemoRow", "demo_table", "run_demo", "save_svg"]
 
 _SEED: Final = 7
 _PASSCODE: Final = "2580"
 _NEW_PASSCODE: Final = "4826"
 _OWNER: Final = "alex"
-_SOMEBODY_ELSE: Final = "kim"
+_OTHER_USER: Final = "kim"
 _LIMIT: Final = 10.0
 _ALPHABETS: Final[dict[Alphabet | None, str]] = {
     Alphabet.DIGITS: "digits",
@@ -44,7 +44,7 @@ _PAST_GRACE: Final = 61 * 60 * 1000
 
 
 @dataclass
-class Row:
+class DemoRow:
     """What one device did. `story` is what its user did afterwards and how that ended."""
 
     device_id: str
@@ -79,7 +79,7 @@ class Row:
         }
 
 
-async def run_demo(err: Console) -> list[Row]:
+async def run_demo(err: Console) -> list[DemoRow]:
     """Run the tour on a broker of its own. Raises what the fleet and the operator raise."""
     rows = list(_rows())
     specs = [
@@ -102,29 +102,29 @@ async def run_demo(err: Console) -> list[Row]:
         with err.status(f"{len(rows)} devices on {broker.address.url}"):
             await host.start(broker.address, fresh=True)
             async with Operator(broker.address, topics) as operator:
-                await _tour(operator, rows)
+                await _run_flows(operator, rows)
         await host.abandon()
     return rows
 
 
-def _rows() -> Iterable[Row]:
+def _rows() -> Iterable[DemoRow]:
     """One device a platform, and one in hybrid where hybrid hides the passcode from the user."""
     for profile in PLATFORMS:
         name = profile.id.replace("_", "-")
-        yield Row(f"{name}-001", profile, Management.STANDALONE)
+        yield DemoRow(f"{name}-001", profile, Management.STANDALONE)
         rule = profile.reset
         if rule.outcome is ResetOutcome.TEMPORARY and Management.HYBRID not in rule.shown_to_user:
-            yield Row(f"{name}-hybrid-001", profile, Management.HYBRID)
+            yield DemoRow(f"{name}-hybrid-001", profile, Management.HYBRID)
 
 
-async def _tour(operator: Operator, rows: list[Row]) -> None:
+async def _run_flows(operator: Operator, rows: list[DemoRow]) -> None:
     escrow: dict[str, dict[str, Any]] = {}
-    listening = asyncio.create_task(_listen(operator, escrow))
+    listening = asyncio.create_task(_collect_escrow(operator, escrow))
     try:
         results = await asyncio.gather(*(_reset(operator, row) for row in rows))
         await asyncio.gather(
             *(
-                _go_on(operator, row, result, escrow)
+                _use_device(operator, row, result, escrow)
                 for row, result in zip(rows, results, strict=True)
             )
         )
@@ -138,15 +138,15 @@ async def _tour(operator: Operator, rows: list[Row]) -> None:
         await asyncio.gather(listening, return_exceptions=True)
 
 
-async def _listen(operator: Operator, escrow: dict[str, dict[str, Any]]) -> None:
+async def _collect_escrow(operator: Operator, escrow: dict[str, dict[str, Any]]) -> None:
     """Keep what reaches the administrator's console."""
-    async for heard in operator.watch():
-        document = heard.document()
-        if heard.leaf == "escrow" and heard.device_id and isinstance(document, dict):
-            escrow[heard.device_id] = document
+    async for message in operator.watch():
+        document = message.document()
+        if message.leaf == "escrow" and message.device_id and isinstance(document, dict):
+            escrow[message.device_id] = document
 
 
-async def _reset(operator: Operator, row: Row) -> ActionResult | InputResult | None:
+async def _reset(operator: Operator, row: DemoRow) -> ActionResult | InputResult | None:
     """Reset the passcode as the portal would, and see what it came to."""
     outcome = (await operator.send(row.device_id, "resetPasscode", issued_by="user"))[0]
     result = outcome.result
@@ -171,9 +171,9 @@ async def _reset(operator: Operator, row: Row) -> ActionResult | InputResult | N
     return result
 
 
-async def _go_on(
+async def _use_device(
     operator: Operator,
-    row: Row,
+    row: DemoRow,
     result: ActionResult | InputResult | None,
     escrow: dict[str, dict[str, Any]],
 ) -> None:
@@ -197,31 +197,31 @@ async def _go_on(
         row.story = "asked the IT admin"
 
 
-async def _after_grace(operator: Operator, row: Row) -> None:
+async def _after_grace(operator: Operator, row: DemoRow) -> None:
     state = (await operator.devices([row.device_id]))[row.device_id].state
     compliance = state.compliance if state else "unknown"
     await _tap(operator, row, "setPasscode", passcode=_NEW_PASSCODE)
     row.story += f"; after 61 minutes {compliance}; set a passcode"
 
 
-async def _lock(operator: Operator, row: Row) -> None:
+async def _lock(operator: Operator, row: DemoRow) -> None:
     """Lock it, where only its own user's device locks also while somebody else is signed in."""
-    said = []
+    parts = []
     if row.profile.lock.enrolling_user_only:
-        await _tap(operator, row, "signIn", user=_SOMEBODY_ELSE)
+        await _tap(operator, row, "signIn", user=_OTHER_USER)
         refused = (await operator.send(row.device_id, "remoteLock"))[0].result
         row.ok &= refused is not None and refused.error_code is not None
-        said.append(f"{refused.error_code if refused else 'no answer'} for another user")
+        parts.append(f"{refused.error_code if refused else 'no answer'} for another user")
         await _tap(operator, row, "signIn", user=_OWNER)
     result = (await operator.send(row.device_id, "remoteLock"))[0].result
     row.ok &= result is not None and result.action_state == "done"
-    said.insert(0, "locked" if result and result.action_state == "done" else "not locked")
-    row.lock = "; ".join(said)
+    parts.insert(0, "locked" if result and result.action_state == "done" else "not locked")
+    row.lock = "; ".join(parts)
 
 
 async def _tap(
     operator: Operator,
-    row: Row,
+    row: DemoRow,
     action: str,
     *,
     passcode: str | None = None,
@@ -231,7 +231,7 @@ async def _tap(
     row.ok &= outcome.result is not None and outcome.result.action_state == "done"
 
 
-def as_table(rows: Iterable[Row]) -> Table:
+def demo_table(rows: Iterable[DemoRow]) -> Table:
     """The tour as one table."""
     table = Table(title="What each platform does", title_justify="left", show_lines=True)
     for column in (
@@ -256,11 +256,11 @@ def as_table(rows: Iterable[Row]) -> Table:
     return table
 
 
-def save_picture(rows: Iterable[Row], path: Path) -> None:
+def save_svg(rows: Iterable[DemoRow], path: Path) -> None:
     """Save the table as an SVG picture."""
     with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
         console = Console(record=True, width=150, file=nowhere)
-        console.print(as_table(rows))
+        console.print(demo_table(rows))
         svg = console.export_svg(title="passfleet demo")
     # rich's template fetches its font from the web; a picture should need nothing but itself.
     path.write_text(re.sub(r"@font-face \{.*?\}", "", svg, flags=re.DOTALL), encoding="utf-8")

@@ -15,8 +15,8 @@ from typing import Final
 from rich.console import Console
 
 from broker.errors import PassfleetError, PeerError, UsageError
+from fleet.plural import count_noun
 from fleet.service import run_file
-from fleet.service.wording import counted
 
 __all__ = ["start_detached", "stop_running"]
 
@@ -28,8 +28,8 @@ _POLL: Final = 0.05
 class _FleetEndedError(PassfleetError):
     """The fleet in the background ended; its exit code becomes ours."""
 
-    def __init__(self, exit_code: int, last_words: str) -> None:
-        super().__init__(last_words)
+    def __init__(self, exit_code: int, message: str) -> None:
+        super().__init__(message)
         self.exit_code = exit_code or 1
 
 
@@ -64,7 +64,7 @@ def start_detached(folder: Path, *, announced: Sequence[str] = ()) -> None:
             return
         code = child.poll()
         if code is not None:
-            raise _FleetEndedError(code, _last_words(log))
+            raise _FleetEndedError(code, _last_lines(log))
         time.sleep(_POLL)
     child.terminate()
     raise PeerError(f"the fleet was not ready within {_READY_WITHIN:.0f} s", hint=f"see {log}")
@@ -80,7 +80,7 @@ def _ready_lines(log: Path, announced: Sequence[str]) -> list[str]:
     return ready + told if whole else []
 
 
-def _last_words(log: Path) -> str:
+def _last_lines(log: Path) -> str:
     lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
     return "\n".join(lines[-5:]).removeprefix("error: ") or "the fleet ended without a word"
 
@@ -100,7 +100,7 @@ def stop_running(start: Path, err: Console) -> int | None:
     with contextlib.suppress(ProcessLookupError):
         os.kill(running.pid, signal.SIGTERM)
     until = time.monotonic() + _DOWN_WITHIN
-    with err.status(f"stopping {counted(running.devices, 'device')}"):
+    with err.status(f"stopping {count_noun(running.devices, 'device')}"):
         while run_file.is_alive(running.pid, running.started):
             if time.monotonic() > until:
                 raise PeerError(

@@ -1,6 +1,6 @@
 """`--metrics PORT`: what a running fleet does, as Prometheus text, all workers in one.
 
-Read from the crew when somebody asks. No label carries a device id: a label for each of ten
+Read from the backend when somebody asks. No label carries a device id: a label for each of ten
 thousand devices would cost the reader more than the fleet costs us.
 """
 
@@ -46,13 +46,13 @@ def _unusable(port: int, error: OSError) -> UsageError:
     )
 
 
-def serve_metrics(crew: HostingBackend, port: int) -> str:
+def serve_metrics(backend: HostingBackend, port: int) -> str:
     """Serve the metrics on a loopback port, 0 for a free one, until the process ends.
 
     Returns their address. Raises UsageError where the port is taken.
     """
     registry = CollectorRegistry()
-    registry.register(_FleetCollector(crew))
+    registry.register(_FleetCollector(backend))
     try:
         server, _ = start_http_server(port, addr=_HOST, registry=registry)
     except OSError as error:
@@ -61,10 +61,10 @@ def serve_metrics(crew: HostingBackend, port: int) -> str:
 
 
 class _FleetCollector(Collector):
-    """Turns what the crew knows into metrics, on the server's thread."""
+    """Turns what the backend knows into metrics, on the server's thread."""
 
-    def __init__(self, crew: HostingBackend) -> None:
-        self._crew = crew
+    def __init__(self, backend: HostingBackend) -> None:
+        self._backend = backend
 
     def collect(self) -> Iterator[Metric]:
         """Give every metric."""
@@ -74,14 +74,14 @@ class _FleetCollector(Collector):
         reconnects = CounterMetricFamily(
             "passfleet_reconnects", "Connections to the broker that were lost or closed."
         )
-        reconnects.add_metric([], self._crew.reconnects())
+        reconnects.add_metric([], self._backend.reconnects())
         yield reconnects
         lag = GaugeMetricFamily(
             "passfleet_loop_lag_seconds",
             "The longest the event loop of a worker was late since it was asked before.",
             labels=["worker"],
         )
-        for worker, seconds in self._crew.lag().items():
+        for worker, seconds in self._backend.lag().items():
             lag.add_metric([worker], seconds)
         yield lag
         deaths = CounterMetricFamily(
@@ -89,7 +89,7 @@ class _FleetCollector(Collector):
             "Worker processes that died and were started again.",
             labels=["worker"],
         )
-        for worker, count in self._crew.deaths().items():
+        for worker, count in self._backend.deaths().items():
             deaths.add_metric([worker], count)
         yield deaths
 
@@ -99,7 +99,7 @@ class _FleetCollector(Collector):
             "Devices by platform and state; a device is in several of the states at once.",
             labels=["platform", "state"],
         )
-        for platform, counts in self._crew.counts().items():
+        for platform, counts in self._backend.counts().items():
             for state, count in counts.items():
                 devices.add_metric([platform, "all" if state == "devices" else state], count)
         return devices
@@ -110,7 +110,7 @@ class _FleetCollector(Collector):
             "Commands answered, duplicates not counted.",
             labels=["platform", "action", "outcome"],
         )
-        for key, count in dict(self._crew.figures.outcomes).items():
+        for key, count in dict(self._backend.counters.outcomes).items():
             commands.add_metric(key, count)
         return commands
 
@@ -120,7 +120,7 @@ class _FleetCollector(Collector):
             "From a device taking a command up to its result, by the fleet's clock.",
             labels=["platform", "action"],
         )
-        for key, counts in dict(self._crew.figures.durations).items():
+        for key, counts in dict(self._backend.counters.durations).items():
             *buckets, total_ms = counts
             bounds = [*map(str, DURATION_BUCKETS), "+Inf"]
             cumulative = list(zip(bounds, accumulate(buckets), strict=True))

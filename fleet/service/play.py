@@ -17,7 +17,7 @@ from rich.text import Text
 from agent.definition.platforms import Platforms
 from broker.errors import UsageError
 from broker.timestamps import format_timestamp
-from fleet.hosting.limits import check_room
+from fleet.hosting.system_limits import check_system_limits
 from scenarios.model.outcome import Failure, ScenarioOutcome, Status, StepOutcome
 from scenarios.model.scenario import Scenario
 from scenarios.parsing.parser import LIBRARY, find_scenarios, load_scenarios
@@ -71,7 +71,7 @@ async def play(
             hint="run them under WSL",
         )
     largest = sorted((len(s.devices) + _CONNECTIONS_A_SCENARIO for s in scenarios), reverse=True)
-    check_room(sum(largest[: options.jobs]))
+    check_system_limits(sum(largest[: options.jobs]))
     if show is None:
         return await play_all(scenarios, options)
     with show.live():

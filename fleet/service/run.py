@@ -25,11 +25,11 @@ from broker.server.open import EMBEDDED, MOSQUITTO, open_broker
 from broker.server.probe import probe
 from fleet.config.loader import FleetConfig
 from fleet.hosting.backend import HostingBackend, LocalBackend
-from fleet.hosting.limits import check_room
 from fleet.hosting.supervisor import WorkerBackend
+from fleet.hosting.system_limits import check_system_limits
+from fleet.plural import count_noun
 from fleet.service import run_file
 from fleet.service.status import progress_bar, show_lines, show_table
-from fleet.service.wording import counted
 from fleet.web.settings import WebOptions
 
 __all__ = ["Interrupted", "UpOptions", "run"]
@@ -47,7 +47,7 @@ class Interrupted(Exception):  # noqa: N818  # not an error: the user's Ctrl-C
 WebServer = Callable[[BrokerAddress], contextlib.AbstractAsyncContextManager[str | None]]
 """Serves the pages and the Graph API for a broker; gives the URL, None where it serves nothing."""
 View = Callable[[Console, HostingBackend], Coroutine[Any, Any, None]]
-"""Shows a crew on a console until it is cancelled; what it raises ends the fleet."""
+"""Shows a backend on a console until it is cancelled; what it raises ends the fleet."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +55,7 @@ class UpOptions:
     """What the command line adds to the fleet file.
 
     `broker` overrides `broker.url`; `duration` is how long to run, None until Ctrl-C; `metrics` is
-    the port to serve them on, 0 for a free one, None for not at all; `view` shows the crew while
+    the port to serve them on, 0 for a free one, None for not at all; `view` shows the backend while
     it runs, None for a table on a terminal and lines elsewhere; `web` is where to serve the pages
     and the Graph API, None for not at all.
     """
@@ -82,7 +82,7 @@ async def run(config: FleetConfig, options: UpOptions, out: Console, err: Consol
         )
     url = options.broker or config.broker.url
     workers = min(config.workers, config.device_count)
-    check_room(config.connection_count, workers)
+    check_system_limits(config.connection_count, workers)
     if options.metrics is not None:
         from fleet.service.metrics import check_port  # noqa: PLC0415  # paid for by those who ask
 
@@ -92,26 +92,26 @@ async def run(config: FleetConfig, options: UpOptions, out: Console, err: Consol
         if not ours:
             await probe(broker.address)
         _warn_of_limits(url, config.device_count, err)
-        crew = _crew(config, workers, options.log_level)
+        backend = _make_backend(config, workers, options.log_level)
         stop = _StopSignals()
         with stop.listening():
-            await _live(crew, config, options, broker, stop, out, err, serve, ours=ours)
+            await _run_backend(backend, config, options, broker, stop, out, err, serve, ours=ours)
         if broker.died.done():
             raise broker.died.result()
-        if crew.failed.done():
-            raise crew.failed.result()
+        if backend.failed.done():
+            raise backend.failed.result()
         if stop.by_user:
             raise Interrupted
 
 
-def _crew(config: FleetConfig, workers: int, log_level: str) -> HostingBackend:
+def _make_backend(config: FleetConfig, workers: int, log_level: str) -> HostingBackend:
     if workers > 1:
         return WorkerBackend(config, workers, log_level)
     return LocalBackend(config)
 
 
-async def _live(
-    crew: HostingBackend,
+async def _run_backend(
+    backend: HostingBackend,
     config: FleetConfig,
     options: UpOptions,
     broker: BrokerHandle,
@@ -122,22 +122,22 @@ async def _live(
     *,
     ours: bool,
 ) -> None:
-    """Start the crew, run until something ends it, and take it down again."""
+    """Start the backend, run until something ends it, and take it down again."""
     address = broker.address
-    bar, moved = progress_bar(err, f"connecting to {address.url}", crew.size)
+    bar, moved = progress_bar(err, f"connecting to {address.url}", backend.size)
     with bar:
-        started = asyncio.ensure_future(crew.start(address, fresh=ours, progress=moved))
-        await _first_of(started, stop.asked, broker.died, crew.failed)
+        started = asyncio.ensure_future(backend.start(address, fresh=ours, progress=moved))
+        await _first_of(started, stop.asked, broker.died, backend.failed)
     try:
-        if await _came_up(started):
+        if await _finish_start(started):
             async with serve(address) as web:
-                with _run_file(config, address, crew.size, web, err):
-                    urls = {"metrics": _metrics(crew, options), "web": web}
+                with _run_file(config, address, backend.size, web, err):
+                    urls = {"metrics": _metrics(backend, options), "web": web}
                     _announce(out, err, address, config, options, urls)
-                    await _until_stopped(crew, stop, broker, options, err)
+                    await _until_stopped(backend, stop, broker, options, err)
     finally:
         # Also where only some came up, or somebody lost patience before all did.
-        await _take_down(crew, err, forget=not ours and config.state is None, leave=not ours)
+        await _take_down(backend, err, forget=not ours and config.state is None, leave=not ours)
 
 
 @contextlib.asynccontextmanager
@@ -172,12 +172,12 @@ def _run_file(
             run_file.remove(path, os.getpid())
 
 
-def _metrics(crew: HostingBackend, options: UpOptions) -> str | None:
+def _metrics(backend: HostingBackend, options: UpOptions) -> str | None:
     if options.metrics is None:
         return None
     from fleet.service.metrics import serve_metrics  # noqa: PLC0415  # paid for by those who ask
 
-    return serve_metrics(crew, options.metrics)
+    return serve_metrics(backend, options.metrics)
 
 
 def _warn_of_limits(url: str, devices: int, err: Console) -> None:
@@ -250,16 +250,20 @@ def _announce(
 
 
 async def _until_stopped(
-    crew: HostingBackend, stop: _StopSignals, broker: BrokerHandle, options: UpOptions, err: Console
+    backend: HostingBackend,
+    stop: _StopSignals,
+    broker: BrokerHandle,
+    options: UpOptions,
+    err: Console,
 ) -> None:
-    headline = f"passfleet: {counted(crew.size, 'device')} on {broker.address.url}"
+    headline = f"passfleet: {count_noun(backend.size, 'device')} on {broker.address.url}"
     view = options.view or (
         partial(show_table, headline=headline) if err.is_terminal else show_lines
     )
-    showing = asyncio.create_task(view(err, crew))
+    showing = asyncio.create_task(view(err, backend))
     limit = options.duration.total_seconds() if options.duration else None
     try:
-        await _first_of(stop.asked, broker.died, crew.failed, showing, limit=limit)
+        await _first_of(stop.asked, broker.died, backend.failed, showing, limit=limit)
         if showing.done():
             showing.result()
     finally:
@@ -272,7 +276,7 @@ async def _first_of(*futures: asyncio.Future[Any], limit: float | None = None) -
     await asyncio.wait(futures, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
 
 
-async def _came_up(started: asyncio.Future[None]) -> bool:
+async def _finish_start(started: asyncio.Future[None]) -> bool:
     """Whether the fleet is up; the start is given up where it is not done. Raises what it did."""
     if started.done():
         started.result()
@@ -282,14 +286,14 @@ async def _came_up(started: asyncio.Future[None]) -> bool:
     return False
 
 
-async def _take_down(crew: HostingBackend, err: Console, *, forget: bool, leave: bool) -> None:
+async def _take_down(backend: HostingBackend, err: Console, *, forget: bool, leave: bool) -> None:
     """Stop; where the broker ends with us there is nobody to say goodbye to."""
     if not leave:
-        await crew.abandon()
+        await backend.abandon()
         return
-    bar, moved = progress_bar(err, "leaving the broker", crew.size)
+    bar, moved = progress_bar(err, "leaving the broker", backend.size)
     with bar:
-        await crew.stop(forget=forget, progress=moved)
+        await backend.stop(forget=forget, progress=moved)
 
 
 class _StopSignals:

@@ -38,17 +38,17 @@ def progress_bar(console: Console, what: str, total: int) -> tuple[Progress, Cal
     return progress, lambda done: progress.update(task, completed=done)
 
 
-async def show_table(console: Console, crew: HostingBackend, headline: str) -> None:
+async def show_table(console: Console, backend: HostingBackend, headline: str) -> None:
     """Draw the table until cancelled."""
-    refresh = _REFRESH * (4 if crew.size > _MANY else 1)
+    refresh = _REFRESH * (4 if backend.size > _MANY else 1)
     with Live(console=console, auto_refresh=False, transient=False) as live:
         while True:
-            live.update(_screen(crew, headline), refresh=True)
+            live.update(_screen(backend, headline), refresh=True)
             await asyncio.sleep(refresh)
 
 
-def _screen(crew: HostingBackend, headline: str) -> Group:
-    counts, figures = crew.counts(), crew.figures
+def _screen(backend: HostingBackend, headline: str) -> Group:
+    counts, counters = backend.counts(), backend.counters
     # Without lines, and with two-line headings, it fits a terminal of 80 columns.
     table = Table(title=headline, title_justify="left", title_style="bold", box=None)
     table.padding, table.pad_edge = (0, 1, 0, 0), False
@@ -57,21 +57,21 @@ def _screen(crew: HostingBackend, headline: str) -> Group:
         table.add_column(heading, justify="left" if left else "right", no_wrap=left)
     for platform, count in counts.items():
         table.add_row(platform, *(_number(count[key]) for key in _KEYS))
-    outcomes, deaths = figures.by_outcome(), sum(crew.deaths().values())
+    outcomes, deaths = counters.by_outcome(), sum(backend.deaths().values())
     line = Text.assemble(
-        ("commands ", "bold"), f"{figures.commands}  ({figures.rate():.1f}/s)   ",
+        ("commands ", "bold"), f"{counters.commands}  ({counters.rate():.1f}/s)   ",
         *(f"{name} {count}   " for name, count in sorted(outcomes.items())),
-        f"duplicates {figures.duplicates}   reconnects {crew.reconnects()}",
+        f"duplicates {counters.duplicates}   reconnects {backend.reconnects()}",
         f"   worker deaths {deaths}" if deaths else "",
     )  # fmt: skip
     shown = [
         Text.assemble((f"  {device}  ", "cyan"), (f"{title}: ", "bold"), body)
-        for device, title, body in figures.last_shown
+        for device, title, body in counters.last_shown
     ]
     # In a grid, the line breaks where the terminal is narrow; by itself it would be cut.
-    books = Table.grid()
-    books.add_row(line)
-    return Group(table, books, *shown, Text("Ctrl-C stops", style="dim"))
+    summary = Table.grid()
+    summary.add_row(line)
+    return Group(table, summary, *shown, Text("Ctrl-C stops", style="dim"))
 
 
 _HEADINGS: Final = (
@@ -103,22 +103,22 @@ def _number(count: int) -> Text:
     return Text(str(count), style="" if count else "dim")
 
 
-async def show_lines(console: Console, crew: HostingBackend) -> None:
+async def show_lines(console: Console, backend: HostingBackend) -> None:
     """Write a line whenever something has changed, every few seconds at most, until cancelled."""
-    figures = crew.figures
-    before: tuple[int, ...] = (crew.size, 0, 0, 0)
+    counters = backend.counters
+    before: tuple[int, ...] = (backend.size, 0, 0, 0)
     while True:
         await asyncio.sleep(_LINES_EVERY)
-        online = sum(count["online"] for count in crew.counts().values())
-        now = (online, figures.commands, figures.duplicates, crew.reconnects())
+        online = sum(count["online"] for count in backend.counts().values())
+        now = (online, counters.commands, counters.duplicates, backend.reconnects())
         if now == before:
             continue
         before = now
-        outcomes = " ".join(f"{k}={v}" for k, v in sorted(figures.by_outcome().items()))
-        last = f" last: {' '.join(figures.last_shown[-1][:2])}" if figures.last_shown else ""
+        outcomes = " ".join(f"{k}={v}" for k, v in sorted(counters.by_outcome().items()))
+        last = f" last: {' '.join(counters.last_shown[-1][:2])}" if counters.last_shown else ""
         console.print(
-            f"{time.strftime('%H:%M:%S')} online={online}/{crew.size}"
-            f" commands={figures.commands} rate={figures.rate():.1f}/s {outcomes}"
-            f" duplicates={figures.duplicates} reconnects={crew.reconnects()}{last}",
+            f"{time.strftime('%H:%M:%S')} online={online}/{backend.size}"
+            f" commands={counters.commands} rate={counters.rate():.1f}/s {outcomes}"
+            f" duplicates={counters.duplicates} reconnects={backend.reconnects()}{last}",
             markup=False,
         )

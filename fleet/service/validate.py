@@ -1,4 +1,4 @@
-"""`passfleet check`: what `up` and `play` would trip over, found without starting anything."""
+"""`passfleet check`: what `up` and `play` would trip over, findings without starting anything."""
 
 from __future__ import annotations
 
@@ -10,51 +10,51 @@ from broker.server.mosquitto import find_mosquitto
 from broker.server.open import EMBEDDED, MOSQUITTO, open_broker
 from broker.server.probe import probe
 from fleet.config.loader import FleetConfig
-from fleet.hosting.limits import check_room
-from fleet.service.wording import counted
+from fleet.hosting.system_limits import check_system_limits
+from fleet.plural import count_noun
 from scenarios.parsing.parser import ENDINGS, find_scenarios, load_scenarios
 
-__all__ = ["check_fleet", "check_scenarios", "split"]
+__all__ = ["check_fleet", "check_scenarios", "split_by_kind"]
 
 
 async def check_fleet(config: FleetConfig, broker: str | None) -> dict[str, str]:
-    """What was looked at and what was found, in order; `broker` overrides the file's.
+    """What was looked at and what was findings, in order; `broker` overrides the file's.
 
     Raises what `up` would raise: UsageError where there is no room, BrokerError where the broker is
     not there or lets nobody in.
     """
-    devices = counted(len(config.devices()), "device")
-    found = {"fleet": f"{config.path}: {devices} in {counted(len(config.groups), 'group')}"}
+    devices = count_noun(len(config.devices()), "device")
+    findings = {"fleet": f"{config.path}: {devices} in {count_noun(len(config.groups), 'group')}"}
     table = config.known.table
-    found["conformance"] = f"{table.name}: {table.title}"
+    findings["conformance"] = f"{table.name}: {table.title}"
     if config.known.own:
         own = (f"{name} ({config.known.like(name)})" for name in config.known.own)
-        found["platforms"] = f"of its own: {', '.join(own)}"
-    check_room(config.connection_count, config.workers)
-    found["room"] = "file descriptors and ports suffice"
+        findings["platforms"] = f"of its own: {', '.join(own)}"
+    check_system_limits(config.connection_count, config.workers)
+    findings["room"] = "file descriptors and ports suffice"
     url = broker or config.broker.url
     if url == EMBEDDED:
-        found["broker"] = "embedded: comes with passfleet"
+        findings["broker"] = "embedded: comes with passfleet"
     elif url == MOSQUITTO:
-        found["broker"] = f"mosquitto: {find_mosquitto()}"
+        findings["broker"] = f"mosquitto: {find_mosquitto()}"
     else:
         async with open_broker(url, **config.login(url)) as handle:
             await probe(handle.address)
-            found["broker"] = f"{handle.address.url} answers and lets us in"
-    return found
+            findings["broker"] = f"{handle.address.url} answers and lets us in"
+    return findings
 
 
-def split(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
+def split_by_kind(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
     """(fleet files, scenario files and folders of them), told apart by their names."""
     scenarios = [path for path in paths if path.suffix in ENDINGS or path.is_dir()]
     return [path for path in paths if path not in scenarios], scenarios
 
 
 def check_scenarios(paths: Sequence[Path], known: Platforms | None = None) -> dict[str, str]:
-    """What was found in scenario files, which may name the platforms of `known` besides.
+    """What was findings in scenario files, which may name the platforms of `known` besides.
 
     Raises FileError for the first that is not right.
     """
     files = find_scenarios(paths)
     steps = sum(len(scenario.steps) for scenario in load_scenarios(files, known))
-    return {"scenarios": f"{counted(len(files), 'file')}, {counted(steps, 'step')}"}
+    return {"scenarios": f"{count_noun(len(files), 'file')}, {count_noun(steps, 'step')}"}

@@ -23,7 +23,7 @@ from broker.operator.link import OperatorLink
 from broker.operator.operator import EVERYONE
 from broker.operator.readers import PresenceTracker, ReceivedMessage, read_clock_now, read_state
 from broker.timestamps import parse_clock_speed
-from fleet.hosting.device_facts import Described, ask
+from fleet.hosting.device_facts import DeviceDescription, request_descriptions
 from platforms.conformance import DEFAULT_CONFORMANCE
 from scenarios.traces.format import (
     OPERATOR_LEAVES,
@@ -35,7 +35,7 @@ from scenarios.traces.format import (
     trace_exists_error,
 )
 
-__all__ = ["Recorded", "check_place", "record"]
+__all__ = ["RecordingResult", "check_output_path", "record"]
 
 _GATHERING: Final = 0.2
 """Seconds in which devices that join are gathered, to be asked about together."""
@@ -44,7 +44,7 @@ _LAST_ASKING: Final = 3.0
 
 
 @dataclass(frozen=True, slots=True)
-class Recorded:
+class RecordingResult:
     """What was recorded. `interrupted`: Ctrl-C ended it, in good order."""
 
     path: Path
@@ -53,7 +53,7 @@ class Recorded:
     interrupted: bool = False
 
 
-def check_place(path: Path, *, overwrite: bool) -> None:
+def check_output_path(path: Path, *, overwrite: bool) -> None:
     """Raise UsageError where no trace is to be written, before anything else is done."""
     if path.is_dir():
         raise UsageError(f"{path} is a folder", hint="name a file in it")
@@ -71,7 +71,7 @@ async def record(
     seconds: float | None,
     started: Callable[[int], None],
     overwrite: bool = False,
-) -> Recorded:
+) -> RecordingResult:
     """Record until `seconds` have passed, Ctrl-C or SIGTERM.
 
     `started` hears of how many devices, once everything that happens from now on is recorded.
@@ -83,18 +83,18 @@ async def record(
         recorder = _Recorder(link)
         await recorder.listen()
         interrupted = False
-        with recorder.writing(path, overwrite=overwrite) as writer, _stopped() as stop:
-            async with recorder.newcomers(writer):
+        with recorder.writing(path, overwrite=overwrite) as writer, _stop_signal() as stop:
+            async with recorder.describing_new_devices(writer):
                 started(len(recorder.devices))
                 with contextlib.suppress(TimeoutError):
                     interrupted = await link.wait(stop, seconds) == signal.SIGINT
                 # What the broker had by now is on its way to us.
                 await link.settle()
-        return Recorded(path, len(recorder.devices), writer.messages, interrupted)
+        return RecordingResult(path, len(recorder.devices), writer.messages, interrupted)
 
 
 @contextlib.contextmanager
-def _stopped() -> Iterator[asyncio.Future[int]]:
+def _stop_signal() -> Iterator[asyncio.Future[int]]:
     """A future of Ctrl-C or SIGTERM, whose number is its result."""
     loop = asyncio.get_running_loop()
     stop: asyncio.Future[int] = loop.create_future()
@@ -122,35 +122,35 @@ class _Recorder:
     def __init__(self, link: OperatorLink) -> None:
         self.devices: dict[str, TraceDevice] = {}
         self._link = link
-        self._roster = PresenceTracker()
+        self._presences = PresenceTracker()
         self._clock: ClockNow | None = None
-        self._waiting: list[tuple[int, ReceivedMessage]] = []
+        self._buffered: list[tuple[int, ReceivedMessage]] = []
         self._writer: TraceWriter | None = None
         self._busy: set[str] = set()
-        self._untold: set[str] = set()
+        self._undescribed: set[str] = set()
         self._joined = asyncio.Event()
         self._definitions = _Definitions([])
 
     async def listen(self) -> None:
-        """Subscribe; returns once all that was retained was heard, and hosts told of devices."""
+        """Subscribe; returns once all retained messages have arrived and hosts told of devices."""
         topics = self._link.topics
         leaves = (*PUBLISHED_LEAVES, *OPERATOR_LEAVES)
         filters = [(topics.device("+", leaf), 1) for leaf in leaves]
         filters += [(topics.group("+"), 1), (topics.clock, 1), (topics.clock_now, 1)]
-        self._link.listeners.append(self._hear)
+        self._link.listeners.append(self._on_message)
         await self._link.subscribe(filters)
         await self._link.settle()
         self._start = self._now()
-        for device_id, seen in sorted(self._roster.devices.items()):
-            if seen.state is not None and _is_of(seen.state, device_id):
+        for device_id, seen in sorted(self._presences.devices.items()):
+            if seen.state is not None and _is_own_state(seen.state, device_id):
                 self.devices[device_id] = TraceDevice(state=seen.state, online=seen.online)
-        await self._ask(self.devices)
+        await self._request_descriptions(self.devices)
         self._busy.clear()
         self._definitions = _Definitions(self.devices.values())
 
     @contextlib.contextmanager
     def writing(self, path: Path, *, overwrite: bool) -> Iterator[TraceWriter]:
-        """Write the header, what was heard meanwhile, and from then on as it comes.
+        """Write the header, the messages buffered meanwhile, then messages as they arrive.
 
         The trace has an end unless something went wrong: the broker was lost.
         """
@@ -160,13 +160,13 @@ class _Recorder:
             start=self._start,
             conformance=self._definitions.conformance,
             platforms=self._definitions.platforms,
-            devices=tuple(map(self._definitions.besides, self.devices.values())),
+            devices=tuple(map(self._definitions.without_shared, self.devices.values())),
         )
         writer = TraceWriter(path, header, overwrite=overwrite)
         try:
             with writer:
-                for instant, heard in self._waiting:
-                    self._write(writer, instant, heard)
+                for instant, message in self._buffered:
+                    self._write(writer, instant, message)
                 self._writer = writer
                 yield writer
                 writer.close(self._now())
@@ -175,12 +175,12 @@ class _Recorder:
 
     # -- what hosts tell -----------------------------------------------------------------------
 
-    async def _ask(self, devices: Iterable[str]) -> None:
+    async def _request_descriptions(self, devices: Iterable[str]) -> None:
         platforms = {name: self.devices[name].state.platform for name in devices}
         if platforms:
-            await ask(self._link, platforms, self._take_told)
+            await request_descriptions(self._link, platforms, self._on_description)
 
-    def _take_told(self, device_id: str, told: Described) -> None:
+    def _on_description(self, device_id: str, told: DeviceDescription) -> None:
         # At work, it remembers more by now than it did when the trace began.
         calm = not self._busy & {device_id, EVERYONE}
         self.devices[device_id] = self.devices[device_id].model_copy(
@@ -194,14 +194,16 @@ class _Recorder:
         )
 
     @contextlib.asynccontextmanager
-    async def newcomers(self, writer: TraceWriter) -> AsyncIterator[None]:
+    async def describing_new_devices(self, writer: TraceWriter) -> AsyncIterator[None]:
         """Ask about devices that join, many at a time, and write down what their hosts tell."""
-        asking = asyncio.create_task(self._ask_newcomers(writer), name="passfleet.record.newcomers")
+        asking = asyncio.create_task(
+            self._describe_new_devices(writer), name="passfleet.record.new_devices"
+        )
         try:
             yield
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_LAST_ASKING):
-                    while self._untold and not asking.done():
+                    while self._undescribed and not asking.done():
                         await self._link.pause(_GATHERING)
             if asking.done():
                 asking.result()
@@ -209,69 +211,69 @@ class _Recorder:
             asking.cancel()
             await asyncio.gather(asking, return_exceptions=True)
 
-    async def _ask_newcomers(self, writer: TraceWriter) -> None:
+    async def _describe_new_devices(self, writer: TraceWriter) -> None:
         while True:
             await self._joined.wait()
             await self._link.pause(_GATHERING)
             self._joined.clear()
-            new = sorted(self._untold)
-            await self._ask(new)
+            new = sorted(self._undescribed)
+            await self._request_descriptions(new)
             for device_id in new:
                 device = self.devices[device_id]
                 if device.setup is not None:
-                    writer.device(self._definitions.besides(device))
-            self._untold.difference_update(new)
+                    writer.device(self._definitions.without_shared(device))
+            self._undescribed.difference_update(new)
 
-    # -- what is heard -------------------------------------------------------------------------
+    # -- messages --------------------------------------------------------------------------------
 
-    def _hear(self, heard: ReceivedMessage) -> None:
-        if heard.topic == self._link.topics.clock_now:
-            self._hear_clock(heard.payload)
+    def _on_message(self, message: ReceivedMessage) -> None:
+        if message.topic == self._link.topics.clock_now:
+            self._on_clock(message.payload)
             return
-        if heard.retained:
-            self._roster.on_message(heard)
+        if message.retained:
+            self._presences.on_message(message)
             return
         instant = self._now()
         if self._writer is not None:
-            self._write(self._writer, instant, heard)
+            self._write(self._writer, instant, message)
         else:
-            self._note_work(heard)
-            self._waiting.append((instant, heard))
+            self._mark_busy(message)
+            self._buffered.append((instant, message))
 
-    def _hear_clock(self, payload: bytes) -> None:
+    def _on_clock(self, payload: bytes) -> None:
         told = read_clock_now(payload)
         if told is not None and self._clock is None and self._writer is not None:
             self._writer.clock(told.clock, told.now)
         # A fleet that leaves clears it: its time stays what it was.
         self._clock = told or self._clock
 
-    def _note_work(self, heard: ReceivedMessage) -> None:
+    def _mark_busy(self, message: ReceivedMessage) -> None:
         """Remember whom something happens to while hosts are asked of what was before."""
         topics = self._link.topics
-        if heard.device_id is not None and heard.leaf != "presence":
-            self._busy.add(heard.device_id)
-        elif heard.topic == topics.clock or heard.topic.startswith(f"{topics.root}/groups/"):
+        if message.device_id is not None and message.leaf != "presence":
+            self._busy.add(message.device_id)
+        elif message.topic == topics.clock or message.topic.startswith(f"{topics.root}/groups/"):
             self._busy.add(EVERYONE)
 
-    def _write(self, writer: TraceWriter, instant: int, heard: ReceivedMessage) -> None:
-        topic = heard.topic.removeprefix(f"{self._link.topics.root}/")
+    def _write(self, writer: TraceWriter, instant: int, message: ReceivedMessage) -> None:
+        topic = message.topic.removeprefix(f"{self._link.topics.root}/")
         if not is_trace_topic(topic):
             return
-        device_id = heard.device_id
-        if heard.leaf == "state" and device_id is not None and device_id not in self.devices:
-            state = read_state(heard.payload)
-            if state is not None and _is_of(state, device_id):
+        device_id = message.device_id
+        if message.leaf == "state" and device_id is not None and device_id not in self.devices:
+            state = read_state(message.payload)
+            if state is not None and _is_own_state(state, device_id):
                 self.devices[device_id] = TraceDevice(state=state)
                 writer.device(self.devices[device_id])
-                self._untold.add(device_id)
+                self._undescribed.add(device_id)
                 self._joined.set()
         elif device_id is None:
-            self._busy |= self._untold
-        elif device_id in self._untold:
-            self._note_work(heard)
-        if heard.leaf in ("state", "presence") and not heard.payload:
+            self._busy |= self._undescribed
+        elif device_id in self._undescribed:
+            self._mark_busy(message)
+        if message.leaf in ("state", "presence") and not message.payload:
             return  # a fleet that leaves clears what was retained
-        writer.message(instant, topic, heard.payload, heard.retained)
+        writer.message(instant, topic, message.payload, message.retained)
 
     def _now(self) -> int:
         """The fleet's time: its own where it tells it, else the time of day."""
@@ -284,7 +286,7 @@ class _Recorder:
         )
 
 
-def _is_of(state: DeviceState, device_id: str) -> bool:
+def _is_own_state(state: DeviceState, device_id: str) -> bool:
     """Whether a state is a device's: of one that can be, on the topic that is its own."""
     return state.device_id == device_id and is_trace_topic(f"devices/{device_id}/state")
 
@@ -300,7 +302,7 @@ class _Definitions:
             if device.conformance == self.conformance:
                 self.platforms = {**(device.platforms or {}), **self.platforms}
 
-    def besides(self, device: TraceDevice) -> TraceDevice:
+    def without_shared(self, device: TraceDevice) -> TraceDevice:
         """The device with these only where they are others than the header's."""
         own = device.platforms or {}
         shared = all(self.platforms.get(name) == table for name, table in own.items())

@@ -19,23 +19,23 @@ from broker.operator.readers import ReceivedMessage, read_clock_now
 from broker.server.open import open_broker
 from broker.timestamps import parse_timestamp
 from fleet.hosting.host import Host
-from fleet.hosting.limits import check_room
+from fleet.hosting.system_limits import check_system_limits
 from fleet.traces.restore import SEED, RestoredDevice, restore_devices
-from fleet.traces.schedule import ScheduledMessage, schedule_of
+from fleet.traces.schedule import ScheduledMessage, build_schedule
 from scenarios.traces.diff import Difference, PlaceholderBindings, PublishedMessage, compare
 from scenarios.traces.format import PUBLISHED_LEAVES, Trace
 from scenarios.traces.placeholders import generate_similar_secret, is_placeholder, restore_payload
 
-__all__ = ["Replayed", "replay"]
+__all__ = ["ReplayResult", "replay"]
 
 _LIMIT: Final = 15.0
 """Seconds of real time within which a fleet on this machine must have answered."""
-_LOOK_AGAIN: Final = 0.005
-_DISTURBING: Final = frozenset({"offline", "online", "dropConnection", "crash", "restart"})
+_POLL_INTERVAL: Final = 0.005
+_CONNECTION_ACTIONS: Final = frozenset({"offline", "online", "dropConnection", "crash", "restart"})
 
 
 @dataclass(frozen=True, slots=True)
-class Replayed:
+class ReplayResult:
     """What came of a replay. `sent` and `published` count messages."""
 
     devices: int
@@ -46,7 +46,7 @@ class Replayed:
 
 async def replay(
     trace: Trace, broker: str, progress: Callable[[], None] = lambda: None
-) -> Replayed:
+) -> ReplayResult:
     """Replay a trace on a broker that is started for it: "embedded" or "mosquitto".
 
     `progress` hears of each message that was sent. Raises FileError for a trace whose devices
@@ -54,46 +54,46 @@ async def replay(
     broker or the fleet fail.
     """
     bindings = PlaceholderBindings()
-    cast = restore_devices(trace, _meaning(bindings))
+    devices = restore_devices(trace, _placeholder_resolver(bindings))
     topics = Topics(trace.header.root)
     host = Host(
-        [restaged.spec for restaged in cast],
+        [restored_device.spec for restored_device in devices],
         topics,
         seed=SEED,
         clock=VirtualClock(trace.header.start),
-        restored={each.spec.device_id: (each.state, each.draws) for each in cast},
+        restored={each.spec.device_id: (each.state, each.draws) for each in devices},
     )
-    check_room(len(cast))
+    check_system_limits(len(devices))
     # The link first: its look at the broker needs a small file descriptor, whoever has the others.
     async with open_broker(broker) as handle, OperatorLink(handle.address, topics) as link:
-        stage = _Stage(trace, host, link, bindings)
+        session = _ReplaySession(trace, host, link, bindings)
         try:
             await host.start(handle.address, fresh=True)
-            await stage.open(cast)
-            for cue in schedule_of(trace):
-                await stage.take(cue)
+            await session.open(devices)
+            for message in build_schedule(trace):
+                await session.send(message)
                 progress()
-            await stage.close()
+            await session.close()
         finally:
             await host.abandon()
-    differences = compare(trace, stage.published, bindings)
-    return Replayed(len(cast), stage.sent, len(stage.published), differences)
+    differences = compare(trace, session.published, bindings)
+    return ReplayResult(len(devices), session.sent, len(session.published), differences)
 
 
-def _meaning(bindings: PlaceholderBindings) -> Callable[[Mapping[str, Any]], str]:
+def _placeholder_resolver(bindings: PlaceholderBindings) -> Callable[[Mapping[str, Any]], str]:
     """What a placeholder stands for: what the devices made, else something made up that stays."""
 
-    def meaning(placeholder: Mapping[str, Any]) -> str:
+    def resolve_placeholder(placeholder: Mapping[str, Any]) -> str:
         value = bindings.value(placeholder)
         if value is None:
             value = generate_similar_secret(placeholder, bindings.taken)
             bindings.bind(placeholder, value)
         return value
 
-    return meaning
+    return resolve_placeholder
 
 
-class _Stage:
+class _ReplaySession:
     """One replay under way."""
 
     def __init__(
@@ -106,8 +106,8 @@ class _Stage:
         self._link = link
         self._bindings = bindings
         self._now = trace.header.start
-        self._away: set[str] = set()
-        self._told = {
+        self._offline: set[str] = set()
+        self._recorded_passcodes = {
             (
                 message.device_id,
                 message.leaf,
@@ -118,43 +118,43 @@ class _Stage:
             and is_placeholder(message.payload.get("newPasscode"))
         }
 
-    async def open(self, cast: Iterable[RestoredDevice]) -> None:
+    async def open(self, devices: Iterable[RestoredDevice]) -> None:
         """Listen, and take the network from those that had none."""
         topics = self._link.topics
         filters = [(topics.device("+", leaf), 1) for leaf in PUBLISHED_LEAVES]
         await self._link.subscribe([*filters, (topics.clock_now, 1)])
-        self._link.listeners.append(self._hear)
-        for restaged in cast:
-            if not restaged.online:
-                device_id = restaged.spec.device_id
+        self._link.listeners.append(self._on_message)
+        for restored_device in devices:
+            if not restored_device.online:
+                device_id = restored_device.spec.device_id
                 self._host.devices[device_id].simulate("offline")
-                self._away.add(device_id)
+                self._offline.add(device_id)
                 await self._until_seen(device_id, gone=1, back=None)
         await self._settle()
         self.published.clear()
 
-    async def take(self, cue: ScheduledMessage) -> None:
+    async def send(self, message: ScheduledMessage) -> None:
         """Send what an operator sent, once its instant has come."""
-        if cue.leaf == "clock":
-            await self._move_as_told(cue)
+        if message.leaf == "clock":
+            await self._move_clock(message)
             return
-        await self._advance(cue.at)
+        await self._advance(message.at)
         sessions = {name: device.connection.number for name, device in self._host.devices.items()}
-        payload = restore_payload(cue.payload, _meaning(self._bindings))
-        await self._link.publish(f"{self._link.topics.root}/{cue.topic}", payload)
+        payload = restore_payload(message.payload, _placeholder_resolver(self._bindings))
+        await self._link.publish(f"{self._link.topics.root}/{message.topic}", payload)
         self.sent += 1
         await self._settle()
-        await self._network_settled(cue, sessions)
+        await self._network_settled(message, sessions)
 
     async def close(self) -> None:
         """Let pass what the trace lasted after its last message."""
         await self._advance(self._trace.end)
         await self._settle()
 
-    async def _move_as_told(self, cue: ScheduledMessage) -> None:
+    async def _move_clock(self, message: ScheduledMessage) -> None:
         """Virtual time that the operator moved."""
         try:
-            to = parse_timestamp(cue.document.get("to") or "")
+            to = parse_timestamp(message.document.get("to") or "")
         except (TypeError, ValueError):
             return
         self.sent += 1
@@ -186,22 +186,24 @@ class _Stage:
         except TimeoutError:
             raise PeerError(f"the replayed fleet did not answer within {_LIMIT:g} s") from None
 
-    async def _network_settled(self, cue: ScheduledMessage, sessions: Mapping[str, int]) -> None:
+    async def _network_settled(
+        self, message: ScheduledMessage, sessions: Mapping[str, int]
+    ) -> None:
         """Wait for a connection that was taken away, or is to come back, to be seen so.
 
         A Last Will and a reconnect take real time, of which virtual time knows nothing.
         """
-        device_id, action = cue.device_id, self._disturbance(cue)
+        device_id, action = message.device_id, self._connection_action(message)
         if device_id is None or device_id not in sessions or action is None:
             return
         before = sessions[device_id]
-        away = device_id in self._away
+        away = device_id in self._offline
         gone = not away and action != "online"
         back = action == "online" if away else action not in ("online", "offline")
         if action == "offline":
-            self._away.add(device_id)
+            self._offline.add(device_id)
         elif action == "online":
-            self._away.discard(device_id)
+            self._offline.discard(device_id)
         await self._until_seen(
             device_id, gone=before if gone else None, back=before + 1 if back else None
         )
@@ -215,22 +217,22 @@ class _Stage:
                     (gone is None or self._seen(device_id, "offline", gone))
                     and (back is None or self._seen(device_id, "online", back))
                 ):
-                    await self._link.pause(_LOOK_AGAIN)
+                    await self._link.pause(_POLL_INTERVAL)
         except TimeoutError:
             raise PeerError(
                 f"the connection of {device_id} did not come and go within {_LIMIT:g} s"
             ) from None
 
-    def _disturbance(self, cue: ScheduledMessage) -> str | None:
+    def _connection_action(self, message: ScheduledMessage) -> str | None:
         """What a message does to a device's connection, None for nothing."""
-        action = str(cue.document.get("action"))
-        if cue.leaf == "simulate":
-            return action if action in _DISTURBING else None
-        if cue.leaf != "inputs" or action != "restart":
+        action = str(message.document.get("action"))
+        if message.leaf == "simulate":
+            return action if action in _CONNECTION_ACTIONS else None
+        if message.leaf != "inputs" or action != "restart":
             return None
         for published in reversed(self.published):
             answer = published.document if isinstance(published.document, dict) else {}
-            if answer.get("inputId") == cue.document.get("inputId"):
+            if answer.get("inputId") == message.document.get("inputId"):
                 done = answer.get("actionState") == "done" and not answer.get("duplicate")
                 return "restart" if done else None
         return None
@@ -245,12 +247,14 @@ class _Stage:
             for published in self.published
         )
 
-    def _hear(self, heard: ReceivedMessage) -> None:
+    def _on_message(self, heard: ReceivedMessage) -> None:
         if heard.retained or heard.device_id is None or heard.leaf not in PUBLISHED_LEAVES:
             return
         document = heard.document()
         self.published.append(PublishedMessage(heard.device_id, heard.leaf, document))
         if isinstance(document, dict) and isinstance(document.get("newPasscode"), str):
-            told = self._told.get((heard.device_id, heard.leaf, str(document.get("commandId"))))
-            if told is not None:
-                self._bindings.bind(told["newPasscode"], document["newPasscode"])
+            recorded = self._recorded_passcodes.get(
+                (heard.device_id, heard.leaf, str(document.get("commandId")))
+            )
+            if recorded is not None:
+                self._bindings.bind(recorded["newPasscode"], document["newPasscode"])

@@ -1,10 +1,10 @@
 """Devices as they were when a trace began: made anew from what the trace tells of them.
 
-A snapshot tells most of a device's state, and its host told how it was set up and what it
+A snapshot tells most of a device's state, and its host recorded how it was set up and what it
 remembered (`scenarios.traces.device_facts`). The rest is read off the trace itself: the passcode
 it starts
-with (the one that opens it later), and how long it takes for each command; where no host told, also
-how many notifications and resets there had been.
+with (the one that opens it later), and how long it takes for each command; without a host's answer
+also how many notifications and resets there had been.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from scenarios.traces.device_facts import DeviceSetup
 from scenarios.traces.format import Trace, TraceDevice, TraceMessage
 from scenarios.traces.placeholders import is_placeholder
 
-__all__ = ["SEED", "RecordedRandomStream", "RestoredDevice", "restore_devices"]
+__all__ = ["SEED", "ReplayRandomStream", "RestoredDevice", "restore_devices"]
 
 SEED: Final = 7
 """Of the fresh devices: what they draw need not be what was drawn."""
@@ -47,11 +47,11 @@ _NOT_DEFINED: Final = (
     "since version 2 a trace defines the platforms of a fleet's own that its devices are of;"
     " record it anew"
 )
-_LONGER: Final = 60_000
+_BEYOND_TRACE: Final = 60_000
 _UNFINISHED: Final = 1_000
 """What a command takes that had not ended with the trace, and had not been announced: at most."""
-_USUAL: Final = "2580"
-_COMPLEX: Final = "aK7"
+_DEFAULT_PASSCODE: Final = "2580"
+_COMPLEX_PREFIX: Final = "aK7"
 _REFUSALS: Final = frozenset(
     {
         ErrorCode.INVALID_JSON,
@@ -67,7 +67,7 @@ _REFUSALS: Final = frozenset(
 """What may be answered at once: no reaction is drawn for it then."""
 
 
-class RecordedRandomStream(DeviceRandomStream):
+class ReplayRandomStream(DeviceRandomStream):
     """A device's own draws, but for its reactions, which take as long as they were recorded."""
 
     __slots__ = ("_left",)
@@ -89,32 +89,32 @@ class RestoredDevice:
 
     spec: DeviceSpec
     state: DeviceState
-    draws: RecordedRandomStream
+    draws: ReplayRandomStream
     online: bool
 
 
 def restore_devices(
-    trace: Trace, meaning: Callable[[Mapping[str, Any]], str]
+    trace: Trace, resolve_placeholder: Callable[[Mapping[str, Any]], str]
 ) -> list[RestoredDevice]:
-    """The devices of a trace. `meaning` gives the passcode that a placeholder stands for.
+    """Devices of a trace. `resolve_placeholder` returns the passcode for a placeholder.
 
     Raises FileError where a device is of a platform that neither the trace nor this passfleet
     knows, or where a platform of the trace's own is not right.
     """
     profiles = _Profiles(trace)
-    heard = {device_id: list[TraceMessage]() for device_id in trace.devices}
+    messages = {device_id: list[TraceMessage]() for device_id in trace.devices}
     for message in trace.messages:
-        for device_id in _concerned(trace, message):
-            heard[device_id].append(message)
+        for device_id in _concerned_devices(trace, message):
+            messages[device_id].append(message)
     return [
-        _Device(trace, device, number, profiles.of(device), heard[device.device_id]).restaged(
-            meaning
-        )
+        _DeviceRestorer(
+            trace, device, number, profiles.of(device), messages[device.device_id]
+        ).restore(resolve_placeholder)
         for number, device in enumerate(trace.devices.values(), 1)
     ]
 
 
-def _concerned(trace: Trace, message: TraceMessage) -> Iterator[str]:
+def _concerned_devices(trace: Trace, message: TraceMessage) -> Iterator[str]:
     """The devices that sent a message or were sent it, those of a group included."""
     if message.device_id is not None:
         if message.device_id in trace.devices:
@@ -163,14 +163,14 @@ class _Profiles:
 
 
 @dataclass(frozen=True, slots=True)
-class _Entered:
+class _EnteredPasscodes:
     """Placeholders of the passcode as the trace begins, and of the one it was enrolled with."""
 
     now: dict[str, Any] | None
     first: dict[str, Any] | None
 
 
-class _Device:
+class _DeviceRestorer:
     """What a trace tells of one device. `number` is one of its own, from 1."""
 
     def __init__(
@@ -188,58 +188,58 @@ class _Device:
         self._messages = messages
         self._documents = [m.payload if isinstance(m.payload, dict) else {} for m in messages]
 
-    def restaged(self, meaning: Callable[[Mapping[str, Any]], str]) -> RestoredDevice:
+    def restore(self, resolve_placeholder: Callable[[Mapping[str, Any]], str]) -> RestoredDevice:
         """Make it."""
-        passcode, first = self._passcodes(meaning)
-        never = self._trace.end - self._trace.header.start + _LONGER
+        passcode, first = self._passcodes(resolve_placeholder)
+        never = self._trace.end - self._trace.header.start + _BEYOND_TRACE
         reactions = list(self._reactions(never))
-        draws = RecordedRandomStream(self._device.device_id, reactions)
+        draws = ReplayRandomStream(self._device.device_id, reactions)
         spec = self._spec(first, max(reactions, default=0))
         return RestoredDevice(spec, self._state(spec, passcode, draws), draws, self._device.online)
 
     def _spec(self, passcode: str | None, longest: int) -> DeviceSpec:
         state = self._device.state
-        group = (self._device.setup or self._usual_setup()).group_setup(state, self._profile)
+        group = (self._device.setup or self._default_setup()).group_setup(state, self._profile)
         took_time = longest > 0 or group.reaction[1] > 0
         reaction = (0, max(longest, _UNFINISHED)) if took_time else (0, 0)
         group = replace(group, reaction=reaction)
         return DeviceSpec(state.device_id, state.owner, group, passcode)
 
-    def _usual_setup(self) -> DeviceSetup:
-        """How a device is taken to have been set up, of which nobody told."""
-        told = self._device.state.biometrics
-        kinds = {Biometric.TOUCH_ID: told.touch_id, Biometric.FACE: told.face}
+    def _default_setup(self) -> DeviceSetup:
+        """How a device is taken to have been set up, of which nobody recorded."""
+        recorded = self._device.state.biometrics
+        kinds = {Biometric.TOUCH_ID: recorded.touch_id, Biometric.FACE: recorded.face}
         has = tuple(biometric for biometric, kind in kinds.items() if kind != "none")
         return DeviceSetup(policy=self._device.policy, biometrics=has)
 
     def _state(
-        self, spec: DeviceSpec, passcode: str | None, draws: RecordedRandomStream
+        self, spec: DeviceSpec, passcode: str | None, draws: ReplayRandomStream
     ) -> DeviceState:
-        told, start = self._device.state, self._trace.header.start
+        recorded, start = self._device.state, self._trace.header.start
         first = first_state(spec.enrollment(draws), start)
-        kind = PasscodeKind(told.passcode)
+        kind = PasscodeKind(recorded.passcode)
         secret = None
         if kind is not PasscodeKind.NONE and passcode is not None:
             secret = Secret(kind, draws.digest(passcode), traits_of(passcode))
         policy = policy_of(self._device.policy) if self._device.policy else None
         return replace(
             first,
-            current_user=told.current_user,
-            version=told.version,
-            locked=told.locked,
+            current_user=recorded.current_user,
+            version=recorded.version,
+            locked=recorded.locked,
             secret=secret,
-            compliance=Compliance(told.compliance),
-            passcode_deadline=told.passcode_deadline,
-            touch_id=BiometricState(told.biometrics.touch_id),
-            face=BiometricState(told.biometrics.face),
-            failed_attempts=told.failed_attempts,
-            wiped=told.wiped,
+            compliance=Compliance(recorded.compliance),
+            passcode_deadline=recorded.passcode_deadline,
+            touch_id=BiometricState(recorded.biometrics.touch_id),
+            face=BiometricState(recorded.biometrics.face),
+            failed_attempts=recorded.failed_attempts,
+            wiped=recorded.wiped,
             policy=policy if policy and policy.asks_for_something else None,
-            **self._remembered(),
+            **self._memory_fields(),
         )
 
-    def _remembered(self) -> dict[str, Any]:
-        """What its state does not tell: as its host told it, else as the trace lets one guess."""
+    def _memory_fields(self) -> dict[str, Any]:
+        """State fields missing from a snapshot: as the host reported them, else guessed."""
         if self._device.memory is not None:
             return self._device.memory.fields()
         compliant = self._device.state.compliance == "compliant"
@@ -251,7 +251,7 @@ class _Device:
 
     def _resets(self) -> int:
         """How many resets there had been: the first escrow counts the next one."""
-        for message, document in self._each():
+        for message, document in self._documents_by_message():
             number = document.get("resetNumber")
             if message.leaf == "escrow" and isinstance(number, int):
                 return max(0, number - 1)
@@ -259,7 +259,7 @@ class _Device:
         return int(state.passcode == "temporary" or state.compliance != "compliant")
 
     def _notifications(self) -> int:
-        for message, document in self._each():
+        for message, document in self._documents_by_message():
             if message.leaf == "notifications":
                 number = str(document.get("notificationId", "")).removeprefix("n-")
                 return max(0, int(number) - 1) if number.isdecimal() else 0
@@ -272,7 +272,7 @@ class _Device:
         takes `never`, longer than the trace lasts.
         """
         took: dict[tuple[str, int], int] = {}
-        for message, document in self._each():
+        for message, document in self._documents_by_message():
             state, command = document.get("actionState"), document.get("commandId")
             if message.leaf != "results" or state is None or command is None:
                 continue
@@ -288,11 +288,11 @@ class _Device:
         return iter(took.values())
 
     def _passcodes(
-        self, meaning: Callable[[Mapping[str, Any]], str]
+        self, resolve_placeholder: Callable[[Mapping[str, Any]], str]
     ) -> tuple[str | None, str | None]:
         """The passcode that opens it as the trace begins, and the one that it was enrolled with."""
         memory, setup = self._device.memory, self._device.setup
-        entered = self._entered()
+        entered = self._entered_passcodes()
         now, first = self._device.passcode or entered.now, entered.first
         same = memory is None or memory.as_enrolled
         if same:
@@ -302,18 +302,18 @@ class _Device:
         like_first = setup.passcode if setup else None
         passcode: str | None
         if isinstance(now, dict):
-            passcode = meaning(now)
+            passcode = resolve_placeholder(now)
         elif like_now is not None:
-            passcode = meaning(like_now.placeholder(-2 * self._number))
+            passcode = resolve_placeholder(like_now.placeholder(-2 * self._number))
         else:
-            passcode = self._guessed() if memory is None else None
+            passcode = self._guess_passcode() if memory is None else None
         if setup is not None and like_first is None:
             return passcode, None
         if same or like_first is None:
             return passcode, passcode
-        return passcode, meaning(first or like_first.placeholder(-2 * self._number - 1))
+        return passcode, resolve_placeholder(first or like_first.placeholder(-2 * self._number - 1))
 
-    def _entered(self) -> _Entered:
+    def _entered_passcodes(self) -> _EnteredPasscodes:
         """The placeholders of its passcodes, where the trace gives them away.
 
         The one of now is the first that opens it, or one that is refused as used before; the first
@@ -323,7 +323,7 @@ class _Device:
         found: dict[str, dict[str, Any]] = {}
         known: list[object] = []
         holds = "now"
-        for message, document in self._each():
+        for message, document in self._documents_by_message():
             if message.leaf == "inputs" and is_placeholder(document.get("passcode")):
                 pressed[str(document.get("inputId"))] = document
             elif message.leaf == "simulate" and document.get("action") == "restore":
@@ -342,38 +342,38 @@ class _Device:
                     holds = "another"
                 elif done and document.get("actionName") == "resetPasscode":
                     holds = "another"
-        return _Entered(found.get("now"), found.get("first"))
+        return _EnteredPasscodes(found.get("now"), found.get("first"))
 
-    def _guessed(self) -> str:
+    def _guess_passcode(self) -> str:
         """A passcode for a device of which nobody enters it: good enough for the policies."""
         policies = [policy_of(self._device.policy)] if self._device.policy else []
-        for message, document in self._each():
+        for message, document in self._documents_by_message():
             if message.leaf == "commands" and document.get("actionName") == "applyPasscodePolicy":
                 try:
                     policies.append(policy_of(contract.Policy.model_validate(document["policy"])))
                 except (KeyError, ValueError):
                     continue
                 if self._falls_short_after(message.line):
-                    return _USUAL
+                    return _DEFAULT_PASSCODE
                 break
-        return _satisfying(policies) if policies else _USUAL
+        return _passcode_for(policies) if policies else _DEFAULT_PASSCODE
 
     def _falls_short_after(self, line: int) -> bool:
         """Whether the device was no longer compliant once the policy of `line` was applied."""
-        for message, document in self._each():
+        for message, document in self._documents_by_message():
             if message.line > line and message.leaf == "state":
                 return document.get("compliance") != "compliant"
             if message.line > line and message.leaf == "results":
                 return False
         return False
 
-    def _each(self) -> Iterator[tuple[TraceMessage, dict[str, Any]]]:
+    def _documents_by_message(self) -> Iterator[tuple[TraceMessage, dict[str, Any]]]:
         return zip(self._messages, self._documents, strict=True)
 
 
-def _satisfying(policies: Sequence[PasscodePolicy]) -> str:
+def _passcode_for(policies: Sequence[PasscodePolicy]) -> str:
     """A passcode that all of the policies take, as far as one can."""
     symbols = max(1, *(policy.min_complex_characters or 0 for policy in policies))
     length = max(policy.min_length or 0 for policy in policies)
-    passcode = _COMPLEX + "#" * symbols
+    passcode = _COMPLEX_PREFIX + "#" * symbols
     return passcode + "x4" * ((length - len(passcode) + 1) // 2)

@@ -14,7 +14,7 @@ from typing import Any, Final
 from broker.timestamps import parse_timestamp
 from scenarios.traces.format import OPERATOR_LEAVES, Trace, TraceMessage
 
-__all__ = ["ScheduledMessage", "schedule_of"]
+__all__ = ["ScheduledMessage", "build_schedule"]
 
 _VIRTUAL: Final = "virtual"
 
@@ -39,7 +39,7 @@ class ScheduledMessage:
         return self.payload if isinstance(self.payload, dict) else {}
 
 
-def schedule_of(trace: Trace) -> list[ScheduledMessage]:
+def build_schedule(trace: Trace) -> list[ScheduledMessage]:
     """The operator's messages of a trace, in the order in which to send them.
 
     What was retained is left out: it had reached the devices before the trace began.
@@ -51,20 +51,20 @@ def schedule_of(trace: Trace) -> list[ScheduledMessage]:
     ]
     if trace.header.clock == _VIRTUAL:
         return [ScheduledMessage(m.at, m.topic, m.payload, m.device_id) for m in sent]
-    taken_up = _taken_up(trace)
+    start_times = _start_times(trace)
     found: list[ScheduledMessage] = []
     last: dict[str, int] = {}
     for message in sent:
-        for device_id in _addressed(trace, message):
+        for device_id in _addressed_devices(trace, message):
             # The first sending is what was taken up; a later one of the same id came later.
-            began = taken_up.pop((device_id, _id_of(message)), message.at)
+            began = start_times.pop((device_id, _request_key(message)), message.at)
             at = last[device_id] = max(began, last.get(device_id, trace.header.start))
             topic = f"devices/{device_id}/{message.leaf}"
             found.append(ScheduledMessage(at, topic, message.payload, device_id))
-    return sorted(found, key=lambda cue: cue.at)
+    return sorted(found, key=lambda message: message.at)
 
 
-def _addressed(trace: Trace, message: TraceMessage) -> Iterator[str]:
+def _addressed_devices(trace: Trace, message: TraceMessage) -> Iterator[str]:
     if message.device_id is not None:
         yield message.device_id
         return
@@ -76,7 +76,7 @@ def _addressed(trace: Trace, message: TraceMessage) -> Iterator[str]:
             yield device_id
 
 
-def _taken_up(trace: Trace) -> dict[tuple[str, str], int]:
+def _start_times(trace: Trace) -> dict[tuple[str, str], int]:
     """When each device began with each command and input, by its own answer."""
     found: dict[tuple[str, str], int] = {}
     for message in trace.messages:
@@ -86,11 +86,11 @@ def _taken_up(trace: Trace) -> dict[tuple[str, str], int]:
             began = parse_timestamp(message.payload["startDateTime"])
         except (KeyError, TypeError, ValueError):
             continue
-        found.setdefault((message.device_id, _id_of(message)), began)
+        found.setdefault((message.device_id, _request_key(message)), began)
     return found
 
 
-def _id_of(message: TraceMessage) -> str:
+def _request_key(message: TraceMessage) -> str:
     document = message.payload if isinstance(message.payload, dict) else {}
     kind = "inputId" if "inputId" in document else "commandId"
     return f"{kind}/{document.get(kind)}"

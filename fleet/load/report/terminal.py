@@ -12,7 +12,7 @@ from fleet.load.ledger import COLUMNS, CommandOutcome
 from fleet.load.reconnect_storm import ReconnectStorm
 from fleet.load.report.percentile_table import latency_table, milliseconds
 from fleet.load.result import LoadResult, RunEnding
-from fleet.service.wording import counted
+from fleet.plural import count_noun
 
 __all__ = ["connection_remarks", "summary"]
 
@@ -95,12 +95,12 @@ def _remarks(result: LoadResult) -> Iterator[Text]:
     elif result.ending is RunEnding.INTERRUPTED:
         yield Text(f"interrupted after {result.sending_took:.1f} s", style="yellow")
     if result.offline:
-        who = counted(result.offline, "device")
+        who = count_noun(result.offline, "device")
         yield Text(f"{who} offline before it began", style="yellow")
     if result.unsent and result.ending is RunEnding.COMPLETE:
         yield Text(
-            f"{counted(result.unsent, 'command')} due and never sent: the generator could not keep"
-            " up, so the figures describe the generator and not the fleet",
+            f"{count_noun(result.unsent, 'command')} due and never sent: the generator could not"
+            " keep up, so the figures describe the generator and not the fleet",
             style="yellow",
         )
     yield from connection_remarks(result)
@@ -110,15 +110,15 @@ def connection_remarks(result: LoadResult) -> Iterator[Text]:
     """Generate remarks about workers that died and connections that were lost."""
     dropped, gone = result.dropped, result.ending is RunEnding.FLEET_GONE
     if result.worker_stats is not None and result.worker_stats.restarts:
-        times = counted(result.worker_stats.restarts, "time")
+        times = count_noun(result.worker_stats.restarts, "time")
         yield Text(f"a worker of the fleet died and was started again: {times}", style="yellow")
     if dropped.devices and not gone:
         missing = dropped.devices - dropped.back
         back = f"{missing} of them not back at the end" if missing else "all of them back"
-        who = counted(dropped.devices, "device")
+        who = count_noun(dropped.devices, "device")
         yield Text(f"{who} lost the connection meanwhile, {back}", style="yellow")
     if result.reconnects:
-        lost = f"the generator's own connections were lost {counted(result.reconnects, 'time')}"
+        lost = f"the generator's own connections were lost {count_noun(result.reconnects, 'time')}"
         if result.cut_off and not gone:
             lost += ", and not all came back: the broker was down or refused them"
         yield Text(lost, style="yellow")

@@ -12,8 +12,8 @@ from agent.machine import enroll, first_state, step
 from agent.passcode import PasscodePolicy
 from agent.random_stream import DeviceRandomStream
 from agent.state import DeviceState, GroupSetup, Result
-from fleet.reference.facts import ACTION_WORDS, Answer, Explanation, explain, facts
-from fleet.reference.sentences import bounds, condition
+from fleet.reference.facts import ACTION_NAMES, Answer, Explanation, explain, platform_facts
+from fleet.reference.sentences import bounds, limit_condition
 from platforms import PLATFORMS, PlatformProfile
 from platforms.profile import Action, Management, ResetOutcome
 
@@ -84,7 +84,7 @@ def test_limits_of_a_reset_are_told_with_their_source(profile: PlatformProfile) 
     told = explain(profile, Action.RESET_PASSCODE)
 
     for limit in profile.reset.limits:
-        answer = next(a for a in told.answers if a.when == condition(limit))
+        answer = next(a for a in told.answers if a.when == limit_condition(limit))
         native = profile.native_answer(Action.RESET_PASSCODE, limit.native)
         assert answer.action_state == "notSupported"
         assert (answer.native is None) == (native is None)
@@ -161,7 +161,7 @@ def test_sync_and_policy_answers_are_what_the_device_answers(profile: PlatformPr
 
 @every_platform
 def test_facts_are_json_and_hold_every_action(profile: PlatformProfile) -> None:
-    told = json.loads(json.dumps(facts(profile)))
+    told = json.loads(json.dumps(platform_facts(profile)))
 
     assert told["platform"] == profile.id
     assert set(Action) <= set(told)
@@ -185,5 +185,5 @@ def test_explanation_of_a_platform_that_a_user_added_reads_as_well() -> None:
 
 
 def test_action_words_name_every_action() -> None:
-    assert set(ACTION_WORDS.values()) == set(Action)
-    assert ACTION_WORDS["apply-passcode-policy"] is Action.APPLY_PASSCODE_POLICY
+    assert set(ACTION_NAMES.values()) == set(Action)
+    assert ACTION_NAMES["apply-passcode-policy"] is Action.APPLY_PASSCODE_POLICY

@@ -18,7 +18,7 @@ from broker.reference.contract_page import contract_page
 from fleet.cli import application
 from fleet.config.loader import parse_fleet
 from fleet.config.tables import BrokerSection, FleetSection, GroupSection
-from fleet.reference.build import PAGES, differing, main, write
+from fleet.reference.build import PAGES, main, stale_pages, write_pages
 from fleet.reference.facts import explain
 from fleet.reference.platform_page import platforms_page
 from fleet.reference.state_diagram import state_machine_page, transitions
@@ -29,7 +29,7 @@ ROOT = Path(__file__).parents[3]
 
 
 def test_committed_pages_are_what_the_code_says() -> None:
-    assert differing(ROOT / "docs") == []
+    assert stale_pages(ROOT / "docs") == []
 
 
 def test_check_exits_1_where_a_page_differs_and_0_where_none_does(tmp_path: Path) -> None:
@@ -45,8 +45,8 @@ def test_check_exits_1_where_a_page_differs_and_0_where_none_does(tmp_path: Path
 
 
 def test_write_leaves_alone_what_is_right(tmp_path: Path) -> None:
-    assert {path.name for path in write(tmp_path)} == set(PAGES)
-    assert write(tmp_path) == []
+    assert {path.name for path in write_pages(tmp_path)} == set(PAGES)
+    assert write_pages(tmp_path) == []
 
 
 def test_unknown_argument_is_wrong_usage(tmp_path: Path) -> None:

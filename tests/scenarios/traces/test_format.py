@@ -16,7 +16,7 @@ from agent.passcode import traits_of
 from broker.contract import Biometrics, DeviceState
 from broker.errors import FileError
 from fleet.traces.restore import restore_devices
-from fleet.traces.schedule import schedule_of
+from fleet.traces.schedule import build_schedule
 from scenarios.traces.diff import PlaceholderBindings, compare
 from scenarios.traces.format import TraceDevice, TraceHeader, TraceWriter
 from scenarios.traces.placeholders import Redactor, generate_similar_secret, restore_payload
@@ -189,7 +189,7 @@ def test_an_edited_line_does_not_crash_the_replay(tmp_path: Path) -> None:
     path.write_text("\n".join([head, device, *map(json.dumps, [*lines, end])]))
     trace, bindings = read_trace(path), PlaceholderBindings()
     assert len(restore_devices(trace, lambda _: "2580")) == 1
-    assert len(schedule_of(trace)) == len(names) * len(odd)
+    assert len(build_schedule(trace)) == len(names) * len(odd)
     assert compare(trace, [], bindings)
 
 

@@ -15,7 +15,7 @@ from broker.errors import UsageError
 if sys.platform != "win32":
     import resource
 
-__all__ = ["check_room"]
+__all__ = ["check_system_limits"]
 
 _OTHER_DESCRIPTORS: Final = 128
 """Pipes, the state file, libraries, the host's own connections."""
@@ -24,7 +24,7 @@ _PORTS_ELSEWHERE: Final = 16_384
 """Where the range cannot be read: the one that IANA suggests."""
 
 
-def check_room(connections: int, workers: int = 1) -> None:
+def check_system_limits(connections: int, workers: int = 1) -> None:
     """Raise the soft limit of file descriptors where needed: each worker hosts its share.
 
     Raises UsageError, with the remedy, where descriptors or local ports do not suffice for so many

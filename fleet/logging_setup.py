@@ -8,7 +8,7 @@ from typing import Final, TextIO
 
 from broker.errors import UsageError
 
-__all__ = ["set_up_logging"]
+__all__ = ["configure_logging"]
 
 
 class _ToStderr(logging.StreamHandler[TextIO]):
@@ -23,7 +23,7 @@ class _ToStderr(logging.StreamHandler[TextIO]):
 _LEVELS: Final = ("debug", "info", "warning", "error")
 
 
-def set_up_logging(level: str) -> None:
+def configure_logging(level: str) -> None:
     """Log passfleet's own records from `level` on; libraries' from warning on.
 
     Libraries are kept at warning whatever is asked: below that, some of them write payloads, which
