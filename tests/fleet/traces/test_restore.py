@@ -410,7 +410,7 @@ def test_no_passcode_and_no_digest_is_told() -> None:
     assert '"like":"9aA9999!"' in told
 
 
-async def test_of_a_device_that_is_still_somebody_elses_a_host_tells_nothing(
+async def test_a_host_describes_no_device_that_another_process_hosts(
     mosquitto: Server,
 ) -> None:
     config = parse_fleet(fleet_text(phones()))
@@ -428,8 +428,8 @@ async def test_of_a_device_that_is_still_somebody_elses_a_host_tells_nothing(
         online = b'{"status": "online", "session": 1}'
         await operator.publish(presence, online, retain=True)
         starting = asyncio.create_task(host.start(mosquitto.address, fresh=False))
-        # It listens, and waits for whoever has the device to go.
-        await until(lambda: any(seen.leaf == "fence" for seen in operator.seen))
+        # The host listens and waits for the other process to release the device.
+        await until(lambda: any(seen.leaf == "barrier" for seen in operator.seen))
         await ask("0" * 16)
         await operator.publish(presence, online.replace(b"online", b"offline"), retain=True)
         await starting
