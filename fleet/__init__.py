@@ -1,1 +1,1 @@
-"""Many devices: the fleet file, the host that runs them, and the command line."""
+"""Fleets of devices: fleet file, hosting, service commands, traces, load tests, command line."""

@@ -1,4 +1,4 @@
-"""Logging: to stderr, one line a record, at the level the user asks for."""
+"""Logging to stderr, one line per record, at the level that the user chooses."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from broker.errors import UsageError
 __all__ = ["configure_logging"]
 
 
-class _ToStderr(logging.StreamHandler[TextIO]):
-    """Writes to what is stderr at that moment: above a live table while there is one."""
+class _StderrHandler(logging.StreamHandler[TextIO]):
+    """Handler for the current sys.stderr, which rich replaces while a live table is shown."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a record."""
@@ -24,17 +24,17 @@ _LEVELS: Final = ("debug", "info", "warning", "error")
 
 
 def configure_logging(level: str) -> None:
-    """Log passfleet's own records from `level` on; libraries' from warning on.
+    """Log passfleet's own records from `level` on, those of libraries from warning on.
 
-    Libraries are kept at warning whatever is asked: below that, some of them write payloads, which
-    hold passcodes. Raises UsageError for an unknown level.
+    Libraries stay at warning for every `level`: below that, some write payloads, which hold
+    passcodes. Raises UsageError for an unknown level.
     """
     if level.lower() not in _LEVELS:
         raise UsageError(
             f"--log-level: {level!r} is not a level", hint=f"one of {', '.join(_LEVELS)}"
         )
     logging.basicConfig(
-        handlers=[_ToStderr()],
+        handlers=[_StderrHandler()],
         level=logging.WARNING,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
         datefmt="%H:%M:%S",

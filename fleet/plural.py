@@ -1,4 +1,4 @@
-"""Words that the commands share."""
+"""Numbers with their nouns, for messages."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ __all__ = ["count_noun"]
 
 
 def count_noun(number: int, noun: str) -> str:
-    """`1 device`, `2 devices`: a noun whose plural ends in s, with its number."""
+    """Number and noun, such as `1 device` or `2 devices`; the plural is formed with s."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

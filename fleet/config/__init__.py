@@ -1,1 +1,1 @@
-"""fleet.toml: reading, checking and the sample file."""
+"""Fleet file (fleet.toml): reading, checking and the sample file."""

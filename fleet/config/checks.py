@@ -1,8 +1,7 @@
-"""What the values of a fleet file must be together, and on their platform.
+"""Checks of fleet-file values that depend on each other or on the platform.
 
-Each function looks at tables that are right in themselves (`fleet.config.tables`) and yields
-what is
-wrong, with the path of the key at fault. Nothing here raises.
+Each function takes tables that already passed the checks of single values
+(`fleet.config.tables`) and yields problems with the path of the key at fault. No function raises.
 """
 
 from __future__ import annotations
@@ -32,36 +31,38 @@ __all__ = [
 ]
 
 MANAGED: Final = frozenset({EMBEDDED, MOSQUITTO})
-"""The brokers that passfleet starts itself: they need no login."""
+"""Brokers that passfleet starts itself; they need no login."""
 
 _DEVICE_ID: Final = re.compile(DEVICE_ID)
 
 
 def fleet_problems(fleet: FleetSection) -> Iterator[Problem]:
-    """What is wrong with `[fleet]`."""
+    """Problems of `[fleet]`."""
     if fleet.speed is not None and "clock" in fleet.model_fields_set:
         yield Problem(
             ("fleet", "speed"),
-            "speed is a clock of its own and cannot stand beside another",
+            "speed sets the clock and cannot be combined with `clock`",
             "clock or speed, not both",
         )
 
 
 def broker_problems(broker: BrokerSection, folder: Path) -> Iterator[Problem]:
-    """What is wrong with `[broker]`. `folder` is where its paths start."""
+    """Problems of `[broker]`. Relative paths are resolved against `folder`."""
     password = broker.password
     if password is not None and (password.env is None) == (password.file is None):
         expected = '{ env = "PF_PW" } or { file = "pw" }'
-        yield Problem(("broker", "password"), "a password is fetched from one place", expected)
+        yield Problem(("broker", "password"), "a password has exactly one source", expected)
     lone_key = broker.key is not None and broker.cert is None
     if lone_key:
         expected = 'cert = "fleet.pem" beside it'
         yield Problem(("broker", "key"), "a client key needs its certificate with it", expected)
     if broker.url in MANAGED:
         return
-    # One look for each kind of trouble, so that the key at fault can be named.
-    word = None if password is None else "unread"
-    yield from _address_problems(broker, ("password",), username=broker.username, password=word)
+    # One check per kind of problem, so that each problem names the key at fault.
+    placeholder = None if password is None else "unread"
+    yield from _address_problems(
+        broker, ("password",), username=broker.username, password=placeholder
+    )
     files = {name: getattr(broker, name) for name in ("key", "cert", "ca")}
     if not lone_key:
         yield from _address_problems(broker, tuple(files), **files)
@@ -76,11 +77,11 @@ def broker_problems(broker: BrokerSection, folder: Path) -> Iterator[Problem]:
 
 
 def _lacks_key(cert: Path) -> bool:
-    """Whether a certificate's file can be read and holds no private key."""
+    """Return True for a readable certificate file without a private key."""
     try:
         return b"PRIVATE KEY-----" not in cert.read_bytes()
     except OSError:
-        return False  # what is wrong with it is told by who loads it
+        return False  # loading the certificate reports the error
 
 
 def _address_problems(
@@ -96,7 +97,7 @@ def _address_problems(
 def group_problems(
     group: GroupSection, path: KeyPath, platforms: Mapping[str, PlatformProfile]
 ) -> Iterator[Problem]:
-    """What is wrong with one `[[group]]`."""
+    """Problems of one `[[group]]`."""
     if (problem := device_id_problem(group, path)) is not None:
         yield problem
     profile = platforms.get(group.platform)
@@ -112,7 +113,7 @@ def group_problems(
 
 
 def device_id_problem(group: GroupSection, path: KeyPath) -> Problem | None:
-    """What is wrong with the ids that the devices of `group` would get, if anything."""
+    """The first problem of the device ids that `group` generates, None if they are valid."""
     template = group.id_template
     first, last = template.format(n=1), template.format(n=group.count)
     where = _id_path(group, path)
@@ -133,22 +134,24 @@ def device_id_problem(group: GroupSection, path: KeyPath) -> Problem | None:
 
 
 def fleet_wide_problems(groups: Sequence[tuple[KeyPath, GroupSection]]) -> Iterator[Problem]:
-    """Too many devices; group names and device ids that occur twice.
+    """Problems across groups: too many devices, duplicate group names or device ids.
 
-    Of the ids that two groups share, the first one is named.
+    Of the ids that two groups share, only the first is reported.
     """
     if sum(group.count for _, group in groups) > MAX_DEVICES:
         where = (*groups[-1][0], "count")
-        yield Problem(where, "the groups together are too many", f"{MAX_DEVICES} devices at most")
+        yield Problem(
+            where, "the groups have too many devices in total", f"at most {MAX_DEVICES} devices"
+        )
         return
     names: set[str] = set()
     taken_by: dict[str, GroupSection] = {}
     for path, group in groups:
         if group.name in names:
             message = f"another group is named {shorten_value(group.name)}"
-            yield Problem((*path, "name"), message, "a name of its own for each group")
+            yield Problem((*path, "name"), message, "a unique name for each group")
             if group.id is None:
-                continue  # its ids are the other group's for the same reason
+                continue  # the same name generates the same ids: one problem is enough
         names.add(group.name)
         for device_id in device_ids(group):
             other = taken_by.setdefault(device_id, group)
@@ -157,14 +160,14 @@ def fleet_wide_problems(groups: Sequence[tuple[KeyPath, GroupSection]]) -> Itera
                     f"group {shorten_value(other.name)} has a device"
                     f" {shorten_value(device_id)} as well"
                 )
-                yield Problem(_id_path(group, path), message, "an id of its own for each device")
+                yield Problem(_id_path(group, path), message, "a unique id for each device")
                 break
 
 
 def device_ids(group: GroupSection) -> Iterator[str]:
-    """The ids of the devices of `group`, in order."""
-    write = group.id_template.format
-    return (write(n=n) for n in range(1, group.count + 1))
+    """Device ids of `group`, in order."""
+    format_id = group.id_template.format
+    return (format_id(n=n) for n in range(1, group.count + 1))
 
 
 def _id_path(group: GroupSection, path: KeyPath) -> KeyPath:

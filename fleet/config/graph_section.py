@@ -64,4 +64,4 @@ def graph_problems(graph: GraphSection) -> Iterator[Problem]:
     """What is wrong with `[graph]`."""
     token = graph.token
     if token is not None and (token.env is None) == (token.file is None):
-        yield Problem(("graph", "token"), "a token is fetched from one place", _SOURCE)
+        yield Problem(("graph", "token"), "a token has exactly one source", _SOURCE)

@@ -1,7 +1,7 @@
-"""The fleet file: read, checked, and expanded into devices.
+"""Fleet file: reading, checking, and expanding groups into devices.
 
-`load_fleet` is the one door. What it returns is right in all that can be told without starting
-anything; what is wrong is refused as `FileError` with file, line, key and what was expected.
+`load_fleet` is the entry point. It makes every check that needs no running process. It reports the
+first problem as `FileError` with file, line, key and expected value.
 """
 
 from __future__ import annotations
@@ -50,17 +50,17 @@ _TABLES: Final = ("fleet", "broker", "graph", "platforms", "group")
 _LINE_OF_SYNTAX_ERROR: Final = re.compile(r" \(at line (\d+), column \d+\)$")
 _AT_END: Final = " (at end of document)"
 _DEFAULT_DEVICES: Final = 10
-"""How many devices `--platform` makes of a platform that no group has."""
+"""Devices that `--platform` creates if no group has that platform."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FleetConfig:
-    """A fleet file that was found right. Can be pickled, for a worker process.
+    """Valid fleet file. Can be pickled for a worker process.
 
-    `path` is the file, None for a fleet that comes from none; `fleet`, `broker` and `groups` are
-    its tables as written. The properties give them resolved: files against the file's folder.
-    `known` are the platforms, the file's own among them, under the dated table it asks for.
-    `password_line` is where the file says from where to fetch the password, from 1.
+    `path` is the file, None for a fleet without a file. `fleet`, `broker` and `groups` are the
+    tables as written; the properties resolve them, with paths relative to the file's folder.
+    `known` are the platforms, including those that the file defines, under the file's dated
+    conformance table. `password_line` is the line of `broker.password`, from 1.
     """
 
     path: Path | None
@@ -74,70 +74,70 @@ class FleetConfig:
 
     @property
     def folder(self) -> Path:
-        """Where relative paths start: the file's folder, else the current one."""
+        """Base of relative paths: the file's folder, else the current folder."""
         return Path.cwd() if self.path is None else self.path.resolve().parent
 
     @property
     def platforms(self) -> Mapping[str, PlatformProfile]:
-        """The platforms that groups may name, by id, as they behave here."""
+        """Platforms that groups may name, by id, under the file's conformance table."""
         return self.known.profiles
 
     @property
     def seed(self) -> int:
-        """What all randomness comes from."""
+        """Seed of all random numbers."""
         return self.fleet.seed
 
     @property
     def speed(self) -> float | None:
-        """How many times as fast as the time of day the clock runs; None for virtual time."""
+        """Clock speed as a multiple of real time; None for virtual time."""
         return self.fleet.speed or parse_speed(self.fleet.clock)
 
     @property
     def workers(self) -> int:
-        """Worker processes, at least 1; "auto" is one for each core of this machine."""
+        """Number of worker processes, at least 1; "auto" is one per CPU core."""
         workers = self.fleet.workers
         return (os.cpu_count() or 1) if workers == "auto" else workers
 
     @property
     def state(self) -> Path | None:
-        """The SQLite file in which devices survive a restart; None where they do not."""
+        """SQLite state file; None for a fleet that keeps no state."""
         return self._resolved(self.fleet.state)
 
     @property
     def root(self) -> str:
-        """The topic root, without a slash at either end."""
+        """Topic root, without leading or trailing slash."""
         return self.fleet.root
 
     @property
     def ca(self) -> Path | None:
-        """The authorities that may have signed the broker's certificate; None: the system's."""
+        """CA certificates for the broker's certificate; None for the system's."""
         return self._resolved(self.broker.ca)
 
     @property
     def cert(self) -> Path | None:
-        """The certificate shown to the broker."""
+        """Client certificate."""
         return self._resolved(self.broker.cert)
 
     @property
     def key(self) -> Path | None:
-        """The key of `cert`; None where it stands in the same file."""
+        """Private key of `cert`; None if the certificate file holds it."""
         return self._resolved(self.broker.key)
 
     @property
     def device_count(self) -> int:
-        """How many devices there are, without making them."""
+        """Number of devices, computed from the groups."""
         return sum(group.count for group in self.groups)
 
     @property
     def connection_count(self) -> int:
-        """How many connections to the broker the devices need: those that share one count once."""
+        """Number of broker connections; devices on a shared connection count once per worker."""
         own = sum(group.count for group in self.groups if group.connection == "own")
         return own + (self.workers if own < self.device_count else 0)
 
     def login(self, url: str) -> dict[str, Any]:
-        """What `open_broker` needs besides `url`: nothing for a broker that it starts.
+        """Keyword arguments of `open_broker` for `url`; empty for a broker that passfleet starts.
 
-        Raises as `password` does.
+        Raises FileError as `password` does.
         """
         if url in MANAGED:
             return {}
@@ -150,16 +150,16 @@ class FleetConfig:
         }
 
     def password(self) -> str | None:
-        """The broker's password, fetched now from where the file says it is; None where unsaid.
+        """The broker's password, read now from its source; None if the file names no source.
 
-        A file's last line break does not belong to it. Raises FileError, with the line that says
-        where the password is, where it is not there.
+        A trailing line break of a password file is removed. Raises FileError with the line of
+        `broker.password` if the password cannot be read.
         """
         source = self.broker.password
         return None if source is None else self._secret(read_secret(source, self.folder))
 
     def graph_token(self) -> str | None:
-        """The bearer token of the Graph API, fetched now; None where unsaid. Raises as above."""
+        """The bearer token of the Graph API, read now; None if unset. Raises as `password`."""
         source = self.graph.token
         if source is None:
             return None
@@ -178,21 +178,22 @@ class FleetConfig:
         )
 
     def devices(self) -> tuple[DeviceSpec, ...]:
-        """All devices in the order of the file; numbers `n` start at 1 in each group."""
+        """All devices in file order; `n` starts at 1 in each group."""
         return tuple(spec for group in self.groups for spec in self._devices_of(group))
 
     def resized(self, devices: int | None = None, platform: str | None = None) -> FleetConfig:
-        """The fleet for `--devices` and `--platform`.
+        """The fleet with `--devices` and `--platform` applied.
 
-        `platform` keeps the groups of that platform; where there is none, one group named after it
-        is made, of 10 devices unless `devices` says otherwise. `devices`, from 1 to 1000000, are
-        spread over the groups in proportion to their counts; a group that gets none is left out.
-        Raises UsageError for an unknown platform, or where ids do not work out for so many.
+        `platform` keeps the groups of that platform. If there is none, one group named after the
+        platform is created, with 10 devices unless `devices` is given. `devices`, from 1 to
+        1000000, are distributed over the groups in proportion to their counts; a group that gets
+        none is removed. Raises UsageError for an unknown platform, or if the new counts lead to
+        invalid or duplicate ids.
         """
         groups = self.groups if platform is None else self._groups_of(platform)
         if devices is not None:
             if not 1 <= devices <= MAX_DEVICES:
-                raise UsageError(f"{devices} devices cannot be: from 1 to {MAX_DEVICES}")
+                raise UsageError(f"{devices} is not a number of devices: from 1 to {MAX_DEVICES}")
             shares = _distribute(devices, [group.count for group in groups])
             groups = tuple(
                 group.model_copy(update={"count": share})
@@ -203,7 +204,7 @@ class FleetConfig:
         return replace(self, groups=groups)
 
     def with_workers(self, workers: int | Literal["auto"]) -> FleetConfig:
-        """The fleet for `--workers`."""
+        """The fleet with `--workers` applied."""
         return replace(self, fleet=self.fleet.model_copy(update={"workers": workers}))
 
     def _resolved(self, name: str | None) -> Path | None:
@@ -231,14 +232,14 @@ class FleetConfig:
 def load_fleet(path: Path) -> FleetConfig:
     """Read and check the fleet file at `path`.
 
-    Raises FileError for a file that cannot be read, is not TOML, or says something that cannot be:
-    with the first such place in the file, and how many more there are.
+    Raises FileError for a file that cannot be read, is not TOML, or has an invalid value. The error
+    names the first problem in the file and the number of further problems.
     """
     return parse_fleet(_read(path), path)
 
 
 def parse_fleet(text: str, path: Path | None = None) -> FleetConfig:
-    """Check a fleet file's text. `path` is where it stands, None for nowhere.
+    """Check a fleet file's text. `path` is the file it was read from, None for no file.
 
     Raises FileError as `load_fleet` does.
     """
@@ -268,7 +269,7 @@ def parse_fleet(text: str, path: Path | None = None) -> FleetConfig:
 
 
 def load_platforms(path: Path) -> Platforms:
-    """The platforms of a fleet file, of which only these and the dated table are looked at.
+    """Platforms of a fleet file; only `[platforms]` and `fleet.conformance` are checked.
 
     Raises FileError as `load_fleet` does.
     """
@@ -284,7 +285,7 @@ def load_platforms(path: Path) -> Platforms:
 
 
 class _Reader:
-    """The tables of one document, and in `problems` what is wrong with them."""
+    """Reader of one TOML document's tables; collects problems in `problems`."""
 
     def __init__(self, document: dict[str, Any]) -> None:
         self._document = document
@@ -319,7 +320,7 @@ class _Reader:
 
     def platforms(self) -> Platforms:
         fleet, tables = self._document.get("fleet"), self._document.get("platforms", {})
-        # Also where something else is wrong in [fleet]; an unknown table is refused there.
+        # Read from the raw table, which may have other problems; `fleet()` refuses an unknown name.
         asked = fleet.get("conformance") if isinstance(fleet, dict) else None
         known = isinstance(asked, str) and asked in CONFORMANCE
         found, problems = read_platforms(tables, str(asked) if known else DEFAULT_CONFORMANCE)
@@ -339,7 +340,7 @@ class _Reader:
             if group is None:
                 continue
             if group.platform not in platforms and self._names_platform(group.platform):
-                continue  # what is wrong with that platform is told where it stands
+                continue  # the platform's own table has the problem, which is reported there
             problems = list(group_problems(group, path, platforms))
             self.problems.extend(problems)
             if not problems:
@@ -404,12 +405,12 @@ def _toml(text: str, path: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
             line = len(text.rstrip().splitlines()) or 1
         reason = message.removesuffix(match[0] if match else _AT_END)
         if not isinstance(error, tomllib.TOMLDecodeError):
-            reason = "a number has too many digits"  # int() would explain itself to programmers
+            reason = "a number has too many digits"  # the message of int() is about Python
         raise FileError(f"not TOML: {reason}", path=path, line=line) from None
 
 
 def _distribute(total: int, weights: list[int]) -> list[int]:
-    """`total` in shares proportional to `weights`, by largest remainder, ties to the first."""
+    """Split `total` in proportion to `weights` by largest remainder; the first wins ties."""
     whole = sum(weights)
     shares = [total * weight // whole for weight in weights]
     by_remainder = sorted(range(len(weights)), key=lambda i: -(total * weights[i] % whole))
@@ -419,7 +420,7 @@ def _distribute(total: int, weights: list[int]) -> list[int]:
 
 
 def _check_ids(groups: tuple[GroupSection, ...]) -> None:
-    """Raise UsageError where groups of a new size do not get proper ids."""
+    """Raise UsageError if resized groups get invalid or duplicate ids."""
     numbered: list[tuple[KeyPath, GroupSection]] = [((g.name,), g) for g in groups]
     problems = [p for path, group in numbered if (p := device_id_problem(group, path))]
     for problem in problems or fleet_wide_problems(numbered):

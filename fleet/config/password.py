@@ -1,4 +1,7 @@
-"""Secrets of the fleet file, fetched from where it says they are; they never stand in it."""
+"""Reading of secrets from an environment variable or a file.
+
+The fleet file names the source and never holds the secret.
+"""
 
 from __future__ import annotations
 
@@ -18,10 +21,10 @@ def read_secret(
     key: KeyPath = ("broker", "password"),
     what: str = "the broker's password",
 ) -> str | Problem:
-    """The secret; or what is wrong with where it is to be.
+    """The secret, or the problem with its source.
 
-    `folder` is where its path starts, `key` the key that names the source, `what` its name in
-    messages.
+    `folder` is the base of a relative path, `key` the key that names the source, `what` the
+    secret's name in messages.
     """
     if source.env is not None:
         return _from_environment(source.env, (*key, "env"), what)
@@ -34,7 +37,7 @@ def _from_environment(name: str, key: KeyPath, what: str) -> str | Problem:
         return secret
     return Problem(
         key,
-        f"{what} is to be in the environment variable {name}, which is"
+        f"{what} is read from the environment variable {name}, which is"
         f" {'not set' if secret is None else 'empty'}",
         hint=f"export {name}=... before you start passfleet",
     )
@@ -47,5 +50,5 @@ def _from_file(path: Path, key: KeyPath, what: str) -> str | Problem:
         why = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         return Problem(key, f"{what} cannot be read from {path}: {why}")
     if not secret:
-        return Problem(key, f"{what} is to be in {path}, which is empty")
+        return Problem(key, f"{what} is read from {path}, which is empty")
     return secret

@@ -1,4 +1,4 @@
-"""The sample fleet file: what `passfleet init` writes, and the fleet of who has no file."""
+"""Sample fleet file: written by `passfleet init`, and the default fleet without a file."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ SAMPLE: Final = """\
 
 [fleet]
 seed = 7                  # the same seed, the same run: passcodes, reaction times, outages
-clock = "real"            # "virtual": moves only when told (passfleet clock advance 61m);
-                          # "60x": an hour takes a minute; `speed = 60` says the same
-workers = 1               # processes; "auto": one a core
+clock = "real"            # "virtual": moves only on request (passfleet clock advance 61m);
+                          # "60x": an hour takes a minute; `speed = 60` is the same
+workers = 1               # processes; "auto": one per core
 # state = "fleet.db"      # devices survive a restart (SQLite, beside this file)
-# root = "passfleet/v1"   # what every topic starts with
-# conformance = "hybrid-2017-10"    # as which of Microsoft's dated tables has it; unsaid:
+# root = "passfleet/v1"   # prefix of every topic
+# conformance = "hybrid-2017-10"    # one of Microsoft's dated tables; default:
                           # intune-2015-12. `passfleet platforms --diff A B` compares two
 
 [broker]
-url = "embedded"          # comes with passfleet, nothing to install. Else:
+url = "embedded"          # part of passfleet, nothing to install. Others:
                           # "mosquitto": the one on your PATH, started and stopped for you;
                           # "mqtt://host:1883", "mqtts://host:8883", "ws://host:80/mqtt" or
                           # "wss://host:443/mqtt": one that you run
 # username = "fleet"
 # password = { env = "PF_PW" }      # or { file = "pw" }; never the password itself
-# ca = "ca.pem"                     # the authority behind the broker's certificate
+# ca = "ca.pem"                     # CA of the broker's certificate
 # cert = "fleet.pem"                # with key: mutual TLS
 # key = "fleet.key"
 
 # The platforms, and what a passcode reset does on each. `passfleet explain ios resetPasscode`
-# says more, and where it is written.
+# prints more, with the source.
 #   ios                 removes the passcode; the user has 60 minutes to set a new one
 #   android             sets a temporary passcode of letters and digits
 #   windows_phone_8     sets a temporary passcode of digits; under hybrid management only the
@@ -46,15 +46,15 @@ url = "embedded"          # comes with passfleet, nothing to install. Else:
 #   windows_rt_8_1        enrolled the device
 #   windows_8_1
 
-[platforms]                         # your own, over one of these: any field of theirs
+[platforms]                         # your own: extend one of these and change any field
 # kiosk = { extends = "android", reset = { default_length = 8 }, lock = { supported = false } }
 
 [[group]]
-name = "phones"                     # commands reach it as a group; "all" is every device
+name = "phones"                     # group name for commands; "all" is every device
 platform = "ios"
 count = 25
 id = "ios-{n:03}"                   # n counts from 1; without id: <name>-{n:03}
-passcode = "2580"                   # "" for devices without one; unsaid: one that the policy takes
+passcode = "2580"                   # "" for none; default: one that satisfies the policy
 policy = { minLength = 4, maxFailedAttempts = 10 }
 # The policy's other settings: requireAlphanumeric, minComplexCharacters, allowSimple, history,
 # maxInactivityMinutes, maxAgeDays.
@@ -62,11 +62,11 @@ policy = { minLength = 4, maxFailedAttempts = 10 }
                                     # "exchange_activesync"
 # owner = "user{n}"                 # who enrolled the device and uses it first
 # biometrics = ["touchId"]          # touchId on ios, face on windows_10_mobile; [] for none
-# reaction = "200ms..2s"            # how long a device takes to answer; or "2s"; unsaid: none
+# reaction = "200ms..2s"            # how long a device takes to answer; or "2s"; default: none
 # offline = 0.1                     # share of time without network
 # connection = "shared"             # many devices behind one MQTT connection; no Last Will for each
-# os_version = "11.2"               # what a device's behaviour may depend on; unsaid: what the
-# supervised = true                 # platform has
+# os_version = "11.2"               # device attributes that behaviour may depend on;
+# supervised = true                 # default: those of the platform
 
 [[group]]
 name = "androids"
@@ -97,14 +97,13 @@ name = "tablets"
 platform = "windows_rt"
 count = 5
 """
-"""A fleet file of 70 devices with every option in it, those not used as comments."""
+"""Fleet file of 70 devices with every option; unused options are comments."""
 
 
 def write_sample(path: Path, *, force: bool = False) -> None:
-    """Write the sample to `path`, over what is there only with `force`.
+    """Write the sample to `path`; `force` overwrites an existing file.
 
-    Raises UsageError where a file is there already, FileError where it is a folder or none can be
-    written.
+    Raises UsageError if the file exists, FileError if `path` is a folder or cannot be written.
     """
     if path.is_dir():
         raise FileError("this is a folder", path=path, expected="a name for the fleet file")
@@ -112,13 +111,13 @@ def write_sample(path: Path, *, force: bool = False) -> None:
         with path.open("w" if force else "x", encoding="utf-8", newline="\n") as file:
             file.write(SAMPLE)
     except FileExistsError:
-        raise UsageError(f"{path} is there already", hint="--force writes over it") from None
+        raise UsageError(f"{path} already exists", hint="--force overwrites it") from None
     except OSError as error:
         raise FileError(f"cannot be written: {error.strerror}", path=path) from None
 
 
 def default_config() -> FleetConfig:
-    """The sample's groups, for `passfleet up --devices N` where there is no fleet file.
+    """The sample as a fleet, for `passfleet up --devices N` without a fleet file.
 
     Its `path` is None: relative paths start in the current folder.
     """

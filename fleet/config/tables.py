@@ -1,8 +1,8 @@
-"""The tables of a fleet file as pydantic models: keys, types, and what one value alone must be.
+"""Tables of a fleet file as pydantic models: keys, types, and limits of single values.
 
-What hangs on two values, or on the platform, stands in `fleet.config.checks`. A field's
-`description` says
-what it accepts and is printed as such; `repr=False` marks a secret, which is never printed.
+Checks of two values together, or of a value on its platform, are in `fleet.config.checks`. A
+field's `description` is the expected value in error messages; `repr=False` marks a secret, which is
+never printed.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ __all__ = [
 ]
 
 MAX_DEVICES: Final = 1_000_000
-"""The most devices of a group and of a fleet: beyond it, a number was mistyped."""
+"""Largest number of devices in a group and in a fleet; larger numbers are typing errors."""
 _DIGITS: Final = 9
-"""A number of workers has no more; Python refuses to read one of thousands."""
+"""Longest number accepted for `--workers`; int() raises an error beyond 4300 digits."""
 ALL_DEVICES: Final = "all"
-"""The group name that means every device, and that no group may have."""
+"""Reserved group name for all devices."""
 
 _MAX_WORKERS: Final = 1024
 _SPEED: Final = re.compile(r"(\d{1,12}(?:\.\d{1,12})?)x")
@@ -48,9 +48,9 @@ _CLOCKS: Final = ("real", "virtual")
 
 
 def parse_speed(clock: str) -> float | None:
-    """How many times as fast as the time of day `clock` runs: 1.0 for `real`, None for `virtual`.
+    """Clock speed as a multiple of real time: 1.0 for `real`, None for `virtual`, 60.0 for `60x`.
 
-    `60x` is 60.0. Raises ValueError for anything else.
+    Raises ValueError for anything else.
     """
     if clock in _CLOCKS:
         return 1.0 if clock == "real" else None
@@ -69,7 +69,7 @@ def _clock(clock: str) -> str:
 
 
 def _workers(workers: object) -> object:
-    # Before pydantic looks: it reports a problem for each member of a union.
+    # Before pydantic's own check, which reports one problem per member of a union.
     whole = isinstance(workers, int) and not isinstance(workers, bool)
     if workers == "auto" or (whole and workers in range(1, _MAX_WORKERS + 1)):
         return workers
@@ -86,16 +86,14 @@ def _broker_url(url: str) -> str:
     if url in (EMBEDDED, MOSQUITTO):
         return url
     if "://" not in url:
-        raise value_error(
-            "this is neither a broker's name nor a URL", choices=(EMBEDDED, MOSQUITTO)
-        )
+        raise value_error("this is neither a broker name nor a URL", choices=(EMBEDDED, MOSQUITTO))
     try:
         address = BrokerAddress.parse(url)
     except UsageError as error:
         raise value_error(error.message, hint=error.hint) from None
     if address.password:
         raise value_error(
-            "a password never stands in the fleet file, which is copied and committed",
+            "a password must not be in the fleet file, which is copied and committed",
             hint='write username = "..." and password = { env = "PF_PW" } instead',
         )
     return url
@@ -104,22 +102,22 @@ def _broker_url(url: str) -> str:
 def _password(password: object) -> object:
     if isinstance(password, str):
         raise value_error(
-            "a password never stands in the fleet file, which is copied and committed",
-            hint="put it into an environment variable or a file of its own",
+            "a password must not be in the fleet file, which is copied and committed",
+            hint="put it into an environment variable or a separate file",
         )
     return password
 
 
 def _group_name(name: str) -> str:
     if name == ALL_DEVICES:
-        raise value_error(f'the name "{ALL_DEVICES}" means every device and cannot be a group\'s')
+        raise value_error(f'the name "{ALL_DEVICES}" is reserved for all devices')
     if not _NAME.fullmatch(name):
         raise ValueError
     return name
 
 
 def _template(template: str) -> str:
-    """A template that `str.format` may be trusted with: `n` and nothing else, plainly formatted."""
+    """Validate a template for `str.format`: `n` is the only field, with a number format."""
     at = 0
     while at < len(template):
         part = _TEMPLATE_PART.match(template, at)
@@ -130,9 +128,9 @@ def _template(template: str) -> str:
 
 
 class FleetSection(Section):
-    """`[fleet]`: what concerns all devices.
+    """`[fleet]`: settings of the whole fleet.
 
-    `speed` is how many times as fast as the time of day the clock runs, where `clock` is unsaid.
+    `speed` is the clock speed as a multiple of real time; it replaces `clock`.
     """
 
     seed: int = Field(default=0, ge=-(2**63), le=2**63 - 1, description="a whole number of 64 bits")
@@ -147,7 +145,7 @@ class FleetSection(Section):
         description=f"a number above 0, at most {FASTEST}, such as 60",
     )
     workers: Annotated[int | Literal["auto"], BeforeValidator(_workers)] = Field(
-        default=1, description=f'a whole number from 1 to {_MAX_WORKERS}, or "auto": one a core'
+        default=1, description=f'a whole number from 1 to {_MAX_WORKERS}, or "auto": one per core'
     )
     state: str | None = Field(default=None, min_length=1, description='a file, such as "fleet.db"')
     root: Annotated[str, AfterValidator(_root)] = Field(
@@ -157,7 +155,7 @@ class FleetSection(Section):
 
 
 class PasswordSource(Section):
-    """Where a password is to be found: an environment variable, or a file that holds it alone."""
+    """Source of a password: an environment variable, or a file that holds only the password."""
 
     env: str | None = Field(
         default=None, min_length=1, description="the name of an environment variable"
@@ -166,7 +164,7 @@ class PasswordSource(Section):
 
 
 class BrokerSection(Section):
-    """`[broker]`: where the broker is, and how to be let in. Paths are as written in the file."""
+    """`[broker]`: address and credentials. Paths are as written in the file."""
 
     url: Annotated[str, AfterValidator(_broker_url)] = Field(
         default=EMBEDDED,
@@ -184,9 +182,9 @@ class BrokerSection(Section):
 
 
 class GroupSection(DeviceSection):
-    """`[[group]]`: devices of one kind.
+    """`[[group]]`: devices with the same settings.
 
-    `offline` is a share of time, from 0 to below 1.
+    `offline` is the share of time without network, from 0 to below 1.
     """
 
     name: Annotated[str, AfterValidator(_group_name)] = Field(
@@ -197,30 +195,31 @@ class GroupSection(DeviceSection):
     )
     id: Annotated[str, AfterValidator(_template)] | None = Field(
         default=None,
-        description='a template such as "phone-{n:03}"; n is the only thing it can hold',
+        description='a template such as "phone-{n:03}"; n is the only field',
     )
     owner: Annotated[str, AfterValidator(_template)] = Field(
         default="user{n}",
         min_length=1,
         max_length=256,
-        description='a name, or a template such as "user{n}"; n is the only thing it can hold',
+        description='a name, or a template such as "user{n}"; n is the only field',
     )
     offline: float = Field(
         default=0.0, ge=0, lt=1, allow_inf_nan=False, description="a number from 0 to below 1"
     )
 
     connection: Literal["own", "shared"] = Field(
-        default="own", description='"own": a connection a device; "shared": one for many devices'
+        default="own",
+        description='"own": one connection per device; "shared": one for many devices',
     )
 
     @property
     def id_template(self) -> str:
-        """The device ids' template: `id`, or what stands for it where it is not given."""
+        """Template of the device ids: `id`, by default the group name and `{n:03}`."""
         return self.id if self.id is not None else f"{self.name}-{{n:03}}"
 
 
 def read_workers(text: str) -> int | Literal["auto"]:
-    """How many processes `--workers` asks for. Raises UsageError for what is no number of them."""
+    """Parse the value of `--workers`. Raises UsageError for an invalid value."""
     whole = text.isascii() and text.isdecimal() and len(text) <= _DIGITS
     try:
         return FleetSection.model_validate({"workers": int(text) if whole else text}).workers

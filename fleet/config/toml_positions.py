@@ -1,9 +1,9 @@
-"""Where each key of a TOML document stands: key path -> line.
+"""Line numbers of the keys of a TOML document: key path -> line.
 
-It exists because `tomllib`, the standard library's reader, tells what a document says and not where
-it says it, and a refused fleet file must name the line. The libraries that keep positions would be
-a dependency for this alone. So this is no second parser: it walks a document that `tomllib` has
-already accepted, and only finds where keys begin and how far values reach. Values are not read.
+`tomllib` of the standard library returns values without positions, and an error about a fleet file
+must name the line. A library that keeps positions would be a dependency for this alone. This is not
+a second parser: it scans a document that `tomllib` has accepted and only finds the start of keys
+and the end of values. Values are not read.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ _KEY: Final = re.compile(r"[A-Za-z0-9_-]+|\"(?:\\.|[^\"\\])*\"|'[^']*'")
 def key_lines(text: str) -> dict[KeyPath, int]:
     """The line, from 1, of every key, table header and array element of `text`.
 
-    A key inside an inline table has the line on which it stands itself. A table that is only
-    implied (`a` in `[a.b]`) has the line that first implies it. `text` must be TOML that `tomllib`
-    accepts; what comes back for anything else means nothing.
+    A key inside an inline table has its own line. A table that is only implied (`a` in `[a.b]`) has
+    the line that first implies it. `text` must be TOML that `tomllib` accepts; the result for any
+    other text is undefined.
     """
     scanner = _Scanner(text)
     scanner.document()
@@ -43,7 +43,7 @@ def key_lines(text: str) -> dict[KeyPath, int]:
 
 
 class _Scanner:
-    """One walk over a document, front to back."""
+    """One scan of a document, from start to end."""
 
     def __init__(self, text: str) -> None:
         self.lines: dict[KeyPath, int] = {}
@@ -51,11 +51,11 @@ class _Scanner:
         self._at = 0
         self._line = 1
         self._counted = 0
-        # How many elements each array of tables ([[x]]) has so far.
+        # Number of elements of each array of tables ([[x]]) so far.
         self._tables: dict[KeyPath, int] = {}
 
     def document(self) -> None:
-        """Walk it all."""
+        """Scan the whole document."""
         table: KeyPath = ()
         self._skip(_BLANK)
         while self._at < len(self._text):
@@ -68,7 +68,7 @@ class _Scanner:
             self._skip(_BLANK)
 
     def _skip(self, pattern: re.Pattern[str]) -> str:
-        """Pass what `pattern` matches here, and return it."""
+        """Advance past the match of `pattern` at the current position, and return it."""
         match = pattern.match(self._text, self._at)
         if match is None:
             raise ValueError(f"not TOML at character {self._at}")
@@ -76,19 +76,19 @@ class _Scanner:
         return match[0]
 
     def _here(self) -> int:
-        """The line at which we are; the walk never goes back, so each newline is counted once."""
+        """Current line. The scan only moves forward, so each newline is counted once."""
         self._line += self._text.count("\n", self._counted, self._at)
         self._counted = self._at
         return self._line
 
     def _next_is(self, character: str) -> bool:
-        """Pass `character` if it comes next."""
+        """Advance past `character` if it is next; return True if it was."""
         found = self._text.startswith(character, self._at)
         self._at += found
         return found
 
     def _keys(self) -> list[str]:
-        """A key with its dots: `a."b c".d`."""
+        """Parts of a dotted key: `a."b c".d`."""
         keys = []
         while True:
             self._skip(_SPACES)
@@ -98,7 +98,7 @@ class _Scanner:
                 return keys
 
     def _header(self, brackets: int) -> KeyPath:
-        """`[a.b]` or `[[a.b]]`: the path of the table that it opens."""
+        """Scan `[a.b]` or `[[a.b]]`; return the path of the table that it opens."""
         line = self._here()
         self._at += brackets
         *parents, last = self._keys()
@@ -108,7 +108,7 @@ class _Scanner:
             path = (*path, key)
             self.lines.setdefault(path, line)
             if path in self._tables:
-                # A header means the newest element of an array of tables.
+                # A header refers to the last element of an array of tables.
                 path = (*path, self._tables[path] - 1)
         path = (*path, last)
         if brackets == 1:
@@ -122,7 +122,7 @@ class _Scanner:
         return path
 
     def _pair(self, table: KeyPath) -> None:
-        """`key = value`, in a table or an inline table."""
+        """Scan `key = value`, in a table or an inline table."""
         line = self._here()
         path = table
         for key in self._keys():
@@ -163,7 +163,7 @@ class _Scanner:
 
 
 def _plain(key: str) -> str:
-    """One key as it is meant: without its quotes, its escapes read."""
+    """Value of one key: quotes removed, escapes resolved."""
     if key.startswith("'"):
         return key[1:-1]
     if key.startswith('"'):

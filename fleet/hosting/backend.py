@@ -24,7 +24,7 @@ from fleet.hosting.host import Host
 __all__ = ["HostingBackend", "LocalBackend", "LoopLag", "count_by_platform", "make_clock"]
 
 _LAG_EVERY: Final = 0.05
-"""Seconds between two looks; a loop that stands still for less may do so unseen."""
+"""Seconds between two measurements; a shorter stall of the loop may be missed."""
 
 _NO_DEVICES: Final = dict.fromkeys(
     ("devices", "online", "locked", "wiped", *map(str, PasscodeKind), *map(str, Compliance)), 0
@@ -32,13 +32,13 @@ _NO_DEVICES: Final = dict.fromkeys(
 
 
 class HostingBackend(Protocol):
-    """Hosts a fleet's devices on a broker that answers."""
+    """Hosting of a fleet's devices on a reachable broker."""
 
     counters: FleetCounters
     size: int
-    """How many devices there are."""
+    """Number of devices."""
     failed: asyncio.Future[BaseException]
-    """Resolved with an error to raise where the backend cannot go on."""
+    """Resolved with the error to raise when the backend cannot continue."""
 
     async def start(
         self, address: BrokerAddress, *, fresh: bool, progress: Callable[[int], None]
@@ -46,33 +46,33 @@ class HostingBackend(Protocol):
         """Connect every device; see `Host.start`."""
 
     async def stop(self, *, forget: bool, progress: Callable[[int], None]) -> None:
-        """Take every device off the broker; see `Host.stop`."""
+        """Disconnect every device; see `Host.stop`."""
 
     async def abandon(self) -> None:
-        """End without a word to the broker; see `Host.abandon`."""
+        """Drop all connections without DISCONNECT; see `Host.abandon`."""
 
     def counts(self) -> Mapping[str, Counter[str]]:
-        """For each platform how many devices are in which state."""
+        """Number of devices by platform and state."""
 
     def reconnects(self) -> int:
-        """How many connections were lost or closed since the start."""
+        """Number of connections lost or closed since the start."""
 
     def lag(self) -> Mapping[str, float]:
-        """For each process by name, the longest its loop was late since asked before, in seconds.
+        """Longest loop lag of each process, in seconds, since the previous call; by process name.
 
-        0 where nothing has been heard of it since.
+        0 for a process that has sent no report since.
         """
 
     def deaths(self) -> Mapping[str, int]:
-        """For each worker by name, how often it died and was started again."""
+        """Number of restarts after a death, by worker name."""
 
 
 def make_clock(config: FleetConfig, since: float, reached: int | None = None) -> Clock:
-    """The fleet's clock: the same in all its workers.
+    """Make the fleet's clock, the same in all workers.
 
-    `since` is when it started, by `time.time()`; `reached` is how far its time had come before, and
-    where it goes on: devices that survive a restart keep their deadlines. The time of day needs
-    nobody to remember it.
+    `since` is the start by `time.time()`, in seconds. `reached` is the fleet's time in a previous
+    run, in milliseconds, at which the clock continues, so that restored devices keep their
+    deadlines. Real time at speed 1 ignores it.
     """
     if config.speed is None:
         return VirtualClock() if reached is None else VirtualClock(reached)
@@ -80,9 +80,10 @@ def make_clock(config: FleetConfig, since: float, reached: int | None = None) ->
 
 
 def count_by_platform(devices: Iterable[Device]) -> dict[str, Counter[str]]:
-    """For each platform how many devices are online, locked, with which passcode, how compliant.
+    """Number of devices by platform and state: online, locked, passcode kind, compliance.
 
-    Each platform has all the states, those of nobody too: a series that is missing is no zero.
+    Each platform has every state, also those with 0 devices: Prometheus does not read a missing
+    series as 0.
     """
     counts: dict[str, Counter[str]] = {}
     for device in devices:
@@ -98,7 +99,7 @@ def count_by_platform(devices: Iterable[Device]) -> dict[str, Counter[str]]:
 
 
 class LoopLag:
-    """How late the event loop is: a slow simulator shows here, a slow broker does not."""
+    """Event loop lag: shows a slow simulator, not a slow broker."""
 
     def __init__(self) -> None:
         self._longest = 0.0
@@ -112,7 +113,7 @@ class LoopLag:
             self._longest = max(self._longest, loop.time() - due)
 
     def read_and_reset(self) -> float:
-        """The longest lag, in seconds, since it was taken before."""
+        """Longest lag, in seconds, since the previous call."""
         longest, self._longest = self._longest, 0.0
         return longest
 
@@ -122,7 +123,7 @@ class LoopLag:
 
 
 class LocalBackend:
-    """This process hosts all devices."""
+    """Backend that hosts all devices in this process."""
 
     def __init__(self, config: FleetConfig) -> None:
         specs = config.devices()
@@ -148,27 +149,27 @@ class LocalBackend:
         await self._host.start(address, fresh=fresh, progress=progress)
 
     async def stop(self, *, forget: bool, progress: Callable[[int], None]) -> None:
-        """Take every device off the broker."""
+        """Disconnect every device."""
         self._lag.close()
         await self._host.stop(forget=forget, progress=progress)
 
     async def abandon(self) -> None:
-        """End without a word to the broker."""
+        """Drop all connections without DISCONNECT."""
         self._lag.close()
         await self._host.abandon()
 
     def counts(self) -> Mapping[str, Counter[str]]:
-        """For each platform how many devices are in which state."""
+        """Number of devices by platform and state."""
         return count_by_platform(self._host.devices.values())
 
     def reconnects(self) -> int:
-        """How many connections were lost or closed since the start."""
+        """Number of connections lost or closed since the start."""
         return self._host.pool.reconnects
 
     def lag(self) -> Mapping[str, float]:
-        """The longest this process' loop was late since asked before, in seconds."""
+        """Longest loop lag of this process, in seconds, since the previous call."""
         return {"0": self._lag.read_and_reset()}
 
     def deaths(self) -> Mapping[str, int]:
-        """Nobody survives this process to count them."""
+        """Empty: this backend has no worker processes."""
         return {}

@@ -1,4 +1,4 @@
-"""Counters of a running fleet, from the effects of its devices."""
+"""Counters of a running fleet, fed by the effects of its devices."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ DURATION_BUCKETS: Final = (
     30.0,
     60.0,
 )
-"""Seconds from taking a command up to its result, by the fleet's clock: upper bounds."""
+"""Histogram bucket bounds: seconds from the start of a command to its result, fleet time."""
 
 _SHOWN = 6
 _RATE_OVER = 10.0
@@ -38,15 +38,15 @@ _RATE_OVER = 10.0
 
 @dataclass
 class FleetCounters:
-    """Counts since the start. `outcomes` is by (platform, action, outcome); duplicates apart."""
+    """Counts since the start; `outcomes` is by (platform, action, outcome), without duplicates."""
 
     outcomes: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     durations: dict[tuple[str, str], list[int]] = field(default_factory=dict)
-    """By (platform, action): how many took up to each bucket and longer, and their sum in ms."""
+    """By (platform, action): count per bucket and overflow, then the sum in milliseconds."""
     commands: int = 0
     duplicates: int = 0
     last_shown: deque[tuple[str, str, str]] = field(default_factory=lambda: deque(maxlen=_SHOWN))
-    """The last notifications: (device, title, body)."""
+    """Latest notifications: (device id, title, body)."""
     _marks: deque[tuple[float, int]] = field(default_factory=deque)
 
     def on_effect(self, device: Device, effect: Effect) -> None:
@@ -73,7 +73,7 @@ class FleetCounters:
         counts[-1] += round(seconds * 1000)
 
     def rate(self) -> float:
-        """Commands a second over the last ten; call it about as often as it is shown."""
+        """Commands per second over the last 10 s; call it at the display's refresh rate."""
         now = time.monotonic()
         self._marks.append((now, self.commands))
         while now - self._marks[0][0] > _RATE_OVER:
@@ -82,7 +82,7 @@ class FleetCounters:
         return (self.commands - before) / (now - since) if now > since else 0.0
 
     def snapshot(self) -> dict[str, Any]:
-        """What was counted, as JSON: what a worker tells its supervisor."""
+        """Counts as JSON, in the form that a worker sends to its supervisor."""
         return {
             "outcomes": [[*key, count] for key, count in self.outcomes.items()],
             "durations": [[*key, *counts] for key, counts in self.durations.items()],
@@ -91,14 +91,14 @@ class FleetCounters:
         }
 
     @staticmethod
-    def added(earlier: dict[str, Any], later: dict[str, Any]) -> dict[str, Any]:
-        """Two snapshots in one: of a worker before it died, and of the one after it."""
+    def add(earlier: dict[str, Any], later: dict[str, Any]) -> dict[str, Any]:
+        """Sum of two snapshots: of a dead worker and of its replacement."""
         both = FleetCounters()
         both.merge([earlier, later])
         return both.snapshot()
 
     def merge(self, snapshots: Iterable[dict[str, Any]]) -> None:
-        """Become the sum of several snapshots, an empty one counting nothing."""
+        """Replace the counts with the sum of several snapshots; an empty one counts nothing."""
         self.outcomes.clear()
         self.durations.clear()
         self.duplicates = 0
@@ -118,7 +118,7 @@ class FleetCounters:
         self.last_shown.extend(shown[-_SHOWN:])
 
     def by_outcome(self) -> Counter[str]:
-        """How many commands ended how."""
+        """Number of commands by outcome."""
         counts: Counter[str] = Counter()
         for (_, _, outcome), count in self.outcomes.items():
             counts[outcome] += count

@@ -33,17 +33,17 @@ __all__ = [
     "request_descriptions",
 ]
 
-_PATIENCE: Final = 2.0
-"""Seconds without an answer after which no more are expected."""
-_AT_ONCE: Final = 50
-"""Devices of one answer: some 40 KB."""
-_NAMED: Final = 1_000
-"""Devices that are asked for by name; more are all of them."""
+_ANSWER_WITHIN: Final = 2.0
+"""Seconds without an answer after which the requester stops waiting."""
+_DEVICES_PER_ANSWER: Final = 50
+"""Devices in one answer; about 40 KB."""
+_MAX_NAMED_DEVICES: Final = 1_000
+"""Largest number of devices requested by id; for more, all devices are requested."""
 
 
 @dataclass(frozen=True, slots=True)
 class DeviceDescription:
-    """What was told of a device; `platforms` are the own ones that its platform is made of."""
+    """Answer about one device; `platforms` are the user-defined ones that its platform needs."""
 
     facts: DeviceFacts
     conformance: str
@@ -51,13 +51,13 @@ class DeviceDescription:
 
 
 class DescribeRequest(TraceModel):
-    """What a recorder asks. `devices` None means all."""
+    """Request of a recorder; `devices` None means all devices."""
 
     request_id: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
     devices: tuple[str, ...] | None = None
 
     def topic(self, topics: Topics) -> str:
-        """Where it is to be answered."""
+        """Topic for the answers."""
         return f"{topics.root}/hosts/described/{self.request_id}"
 
 
@@ -73,7 +73,7 @@ def describe_topic(topics: Topics) -> str:
 
 
 def parse_describe_request(payload: bytes) -> DescribeRequest | None:
-    """The question that arrived, None where it is none."""
+    """Parse a request; None for an invalid payload."""
     try:
         return DescribeRequest.model_validate_json(payload)
     except ValidationError:
@@ -85,9 +85,9 @@ def describe_devices(
 ) -> Iterator[bytes]:
     """Answers of a host to a request, as payloads; none if none of its devices is requested."""
     wanted = devices.keys() if question.devices is None else question.devices
-    meant = [devices[device_id] for device_id in wanted if device_id in devices]
-    for start in range(0, len(meant), _AT_ONCE):
-        states = [device.state for device in meant[start : start + _AT_ONCE]]
+    requested = [devices[device_id] for device_id in wanted if device_id in devices]
+    for start in range(0, len(requested), _DEVICES_PER_ANSWER):
+        states = [device.state for device in requested[start : start + _DEVICES_PER_ANSWER]]
         answer = _Answer(
             conformance=known.conformance,
             platforms=known.definitions({state.profile.id for state in states}),
@@ -97,37 +97,41 @@ def describe_devices(
 
 
 async def request_descriptions(
-    link: OperatorLink, platforms: Mapping[str, str], tell: Callable[[str, DeviceDescription], None]
+    link: OperatorLink,
+    platforms: Mapping[str, str],
+    on_description: Callable[[str, DeviceDescription], None],
 ) -> None:
-    """Ask the hosts of some devices; `tell` hears of each, by its id, as soon as it is told of.
+    """Request descriptions of devices from their hosts; call `on_description` for each device.
 
-    `platforms` has the platform of each. Returns once all were told of, or where nobody says more.
-    Raises BrokerError where the broker is lost.
+    `platforms` maps each device id to its platform. Returns once all devices are described, or
+    after 2 s without an answer. Raises BrokerError if the broker is lost.
     """
     ids = platforms.keys()
-    named = tuple(ids) if len(ids) <= _NAMED else None
+    named = tuple(ids) if len(ids) <= _MAX_NAMED_DEVICES else None
     question = DescribeRequest(request_id=secrets.token_hex(8), devices=named)
-    topic, told = question.topic(link.topics), asyncio.Event()
+    topic, answered = question.topic(link.topics), asyncio.Event()
     found: set[str] = set()
 
-    def hear(heard: ReceivedMessage) -> None:
-        if heard.topic != topic:
+    def on_message(message: ReceivedMessage) -> None:
+        if message.topic != topic:
             return
         with contextlib.suppress(ValidationError):
-            answer = _Answer.model_validate_json(heard.payload)
+            answer = _Answer.model_validate_json(message.payload)
             known = Platforms(answer.conformance, answer.platforms)
             for facts in answer.devices:
                 if facts.device_id in ids:
                     own = known.definitions([platforms[facts.device_id]])
-                    tell(facts.device_id, DeviceDescription(facts, answer.conformance, own))
+                    on_description(
+                        facts.device_id, DeviceDescription(facts, answer.conformance, own)
+                    )
                     found.add(facts.device_id)
-            told.set()
+            answered.set()
 
-    async with link.subscribed([(topic, 1)], hear):
+    async with link.subscribed([(topic, 1)], on_message):
         await link.publish(
             describe_topic(link.topics), question.model_dump_json(by_alias=True).encode()
         )
         with contextlib.suppress(TimeoutError):
             while ids - found:
-                await link.guard(told.wait(), _PATIENCE)
-                told.clear()
+                await link.guard(answered.wait(), _ANSWER_WITHIN)
+                answered.clear()

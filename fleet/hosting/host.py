@@ -1,8 +1,8 @@
-"""The devices of one process: their connections, their time, and the world around them.
+"""Host of the devices of one process: their connections, clock and simulated events.
 
-The host has one connection of its own, on which it takes what is done to devices rather than by
-them: `simulate` works while a device is offline, `clock` moves virtual time for all, `inspect`
-tells what a device remembers, and a recorder is told how devices were set up
+The host has its own control connection for messages that no device connection handles: `simulate`
+works while a device is offline, `clock` moves virtual time of the whole fleet, `inspect` returns
+the internal state of a device, and recorders request device descriptions
 (`fleet.hosting.device_facts`).
 """
 
@@ -43,15 +43,15 @@ __all__ = ["Host"]
 _log = logging.getLogger("passfleet.host")
 
 _OFFLINE_PERIOD: Final = 60_000
-"""Milliseconds: how often, on average, a device with an `offline` share loses its network."""
+"""Average milliseconds between two outages of a device with an `offline` share."""
 _SETTLE_WITHIN: Final = 10.0
 _BACK_WITHIN: Final = 1.0
-"""Seconds a broker that has just been lost is given to come back before a fleet leaves it."""
+"""Seconds to wait for a lost broker before a stopping fleet drops its connections."""
 _CLOSING_AT_ONCE: Final = 200
 _LARGE: Final = 200
-"""Devices from which on looking for garbage among them takes time that is felt."""
+"""Number of devices from which on garbage collection takes noticeable time."""
 _YOUNG: Final = 10_000
-"""Objects made before a large fleet looks for garbage among them; Python's own is 700."""
+"""Garbage collection threshold of generation 0 for a large fleet; Python's default is 700."""
 
 
 class Host(ConnectionListener):
@@ -72,7 +72,7 @@ class Host(ConnectionListener):
         known: Platforms | None = None,
         restored: Mapping[str, tuple[DeviceState, DeviceRandomStream]] | None = None,
     ) -> None:
-        """Make the devices, in their first state or the one that `store` has of them.
+        """Create the devices, in their initial state or the state stored in `store`.
 
         `on_effect` is called with every effect. Set `on_clock_moved` if the fleet has several
         hosts: it is called with the new time after virtual time moved, and the supervisor decides
@@ -120,19 +120,19 @@ class Host(ConnectionListener):
         again: bool = False,
         progress: Callable[[int], None] = lambda _: None,
     ) -> None:
-        """Connect every device; returns once all are connected, subscribed and have said so.
+        """Connect every device; return once all are subscribed and have published their state.
 
-        `fresh` says that the broker was started for this fleet and knows nobody yet, `again` that a
-        process of this fleet hosted the same devices and has died: whoever is online is its own.
-        Raises BrokerError where the broker does not take the connections, UsageError where another
-        process hosts one of the devices.
+        `fresh`: the broker was started for this fleet and has no sessions yet. `again`: this
+        process replaces a dead worker that hosted the same devices, so devices that are still
+        online are its own. Raises BrokerError if the broker refuses the connections, UsageError if
+        another process hosts one of the devices.
         """
         self.pool = ConnectionPool(address, self._pace)
         await self._open_control()
         sessions: dict[str, int] = {}
         if not fresh:
             own = [spec.device_id for spec in self._specs if not spec.shared]
-            # Behind our own shared connection no host answers during a restart.
+            # After a worker's death, no host answers for devices on its shared connection.
             shared = [s.device_id for s in self._specs if s.shared and not again]
             sessions = await find_sessions(
                 self.pool, self._topics, self._name, own, shared, ours=again
@@ -157,7 +157,7 @@ class Host(ConnectionListener):
         await self.pool.ready(connections, progress)
         await self._wait_until_published(gateway, progress)
         if len(self.devices) >= _LARGE:
-            # What a fleet is made of lives as long as it does: never look there for garbage again.
+            # The fleet's objects live as long as the process: exclude them from garbage collection.
             gc.collect()
             gc.freeze()
             gc.set_threshold(_YOUNG)
@@ -169,7 +169,7 @@ class Host(ConnectionListener):
     async def _wait_until_published(
         self, gateway: Gateway, progress: Callable[[int], None]
     ) -> None:
-        """Wait until the broker has accepted what every device said when it came up."""
+        """Wait until the broker has accepted the first messages of every device."""
         if self._gateway is not None:
             while not await gateway.settled(1.0):
                 progress(sum(device.connection.up for device in self._joined.values()))
@@ -203,10 +203,10 @@ class Host(ConnectionListener):
             )
 
     async def stop(self, *, forget: bool, progress: Callable[[int], None] = lambda _: None) -> None:
-        """Take every device off the broker in good order, and the host after them.
+        """Disconnect every device cleanly, then the host.
 
-        `forget` leaves nothing behind: no retained message and no session. However far `start`
-        came; from a broker that is not there any more nothing is taken.
+        `forget` removes all retained messages and sessions. Works however far `start` came. If the
+        broker is not reachable any more, drop the connections as `abandon` does.
         """
         if self._clock_task is not None:
             self._clock_task.cancel()
@@ -225,7 +225,7 @@ class Host(ConnectionListener):
                 if forget:
                     await self.pool.end_session(device.connection.client_id)
                 if forget and not was_up:
-                    # It had no connection to take its words back; its Will is out by now.
+                    # The device was offline and could not clear its messages; its Will is out.
                     for message in device.blank():
                         self._control.publish(message)
             closed += 1
@@ -243,7 +243,7 @@ class Host(ConnectionListener):
         await self._release()
 
     async def _close_gateway(self, *, forget: bool) -> None:
-        """Let the devices behind the gateway say goodbye through it, then close it."""
+        """Stop the devices on the shared connection, then close the connection."""
         if self._gateway is None:
             return
         for device in self._joined.values():
@@ -255,7 +255,7 @@ class Host(ConnectionListener):
             await self.pool.end_session(self._gateway_id)
 
     async def abandon(self) -> None:
-        """End without a word to the broker, which ends as well."""
+        """Drop all connections without DISCONNECT, so that the broker publishes the Wills."""
         if self._clock_task is not None:
             self._clock_task.cancel()
         self.timers.close()
@@ -280,10 +280,10 @@ class Host(ConnectionListener):
         elif topic == describe_topic(self._topics):
             request = parse_describe_request(payload)
             if request is not None and not retained:
-                said = describe_devices(request, self._joined, self._known)
-                self._publish_in_turn(request.topic(self._topics), said)
+                payloads = describe_devices(request, self._joined, self._known)
+                self._publish_in_turn(request.topic(self._topics), payloads)
         elif (parts := self._topics.split(topic)) is not None:
-            # Before it has joined a device may still be somebody else's.
+            # Another process may host a device that has not joined yet.
             device = self._joined.get(parts[0])
             if device is not None:
                 self._handle_device_message(device, parts[1], payload, retained=retained)
@@ -297,17 +297,17 @@ class Host(ConnectionListener):
             return
         parsed = contract.parse_simulate(payload, retained=retained)
         if isinstance(parsed, Refusal):
-            # On the host's connection: the device may have none.
+            # Published on the host's connection: the device may be offline.
             self._control.publish(device.refusal(parsed))
         else:
             device.simulate(parsed.action)
 
-    def _publish_in_turn(self, topic: str, said: Iterator[bytes]) -> None:
-        """Say one thing after the other, and let the devices do theirs in between."""
-        payload = next(said, None)
+    def _publish_in_turn(self, topic: str, payloads: Iterator[bytes]) -> None:
+        """Publish payloads one per turn of the event loop, so that devices can run in between."""
+        payload = next(payloads, None)
         if payload is not None:
             self._control.publish(OutgoingMessage(topic, payload))
-            asyncio.get_running_loop().call_soon(self._publish_in_turn, topic, said)
+            asyncio.get_running_loop().call_soon(self._publish_in_turn, topic, payloads)
 
     # -- time ----------------------------------------------------------------------------
 
@@ -352,7 +352,7 @@ class Host(ConnectionListener):
             await self.pool.drained(_SETTLE_WITHIN)
 
     def publish_now(self) -> None:
-        """Say what time it is, unless it is the time of day."""
+        """Publish the fleet's time, unless it is real time."""
         if not self._publishes_clock:
             return
         speed = "virtual" if isinstance(self.clock, VirtualClock) else f"{self._speed():g}x"
@@ -364,10 +364,10 @@ class Host(ConnectionListener):
     def _speed(self) -> float:
         return self.clock.speed if isinstance(self.clock, RealClock) else 1.0
 
-    # -- devices that are without network for a share of the time ------------------------
+    # -- outages of devices with an `offline` share ---------------------------------------
 
     def _next_outage(self, spec: DeviceSpec, number: int) -> None:
-        """Alternate between a while online and a while offline, drawn from the device's stream."""
+        """Schedule the next switch between online and offline, after a random length."""
         device = self.devices[spec.device_id]
         online = number % 2 == 0
         share = 1 - spec.offline if online else spec.offline

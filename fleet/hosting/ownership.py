@@ -1,7 +1,7 @@
-"""A look at a broker before a fleet moves in: which of its devices the broker already knows.
+"""Check of a broker before a fleet connects: existing sessions and devices hosted elsewhere.
 
-Sessions go on from where a fleet that crashed left them, and a device that is online belongs to
-somebody else.
+Session numbers continue after those of a crashed fleet. A device that is already online is hosted
+by another process.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from broker.reference.catalog import InspectionRequest
 __all__ = ["find_sessions"]
 
 _WILLS_WITHIN: Final = 3.0
-"""Seconds a broker is given to publish the Wills of a fleet that was just killed."""
+"""Seconds to wait for the broker to publish the Wills of a fleet that was just killed."""
 _ANSWER_WITHIN: Final = 2.0
-"""Seconds a host is given to answer for a device behind a shared connection, which has no Will."""
+"""Seconds to wait for a host's answer about a device on a shared connection (no Will)."""
 
 _LAST_SESSION: Final = 2**53
-"""A retained session beyond this, or below 0, is nobody's: JSON's readers and SQLite lose count."""
+"""Ignore retained session numbers outside 0..2**53: JSON parsers and SQLite lose precision."""
 
 
 class _PresenceListener(ConnectionListener):
@@ -55,7 +55,7 @@ class _PresenceListener(ConnectionListener):
             return
         device_id, leaf = self.topics.split(topic) or ("", "")
         if leaf == "inspection":
-            # Other hosts below the root may be asked for theirs, by a load for instance.
+            # Answers to the requests of other clients, such as a load test, arrive here too.
             if device_id in self._asked:
                 self.hosted.set()
             return
@@ -66,14 +66,14 @@ class _PresenceListener(ConnectionListener):
             self.found[device_id] = presence
 
     def online(self, device_ids: Iterable[str]) -> list[str]:
-        """Those that the broker says are online."""
+        """Devices whose retained presence is online."""
         found = ((device_id, self.found.get(device_id)) for device_id in device_ids)
         return [
             device_id for device_id, presence in found if presence and presence.status == "online"
         ]
 
     def request_inspection(self, device_id: str) -> None:
-        """Ask whoever hosts a device for it; `hosted` is set by the first who answers."""
+        """Send an inspection request for a device; the first answer sets `hosted`."""
         self._asked.add(device_id)
         question = InspectionRequest(request_id="find_sessions").to_bytes()
         self.connection.publish(OutgoingMessage(self.topics.device(device_id, "inspect"), question))
@@ -88,13 +88,12 @@ async def find_sessions(
     *,
     ours: bool = False,
 ) -> dict[str, int]:
-    """The last session of each device that the broker knows.
+    """Latest session number of each device, from the retained presences.
 
-    Raises BrokerError where the broker passes nothing on, and UsageError where another process
-    hosts one of the devices, unless they are `ours`. Those with a connection of their `own` are
-    online then, also after the few seconds in which the broker notices that a fleet was killed. Of
-    `shared` connections it says nothing when they end: devices behind one are somebody's where a
-    host answers for them.
+    Raises BrokerError if the broker does not deliver messages, UsageError if another process hosts
+    one of the devices, unless they are `ours`. A device with its `own` connection is hosted if it
+    is still online after the seconds that a broker needs to notice a killed fleet. A `shared`
+    connection has no Will for each device: its devices are hosted if a host answers for them.
     """
     barrier = Barrier(f"{topics.root}/hosts/{name}/barrier")
     with barrier.marker() as marker:
@@ -134,13 +133,13 @@ async def _survey(
 
 
 async def _wait_for_retained(pool: ConnectionPool, listener: _PresenceListener) -> None:
-    """Wait until everything that is retained has been heard."""
+    """Wait until all retained messages have arrived."""
     try:
         async with asyncio.timeout(pool.pace.answer_within):
             await listener.marker.passed.wait()
     except TimeoutError:
         raise BrokerError(
-            f"{pool.address.url} does not hand back what is published below {listener.topics.root}",
+            f"{pool.address.url} does not deliver what is published below {listener.topics.root}",
             hint="may this user read and write there? Look at the broker's access rules",
         ) from None
 
@@ -148,7 +147,7 @@ async def _wait_for_retained(pool: ConnectionPool, listener: _PresenceListener) 
 async def _find_hosted_elsewhere(
     pool: ConnectionPool, listener: _PresenceListener, own: Collection[str], shared: Collection[str]
 ) -> list[str]:
-    """Those that another process hosts."""
+    """Devices that another process hosts."""
     until = pool.loop.time() + _WILLS_WITHIN
     while online := listener.online(own):
         if pool.loop.time() > until:

@@ -1,8 +1,8 @@
-"""Workers: processes that each host a slice of the fleet, and the one that watches them.
+"""Supervisor of worker processes, each of which hosts one slice of the fleet.
 
-A worker that dies is started again with its slice; its devices come back, with their state where
-`state` is set. One that keeps dying is given up, and the fleet with it. The supervisor merges what
-the workers count, and says the fleet's time once all of them have reached it.
+A worker that dies is restarted with its slice; its devices reconnect, with their state if `state`
+is set. A worker that keeps dying ends the fleet. The supervisor merges the workers' counters and
+has the fleet's time published once all workers have reached it.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ __all__ = ["WorkerBackend"]
 _log = logging.getLogger("passfleet.supervisor")
 
 _RESTARTS: Final = 5
-"""So often a worker may die within `_RESTARTS_WITHIN` seconds before the fleet is given up."""
+"""Deaths of a worker allowed within `_RESTARTS_WITHIN` seconds; one more ends the fleet."""
 _RESTARTS_WITHIN: Final = 60.0
 _STOP_WITHIN: Final = 30.0
 _LINE_LIMIT: Final = 1 << 20
 
 
 class WorkerBackend:
-    """As many workers as the fleet file says host the devices."""
+    """Backend that hosts the devices in worker processes."""
 
     def __init__(self, config: FleetConfig, workers: int, log_level: str) -> None:
         self.size = config.device_count
@@ -56,7 +56,7 @@ class WorkerBackend:
     async def start(
         self, address: BrokerAddress, *, fresh: bool, progress: Callable[[int], None]
     ) -> None:
-        """Start the workers; returns once all devices of all of them are connected."""
+        """Start the workers; return once all devices are connected."""
         self.address, self.fresh, self._progress = address, fresh, progress
         await asyncio.gather(*(worker.start() for worker in self._workers))
         all_ready = asyncio.gather(*(worker.ready for worker in self._workers))
@@ -71,12 +71,12 @@ class WorkerBackend:
         self._publish_time()
 
     async def stop(self, *, forget: bool, progress: Callable[[int], None]) -> None:
-        """Take every device off the broker and end the workers."""
+        """Disconnect every device and end the workers."""
         self._progress = progress
         await self._end("stop forget" if forget else "stop")
 
     async def abandon(self) -> None:
-        """End the workers without a word to the broker."""
+        """End the workers without DISCONNECT."""
         await self._end("abandon")
 
     async def _end(self, order: str) -> None:
@@ -84,7 +84,7 @@ class WorkerBackend:
         await asyncio.gather(*(worker.end(order) for worker in self._workers))
 
     def job(self, index: int, *, again: bool) -> WorkerJob:
-        """What worker `index` is to do; `again` where one before it had its devices connected."""
+        """Job of worker `index`; `again` if it replaces a worker whose devices were connected."""
         workers = len(self._workers)
         whole = ConnectionPace()
         return WorkerJob(
@@ -102,18 +102,18 @@ class WorkerBackend:
             ),
         )
 
-    # -- what workers tell ---------------------------------------------------------------------
+    # -- messages of workers -------------------------------------------------------------------
 
     def on_progress(self) -> None:
-        """A worker got further."""
+        """Report the devices connected or disconnected so far."""
         self._progress(sum(worker.progress for worker in self._workers))
 
     def on_counters(self) -> None:
-        """A worker counted."""
+        """Merge the counters of all workers."""
         self.counters.merge(worker.counters for worker in self._workers)
 
     def on_clock_moved(self) -> None:
-        """A worker moved its clock: the fleet's time is what the last of them has reached."""
+        """Publish the fleet's time: the time that the slowest worker has reached."""
         moved = [worker.moved for worker in self._workers]
         if min(moved) > self._published_time:
             self._published_time = min(moved)
@@ -123,19 +123,19 @@ class WorkerBackend:
         self._workers[0].send_order("now")
 
     def describe_worker(self, index: int) -> str:
-        """Whose words those of a worker are, beside what the whole fleet has reached."""
+        """Name of a worker and the devices of the whole fleet that are up, for error messages."""
         up = sum(worker.progress for worker in self._workers)
         return f"worker {index} of {len(self._workers)}, {up} of all {self.size} devices being up"
 
     def fail(self, error: BaseException) -> None:
-        """Let the fleet end with an error."""
+        """End the fleet with an error."""
         if not self.failed.done():
             self.failed.set_result(error)
 
-    # -- what the table and the metrics ask ----------------------------------------------------
+    # -- figures for the live table and the metrics ----------------------------------------------
 
     def counts(self) -> Mapping[str, Counter[str]]:
-        """For each platform how many devices are in which state."""
+        """Number of devices by platform and state."""
         merged: dict[str, Counter[str]] = {}
         for worker in self._workers:
             for platform, counts in worker.counts.items():
@@ -143,20 +143,20 @@ class WorkerBackend:
         return merged
 
     def reconnects(self) -> int:
-        """How many connections were lost or closed since the start."""
+        """Number of connections lost or closed since the start."""
         return sum(worker.reconnects for worker in self._workers)
 
     def lag(self) -> Mapping[str, float]:
-        """The longest each worker's loop was late since asked before, in seconds."""
+        """Longest loop lag of each worker, in seconds, since the previous call."""
         return {str(worker.index): worker.read_and_reset_lag() for worker in self._workers}
 
     def deaths(self) -> Mapping[str, int]:
-        """How often each worker died and was started again."""
+        """Number of restarts after a death, by worker."""
         return {str(worker.index): worker.deaths for worker in self._workers}
 
 
 class _Worker:
-    """One worker process, and what it copying last."""
+    """One worker process, and its latest report."""
 
     def __init__(self, backend: WorkerBackend, index: int) -> None:
         self.index = index
@@ -176,7 +176,7 @@ class _Worker:
         self._watching: asyncio.Task[None]
 
     async def start(self) -> None:
-        """Start the process and give it its job."""
+        """Start the process and write its job to its stdin."""
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
@@ -192,19 +192,19 @@ class _Worker:
         self._watching = asyncio.create_task(self._watch(), name=f"passfleet.worker[{self.index}]")
 
     def send_order(self, order: str) -> None:
-        """Write an order to the worker's stdin; one that is gone needs none."""
+        """Write an order to the worker's stdin; ignored if the worker has ended."""
         stdin = self._process.stdin
         if stdin is not None and not stdin.is_closing():
             with contextlib.suppress(OSError):
                 stdin.write(order.encode() + b"\n")
 
     def read_and_reset_lag(self) -> float:
-        """The longest lag, in seconds, that it copying of since it was taken before."""
+        """Longest reported lag, in seconds, since the previous call."""
         longest, self._lag = self._lag, 0.0
         return longest
 
     async def end(self, order: str) -> None:
-        """Order the process to end, and see to it; also one that is just being started again."""
+        """Order the process to end and wait for it, also if it is being restarted; then kill it."""
         self.progress = 0
         ended = None
         while ended is not self._process:
@@ -226,8 +226,10 @@ class _Worker:
             while line := await stdout.readline():
                 with contextlib.suppress(json.JSONDecodeError):
                     self._on_message(json.loads(line))
-        except ValueError:  # a line longer than the stream takes
-            self._backend.fail(PassfleetError(f"worker {self.index} says more than can be read"))
+        except ValueError:  # a line longer than the stream's limit
+            self._backend.fail(
+                PassfleetError(f"worker {self.index} sent a line longer than {_LINE_LIMIT} bytes")
+            )
             self._process.kill()
         await copying
         code = await self._process.wait()
@@ -249,13 +251,13 @@ class _Worker:
         elif "error" in message:
             backend.fail(_error(message, backend.describe_worker(self.index)))
         else:
-            self.counters = FleetCounters.added(self._earlier, message["counters"])
+            self.counters = FleetCounters.add(self._earlier, message["counters"])
             self.counts, self._lag = message["counts"], max(self._lag, message["lag"])
             self.reconnects = self._reconnects_before + message["reconnects"]
             backend.on_counters()
 
     async def _died(self, code: int) -> None:
-        """Start it again: what it counted stays counted."""
+        """Restart the worker and keep its counts."""
         now = time.monotonic()
         self._died_at = [at for at in self._died_at if now - at < _RESTARTS_WITHIN] + [now]
         if len(self._died_at) > _RESTARTS:
@@ -268,7 +270,7 @@ class _Worker:
         self._earlier = self.counters
         self._reconnects_before = self.reconnects
         self.counts = {}
-        # The broker knows its devices by now: their sessions go on.
+        # The broker has sessions of the devices by now; they continue.
         self._backend.fresh = False
         try:
             await self.start()
@@ -279,18 +281,18 @@ class _Worker:
 
 
 async def _copy_stderr(stderr: asyncio.StreamReader) -> None:
-    """Write what a worker logs to our own stderr, which may have a live table on it."""
+    """Copy a worker's log to sys.stderr, through rich if a live table is shown."""
     while data := await stderr.read(_LINE_LIMIT):
         sys.stderr.write(data.decode(errors="replace"))
         sys.stderr.flush()
 
 
 def _error(message: dict[str, Any], by: str) -> PassfleetError:
-    """The worker's error, of the kind that its exit code tells.
+    """The worker's error, with the class that matches its exit code.
 
-    One about a broker counts the worker's own connections, so `by` is copying with it.
+    An error about a broker counts only the worker's connections, so `by` is added to it.
     """
-    kinds = {2: UsageError, 3: BrokerError}
-    kind = kinds.get(message["code"], PassfleetError)
+    classes = {2: UsageError, 3: BrokerError}
+    kind = classes.get(message["code"], PassfleetError)
     text = f"{message['error']} ({by})" if kind is BrokerError else message["error"]
     return kind(text, hint=message["hint"])

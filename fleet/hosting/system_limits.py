@@ -1,6 +1,6 @@
-"""Whether this machine has room for a fleet, asked before it starts.
+"""Check of system limits before a fleet starts: file descriptors and local ports.
 
-Every device is one connection: a file descriptor here, and on the way to one broker a local port.
+Every connection takes one file descriptor and, towards the same broker, one local port.
 """
 
 from __future__ import annotations
@@ -18,17 +18,16 @@ if sys.platform != "win32":
 __all__ = ["check_system_limits"]
 
 _OTHER_DESCRIPTORS: Final = 128
-"""Pipes, the state file, libraries, the host's own connections."""
+"""Descriptors for pipes, the state file, libraries and the host's own connections."""
 _PORT_RANGE: Final = Path("/proc/sys/net/ipv4/ip_local_port_range")
 _PORTS_ELSEWHERE: Final = 16_384
-"""Where the range cannot be read: the one that IANA suggests."""
+"""Assumed number of ports if the range cannot be read: the size of IANA's dynamic range."""
 
 
 def check_system_limits(connections: int, workers: int = 1) -> None:
-    """Raise the soft limit of file descriptors where needed: each worker hosts its share.
+    """Raise the soft limit of file descriptors if needed, for one worker's share of connections.
 
-    Raises UsageError, with the remedy, where descriptors or local ports do not suffice for so many
-    connections.
+    Raises UsageError, with the remedy, if there are too few descriptors or local ports.
     """
     _check_descriptors(-(-connections // workers))
     _check_ports(connections)

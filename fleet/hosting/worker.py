@@ -37,10 +37,11 @@ _HEADER: Final = struct.Struct("!I")
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerJob:
-    """What a worker is to do: slice `index` of `workers`. `since` is when the fleet's clock began.
+    """Job of a worker: host slice `index` of `workers`.
 
-    `reached` is where virtual time stands, None at the start. `pace` is this worker's share of the
-    fleet's rate of connections. `fresh` and `again` are as for `Host.start`.
+    `since` is the start of the fleet's clock by `time.time()`. `reached` is the fleet's virtual
+    time, None at the start. `pace` is this worker's share of the fleet's connection rate. `fresh`
+    and `again` are passed to `Host.start`.
     """
 
     config: FleetConfig
@@ -55,29 +56,29 @@ class WorkerJob:
     pace: ConnectionPace
 
     def to_bytes(self) -> bytes:
-        """The job as it goes to the worker's stdin."""
+        """Serialize the job for the worker's stdin: length, then pickle."""
         body = pickle.dumps(self)
         return _HEADER.pack(len(body)) + body
 
 
 def main() -> None:
-    """Run a worker until it is copying to stop."""
-    # Ctrl-C reaches the whole terminal group; the supervisor decides what it means.
+    """Run a worker until an order to end."""
+    # Ctrl-C reaches the whole process group; only the supervisor handles it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     (size,) = _HEADER.unpack(_read(_HEADER.size))
-    job: WorkerJob = pickle.loads(_read(size))  # noqa: S301  # from our own supervisor, over a pipe
+    job: WorkerJob = pickle.loads(_read(size))  # noqa: S301  # from the supervisor, over a pipe
     configure_logging(job.log_level)
     asyncio.run(_Worker(job).run())
 
 
 def _read(size: int) -> bytes:
-    """So many bytes of stdin and none beyond them: an order may stand there already."""
+    """Read exactly `size` bytes of stdin: orders may already follow them."""
     data = b""
     while len(data) < size:
         part = os.read(sys.stdin.fileno(), size - len(data))
         if not part:
-            sys.exit(1)  # the supervisor died before it had said anything
+            sys.exit(1)  # the supervisor died before it had sent the job
         data += part
     return data
 
@@ -87,7 +88,7 @@ def _send(**message: Any) -> None:
         sys.stdout.write(json.dumps(message, separators=(",", ":")) + "\n")
         sys.stdout.flush()
     except BrokenPipeError:
-        # The supervisor has died. The end of stdin says so too, and that is what is obeyed.
+        # The supervisor has died. The end of stdin, which signals the same, ends the worker.
         devnull = os.open(os.devnull, os.O_WRONLY)
         os.dup2(devnull, sys.stdout.fileno())
         os.close(devnull)
@@ -116,7 +117,7 @@ class _Worker:
         )
 
     async def run(self) -> None:
-        """Start, report, obey."""
+        """Start the host, report, and end when ordered."""
         orders = await _open_orders()
         lag = LoopLag()
         try:
@@ -135,7 +136,7 @@ class _Worker:
             await self.host.abandon()
 
     async def _report_until_end_order(self, orders: asyncio.StreamReader, lag: LoopLag) -> str:
-        """Report now and then; returns the order to end."""
+        """Report every 0.5 s until an order to end arrives; return the order."""
         while True:
             try:
                 async with asyncio.timeout(_REPORT_EVERY):
@@ -144,7 +145,7 @@ class _Worker:
                 self._report(lag)
 
     async def _start(self, orders: asyncio.StreamReader) -> str:
-        """Connect the devices. An order to end that comes meanwhile ends that, and is returned."""
+        """Connect the devices. Return the order to end that cancelled it, or an empty string."""
         early: list[bool] = []
         starting = asyncio.create_task(
             self.host.start(
@@ -154,7 +155,7 @@ class _Worker:
                 progress=lambda n: _send(up=n),
             )
         )
-        # What has begun can be ended: a host that has not has nothing to end with.
+        # Let `Host.start` create its connection pool first: `stop` and `abandon` need it.
         await asyncio.sleep(0)
         ending = asyncio.create_task(_wait_for_end_order(orders, lambda: early.append(True)))
         await asyncio.wait((starting, ending), return_when=asyncio.FIRST_COMPLETED)
@@ -184,7 +185,7 @@ def _send_gone(gone: int) -> None:
 
 
 async def _wait_for_end_order(orders: asyncio.StreamReader, now: Callable[[], object]) -> str:
-    """Wait for the order to end: `stop`, `stop forget` or `abandon`. `now` is called when asked."""
+    """Wait for `stop`, `stop forget` or `abandon`; call `now` for each order `now`."""
     while True:
         order = (await orders.readline()).decode().strip()
         if order != "now":
@@ -193,7 +194,7 @@ async def _wait_for_end_order(orders: asyncio.StreamReader, now: Callable[[], ob
 
 
 async def _open_orders() -> asyncio.StreamReader:
-    """The supervisor's orders. At the end of the pipe, an empty line: abandon."""
+    """Stream of the supervisor's orders; the end of the pipe reads as `abandon`."""
     reader = asyncio.StreamReader()
     loop = asyncio.get_running_loop()
     pipe = os.fdopen(sys.stdin.fileno(), "rb", buffering=0, closefd=False)

@@ -206,7 +206,7 @@ def test_a_password_comes_from_a_file_beside_the_fleet_file(tmp_path: Path) -> N
     (tmp_path / "pw").write_bytes(b" hush-hush \r\n")
     assert config.password() == " hush-hush "
     (tmp_path / "pw").write_bytes(b"\n")
-    with pytest.raises(FileError, match=f"{place}is to be in .*pw, which is empty"):
+    with pytest.raises(FileError, match=f"{place}is read from .*pw, which is empty"):
         config.password()
     (tmp_path / "pw").write_bytes(b"\xff")
     with pytest.raises(FileError, match=f"{place}cannot be read from .*pw: not UTF-8"):

@@ -72,7 +72,11 @@ BAD = {
     ),
     "broker port": Bad(f'[broker]\nurl = "mqtt://a:99999"\n{PHONES}', 2, "broker.url", "65535"),
     "password in url": Bad(
-        f'[broker]\nurl = "mqtt://me:hush-hush@a:1"\n{PHONES}', 2, "broker.url", "never", "env"
+        f'[broker]\nurl = "mqtt://me:hush-hush@a:1"\n{PHONES}',
+        2,
+        "broker.url",
+        "must not be in",
+        "env",
     ),
     "password in clear": Bad(
         f'[broker]\nusername = "me"\npassword = "hush-hush"\n{PHONES}',
@@ -95,7 +99,7 @@ BAD = {
         f'[broker]\npassword = {{ env = "A", file = "b" }}\n{PHONES}', 2, "broker.password", "one"
     ),
     "password no source": Bad(
-        f"[broker]\npassword = {{}}\n{PHONES}", 2, "broker.password", "one place"
+        f"[broker]\npassword = {{}}\n{PHONES}", 2, "broker.password", "exactly one source"
     ),
     "password without user": Bad(
         f'[broker]\nurl = "mqtt://a:1"\npassword = {{ env = "A" }}\n{PHONES}',
@@ -141,7 +145,7 @@ BAD = {
     "count huge": Bad(f"{PHONES}count = {10**12}\n", 4, "group[phones].count", "1000000"),
     "name": Bad(group("a b"), 2, "group[1].name", "letters"),
     "name too long": Bad(group("a" * 65), 2, "group[1].name", "64"),
-    "name all": Bad(group("all"), 2, "group[all].name", "every device"),
+    "name all": Bad(group("all"), 2, "group[all].name", "reserved for all devices"),
     "name twice": Bad(group("a") + group("a"), 5, "group[a].name", "another group"),
     "platform": Bad(group("a", "Andriod"), 3, "group[a].platform", "one of ios,", "'android'"),
     "platform case": Bad(group("a", "iOS"), 3, "group[a].platform", 'got "iOS"', "'ios'"),
@@ -166,7 +170,10 @@ BAD = {
         '"x-1" as well',
     ),
     "too many in all": Bad(
-        group("a", count="1000000") + group("b", count="7"), 8, "group[b].count", "together"
+        group("a", count="1000000") + group("b", count="7"),
+        8,
+        "group[b].count",
+        "too many devices in total",
     ),
     "owner": Bad(group("a", owner='"{user}"'), 4, "group[a].owner", "template"),
     "owner empty": Bad(group("a", owner='""'), 4, "group[a].owner", "a name"),
