@@ -194,11 +194,19 @@ class BrowserUser:
         if action not in _STEP_OF_INPUT:
             return
         arguments: dict[str, Any] = {"device": device_id, **values, "answer": word}
-        if values.get("passcode") and (source := self._shown_by(values["passcode"])):
-            arguments["passcode"] = {"from": source}
-        elif word == "done" and action == "enterPasscode":
-            self.recording.entered(device_id, values["passcode"])
-        self.recording.step(f"user.{_STEP_OF_INPUT[action]}", arguments)
+        step = f"user.{_STEP_OF_INPUT[action]}"
+        passcode = values.get("passcode", "")
+        if passcode and (source := self._shown_by(passcode)):
+            self.recording.step(step, arguments | {"passcode": {"from": source}})
+        elif passcode and self.look_at(device_id).get("newPasscode") == passcode:
+            # The console shows it beside those of other devices that are selected.
+            self.recording.step("console.select", {"devices": [device_id]})
+            self.recording.step(step, arguments | {"passcode": {"from": "console"}})
+            self.recording.step("console.select", {"devices": [*self.look("console")["devices"]]})
+        else:
+            self.recording.step(step, arguments)
+            if word == "done" and action == "enterPasscode":
+                self.recording.entered(device_id, passcode)
         if word == "done" and action == "setPasscode":
             self.recording.device_changed(device_id)
         self.expect_device(device_id)
