@@ -218,6 +218,11 @@ class BrowserUser:
             seen = {key: getattr(state, key) for key in _SEEN_OF_DEVICE}
             self.recording.expect("device", {"device": device_id, **seen}, later=later)
 
+    def expect_devices(self) -> None:
+        """Record what can be seen of every device in the scenario, after time was moved."""
+        for device_id in self.recording.device_ids():
+            self.expect_device(device_id, later=True)
+
     def _shown_by(self, passcode: str) -> str | None:
         """The page of this browser that shows a passcode now."""
         for actor in ("portal", "console"):

@@ -31,11 +31,9 @@ class FleetTime:
 
     def as_json(self) -> dict[str, Any]:
         """The time now, as pages take it."""
-        now = self._view.now()
-        self._shown = (now, time.monotonic())
-        return {"now": now, "speed": self.speed}
+        return {"now": self._view.now(), "speed": self.speed}
 
-    async def look(self) -> None:
+    def look(self) -> None:
         """Notice where time has moved otherwise than by passing."""
         if not self.can_move:
             return
@@ -45,8 +43,8 @@ class FleetTime:
             return  # the connection is opened again by the view
         shown, at = self._shown
         expected = shown + (time.monotonic() - at) * 1000 * self.speed
-        if abs(now - expected) > (0 if self.speed == 0 else _NOTICED * self.speed):
-            self._shown = (now, time.monotonic())
+        self._shown = (now, time.monotonic())
+        if abs(now - expected) > _NOTICED * self.speed:
             self.moves += 1
 
     async def advance(self, milliseconds: int) -> None:

@@ -31,6 +31,8 @@ _WITHIN: Final = "5m"
 _NOTHING: Final[Mapping[str, Any]] = {}
 _OWN_DEVICES: Final = 20
 """Devices of a user who signs in that are written into the file at most."""
+_LAST_PART: Final = 60
+"""Seconds of a wait that an expectation with `within` waits by itself."""
 _STEPS_KEPT: Final = 2_000
 
 
@@ -91,6 +93,10 @@ class Recording:
     def knows(self, device_id: str) -> bool:
         """Whether a device appears in the file."""
         return device_id in self._devices
+
+    def device_ids(self) -> list[str]:
+        """The devices that appear in the file so far."""
+        return list(self._devices)
 
     def device_changed(self, device_id: str) -> None:
         """Note that the passcode that a device started with is gone."""
@@ -159,8 +165,10 @@ class Recording:
             passed = entry.at - at
             seconds = -(-passed // 1000) if entry.round_up else passed // 1000
             if seconds >= 1:
-                if "within" not in entry.arguments:
-                    yield "wait", {"": f"{seconds}s"}
+                # An expectation waits by itself; before a long time it waits the last part of it.
+                waited = seconds - _LAST_PART if "within" in entry.arguments else seconds
+                if waited > 0:
+                    yield "wait", {"": f"{waited}s"}
                 at += seconds * 1000
             yield entry.name, entry.arguments
         if not self._entries:

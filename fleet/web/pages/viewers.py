@@ -133,6 +133,11 @@ class Viewers:
                 viewer.page_changed = True
                 viewer.wake.set()
 
+    def wake(self) -> None:
+        """Let every page look at the fleet's time at once."""
+        for viewer in self._open.values():
+            viewer.wake.set()
+
     # -- what a page shows ----------------------------------------------------------------------
 
     def show(self, viewer: Viewer, query: WallQuery) -> dict[str, Any]:
@@ -197,7 +202,7 @@ class Viewers:
                     await asyncio.sleep(_BATCH)
             viewer.wake.clear()
             yield b"".join(self._gather(viewer))
-            await self._time.look()
+            self._time.look()
             if self._time.moves != looked[1]:
                 yield _event("clock", self._time.as_json())
             if viewer.query is not None and self._view.revision != looked[0]:

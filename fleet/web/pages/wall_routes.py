@@ -153,7 +153,6 @@ async def _input(request: Request, pages: Pages, body: dict[str, Any]) -> dict[s
 
 
 async def _time(request: Request, pages: Pages, body: dict[str, Any]) -> dict[str, Any]:
-    del request
     if body.get("next") is True:
         await pages.time.advance_to_next_deadline()
     else:
@@ -161,6 +160,8 @@ async def _time(request: Request, pages: Pages, body: dict[str, Any]) -> dict[st
         if milliseconds > _FURTHEST:
             raise _RequestError(400, "Time can be moved by at most a year at once.")
         await pages.time.advance(milliseconds)
+    pages.user(request.state.session_id).expect_devices()
+    pages.viewers.wake()
     return pages.time.as_json()
 
 

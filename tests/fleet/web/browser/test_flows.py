@@ -1,4 +1,4 @@
-"""The flows of the documents in the browser, for every platform, and the scenarios saved of them."""
+"""The documents' flows in the browser, for every platform, and the scenarios saved of them."""
 
 from __future__ import annotations
 
