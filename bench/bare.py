@@ -1,9 +1,9 @@
-"""The yardstick: paho-mqtt clients on the asyncio loop that answer and think nothing.
+"""Baseline: paho-mqtt clients on the asyncio loop that only send fixed answers.
 
 Each does on the wire what a passfleet device does (a persistent session, a retained Last Will, five
 filters in one SUBSCRIBE, two retained messages at birth; for a command the same three messages of
 the same size, then the acknowledgement by hand) and nothing else: no parsing, no state, no
-serialising, no connecting again. What passfleet costs above this is passfleet's own.
+serialising, no reconnecting. The difference to these clients is the cost of passfleet.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class _Bare:
         client.on_connect = self.on_connect
         client.on_subscribe = self.on_subscribe
         client.on_message = self.on_message
-        # Without it paho would write from within its own callbacks' caller; `readable` writes.
+        # Otherwise paho writes while it calls back; `readable` writes afterwards.
         client.on_socket_register_write = lambda *_: None
 
     def dialled(self) -> None:
@@ -63,7 +63,7 @@ class _Bare:
         self.client.loop_write()
 
     def readable(self) -> None:
-        """Read what came, write what that made."""
+        """Read what has arrived, and write the answers."""
         self.client.loop_read()
         if self.client.want_write():
             self.client.loop_write()
@@ -73,20 +73,20 @@ class _Bare:
         self.client.subscribe(self.subscriptions)
 
     def on_subscribe(self, *_: Any) -> None:
-        """Say who it is."""
+        """Publish presence and state."""
         self.client.publish(self.presence, b'{"status":"online","session":1}', qos=1, retain=True)
         self.client.publish(self.state, self.answers[0][1], qos=1, retain=True)
         self.up.set_result(None)
 
     def on_message(self, _client: Any, _userdata: Any, message: paho.MQTTMessage) -> None:
-        """Obey."""
+        """Publish the fixed answers and acknowledge the command."""
         for topic, data, retain in self.answers:
             self.client.publish(topic, data, qos=1, retain=retain)
         self.client.ack(message.mid, 1)
 
 
 class BareFleet:
-    """All of them. `answers` are (leaf, payload, retained) of what answers a command."""
+    """All baseline clients. `answers` are (leaf, payload, retained) of the answers to a command."""
 
     def __init__(
         self,
@@ -114,7 +114,7 @@ class BareFleet:
         self.sweeper = asyncio.create_task(self.sweep())
 
     async def sweep(self) -> None:
-        """Look after each client several times a keep-alive, some each second."""
+        """Run the housekeeping of each client several times per keep-alive."""
         turn = 0
         while True:
             await asyncio.sleep(1)

@@ -6,7 +6,7 @@ For each broker and size: a fresh broker on loopback, devices that do what passf
 persistent session, a retained Last Will, five filters in one SUBSCRIBE, two retained messages at
 birth), then QoS 1 commands, 200 in flight, each answered with a retained state and a result that
 the operator receives through a wildcard. Prints seconds to connect all, commands per second, and
-the ratio between sizes. Nothing takes longer than its limit: a size that does is reported as such.
+the ratio between sizes. A size that exceeds its time limit is reported as not measured.
 
 The devices are a minimal client on bare sockets: what is measured is the broker.
 """
@@ -57,7 +57,7 @@ class Device(Client):
         self.transport.write(online + state)
 
     def on_message(self, topic: str, data: bytes, retained: bool) -> bytes:  # noqa: FBT001
-        """Obey."""
+        """Answer a command with state and result."""
         del topic, retained
         state = self.publish(f"{self.base}/state", self.STATE % self.packet_id, retain=True)
         return state + self.publish(f"{self.base}/results", data)
@@ -81,7 +81,7 @@ class Operator(Client):
         return self.publish(topic, body)
 
     def on_message(self, topic: str, data: bytes, retained: bool) -> bytes:  # noqa: FBT001
-        """Count, and send the next."""
+        """Count the result, and send the next command."""
         del topic, data, retained
         self.results += 1
         return b"" if self.stopped else self.command()
@@ -114,7 +114,7 @@ async def measure(broker: str, devices: int, seconds: float) -> tuple[float, flo
 
 
 def resident_mib(pid: int | None) -> float:
-    """Return the resident memory of a process in MiB, 0 where it cannot be told."""
+    """Return the resident memory of a process in MiB, 0 if it is unknown."""
     status = Path(f"/proc/{pid}/statm")
     if not status.exists():
         return 0.0

@@ -1,12 +1,12 @@
-"""How what a device costs grows with the number of devices: the second half of `make bench`.
+"""Cost of a device by the number of devices: the second half of `make bench`.
 
     python bench/growth.py [--seconds 90] [--svg docs/growth.svg]
 
 On Mosquitto, on loopback: a fresh broker and a process of passfleet's devices for each size. First
 devices with connections of their own: time to connect, memory, CPU a reset, and the 99th percentile
 of resets with the same number in flight whatever the size. Then devices behind one connection
-(`connection = "shared"`): memory, time until all have said who they are, and one command to all.
-Prints the table and draws it. A size for which no time is left is reported as such.
+(`connection = "shared"`): memory, time until all have published presence, and one command to all.
+Prints the table and draws it. A size for which no time is left is reported as not measured.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ Measured = dict[int, Figures]
 
 
 class Caller(Client):
-    """Sends one command to all devices and counts who answers that it was done."""
+    """Sends one command to all devices and counts the devices that answer `done`."""
 
     def __init__(self, devices: int) -> None:
         super().__init__("caller", [f"{ROOTS['passfleet']}/devices/+/results"])
@@ -54,12 +54,12 @@ class Caller(Client):
         self.all_answered = asyncio.Event()
 
     def call(self) -> None:
-        """Send it."""
+        """Send the command."""
         body = b'{"commandId":"to-all","actionName":"remoteLock"}'
         self.transport.write(self.publish(f"{ROOTS['passfleet']}/groups/all/commands", body))
 
     def on_message(self, topic: str, data: bytes, retained: bool) -> bytes:  # noqa: FBT001
-        """Count."""
+        """Count the devices that are done."""
         del retained
         if b'"actionState":"done"' in data:
             self.answered.add(topic)
@@ -69,7 +69,7 @@ class Caller(Client):
 
 
 async def own(devices: int, limit: float) -> Figures:
-    """Devices with connections of their own."""
+    """Measure devices that each have a connection."""
     async with (
         open_broker(MOSQUITTO) as broker,
         hosted("passfleet", broker.address.url, devices, PLATFORM) as fleet,
@@ -87,7 +87,7 @@ async def own(devices: int, limit: float) -> Figures:
 
 
 async def shared(devices: int, limit: float) -> Figures:
-    """Devices behind one connection."""
+    """Measure devices that share one connection."""
     async with (
         open_broker(MOSQUITTO) as broker,
         hosted("shared", broker.address.url, devices, PLATFORM) as fleet,
@@ -290,7 +290,7 @@ def panel(
 
 
 def picture(owned: Measured, behind: Measured, where: str) -> str:
-    """The plots, as one SVG that needs nothing else."""
+    """The plots, as one self-contained SVG."""
 
     def line(found: Measured, name: str, kind: str = "own") -> tuple[str, list[tuple[int, float]]]:
         return kind, [(devices, row[name]) for devices, row in found.items()]
@@ -325,10 +325,10 @@ def picture(owned: Measured, behind: Measured, where: str) -> str:
 def main() -> int:
     """Measure, print, draw; 1 where a size could not be measured or a device did not answer."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--seconds", type=float, default=90.0, help="for all of it")
+    parser.add_argument("--seconds", type=float, default=90.0, help="time limit of the whole run")
     parser.add_argument("--own", type=int, nargs="*", default=OWN, metavar="DEVICES")
     parser.add_argument("--shared", type=int, nargs="*", default=SHARED, metavar="DEVICES")
-    parser.add_argument("--svg", type=Path, help="where to draw it")
+    parser.add_argument("--svg", type=Path, help="file for the picture")
     args = parser.parse_args()
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -1,9 +1,9 @@
-"""A process that hosts devices and says what they cost it; `run.py` starts it and asks.
+"""Process that hosts devices and reports their cost; `bench/run.py` starts and controls it.
 
     python bench/hosted.py KIND URL DEVICES PLATFORM
 
-Reads a word a line from stdin, answers each with a line of JSON, and ends when stdin does. Nothing
-but the devices runs here: the CPU time and memory of this process are theirs. KIND is `passfleet`,
+Reads one command per line from stdin, answers each with a line of JSON, and ends with stdin. Only
+the devices run here, so that the CPU time and memory of this process are theirs. KIND is `passfleet`,
 `shared` (passfleet's devices behind one connection) or `bare`.
 
     start   connect all: seconds it took, its CPU seconds, and the KiB of memory that came with it
@@ -53,7 +53,7 @@ def memory_kib() -> float:
 
 
 def sample_answers(setup: GroupSetup) -> list[tuple[str, bytes, bool]]:
-    """What a device of this kind publishes for a reset: (leaf, payload, retained)."""
+    """Messages that a device of this kind publishes for a reset: (leaf, payload, retained)."""
     draws = DeviceRandomStream(7, "d-00000")
     state = first_state(enroll("d-00000", "user0", setup, "2580", draws), 0)
     command = Command("c-100000", Action.RESET_PASSCODE, None, None, None)
@@ -76,7 +76,7 @@ class Passfleet:
         await self.host.start(self.address, fresh=True)
 
     async def storm(self) -> dict[str, float]:
-        """Lose all connections at once and see them come back."""
+        """Drop all connections at once and wait until they are back."""
         pool, started = self.host.pool, time.perf_counter()
         for device in self.host.devices.values():
             device.connection.drop()
@@ -95,7 +95,7 @@ class Passfleet:
 
 
 class LoopLag:
-    """How late the event loop is."""
+    """Measures the delay of the event loop."""
 
     def __init__(self) -> None:
         self.worst = 0.0
@@ -106,18 +106,18 @@ class LoopLag:
         asyncio.get_running_loop().call_later(TICK, self.tick)
 
     def tick(self) -> None:
-        """Note how late it is."""
+        """Record the delay."""
         self.worst = max(self.worst, time.perf_counter() - self.due)
         self.begin()
 
     def take(self) -> float:
-        """The worst since the last time, in milliseconds."""
+        """Return the longest delay since the last call, in milliseconds."""
         worst, self.worst = self.worst, 0.0
         return worst * 1000
 
 
 async def serve(kind: str, url: str, devices: int, platform: str) -> None:
-    """Do what is asked on stdin."""
+    """Execute the commands from stdin."""
     loop = asyncio.get_running_loop()
     asked = asyncio.StreamReader()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(asked), sys.stdin)

@@ -1,4 +1,4 @@
-"""The load: one operator who keeps a fixed number of resets in flight, and times each."""
+"""Load generator: an operator that keeps a fixed number of resets in flight and times each."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["Load", "Operator"]
 
 @dataclass
 class Load:
-    """What came of a number of resets. Times in seconds."""
+    """Outcome of a number of resets. Times in seconds."""
 
     took: float = 0.0
     times: list[float] = field(default_factory=list)
@@ -23,7 +23,7 @@ class Load:
 
     @property
     def lost(self) -> int:
-        """How many were not answered in time."""
+        """Number of resets that were not answered in time."""
         return self.sent - len(self.times)
 
     def percentile(self, share: float) -> float:
@@ -44,7 +44,7 @@ class Operator(Client):
         self.done = asyncio.Event()
 
     async def send(self, commands: int, in_flight: int, limit: float) -> Load:
-        """Send so many, at most `in_flight` at once, for at most `limit` seconds."""
+        """Send `commands` resets, at most `in_flight` at once, for at most `limit` seconds."""
         self.load, self.left = Load(), commands
         self.done.clear()
         begun = time.perf_counter()
@@ -58,7 +58,7 @@ class Operator(Client):
         return self.load
 
     def command(self) -> bytes:
-        """Return the next command, none where enough were sent."""
+        """Return the next command, empty if all were sent."""
         if not self.left:
             return b""
         self.left -= 1
@@ -70,7 +70,7 @@ class Operator(Client):
         return self.publish(f"{self.root}/devices/{name}/commands", body)
 
     def on_message(self, topic: str, data: bytes, retained: bool) -> bytes:  # noqa: FBT001
-        """Note how long it took, and send the next."""
+        """Record the duration, and send the next command."""
         del retained
         waiting = self.waiting[topic.split("/")[-2]]
         self.load.not_done += b'"actionState":"done"' not in data

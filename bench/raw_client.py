@@ -1,6 +1,6 @@
 """A minimal MQTT 3.1.1 client on a bare socket, to load devices and brokers with.
 
-It costs a fraction of a real client, so that what is measured is the other side.
+It uses a fraction of the CPU time of a real client, so that the measurement shows the other side.
 """
 
 from __future__ import annotations
