@@ -42,6 +42,14 @@ DiffOption = Annotated[
     tuple[str, str] | None,
     typer.Option("--diff", metavar="A B", help="Show the differences of two behaviour tables."),
 ]
+StatementOption = Annotated[
+    str | None,
+    typer.Option(
+        "--statement",
+        metavar="NUMBER",
+        help="Explain this statement of the source documents instead, such as 001.27.",
+    ),
+]
 
 _FLEET_FILE = Path("fleet.toml")
 
@@ -103,21 +111,37 @@ def _print_difference(one: str, other: str, *, as_json: bool) -> None:
 
 def explain(
     platform: Annotated[
-        str, typer.Argument(metavar="PLATFORM", help="A platform id, such as ios.")
-    ],
+        str | None,
+        typer.Argument(metavar="PLATFORM", help="A platform id, such as ios."),
+    ] = None,
     action: Annotated[
-        str,
+        str | None,
         typer.Argument(
             metavar="ACTION", help="reset, lock, sync, policy, or an action's full name."
         ),
-    ],
+    ] = None,
     *,
+    statement: StatementOption = None,
     management: ManagementOption = None,
     conformance: ConformanceOption = None,
     fleet: FleetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Print an action's effect on a platform, and the sources for it."""
+    """Print an action's effect on a platform, and the sources for it.
+
+    With --statement, print a statement of the source documents and the scenarios that prove it.
+    """
+    if statement is not None:
+        if (platform, action, management, conformance, fleet) != (None,) * 5:
+            raise UsageError("--statement takes no platform, action or other option but --json")
+        _print_statement(statement, as_json=as_json)
+        return
+    if platform is None or action is None:
+        missing = "PLATFORM and ACTION" if platform is None else "ACTION"
+        raise UsageError(
+            f"{missing} is missing" if platform else f"{missing} are missing",
+            hint="as in: passfleet explain ios reset, or passfleet explain --statement 001.27",
+        )
     from fleet.reference.facts import explain as explained  # noqa: PLC0415
 
     known = _load_platforms(fleet, conformance)
@@ -133,6 +157,18 @@ def explain(
         from fleet.cli import reference_tables  # noqa: PLC0415
 
         reference_tables.print_explanation(explanation)
+
+
+def _print_statement(number: str, *, as_json: bool) -> None:
+    from fleet.reference.sources import explain_statement  # noqa: PLC0415
+
+    explanation = explain_statement(number)
+    if as_json:
+        print_json(explanation.as_json())
+    else:
+        from fleet.cli import reference_tables  # noqa: PLC0415
+
+        reference_tables.print_statement(explanation)
 
 
 def schema(

@@ -12,11 +12,12 @@ from fleet.cli.console import out
 from fleet.cli.tables import fit_to_terminal, print_hanging, print_table
 from fleet.reference import sentences as words
 from fleet.reference.facts import Answer, Explanation
+from fleet.reference.sources import StatementExplanation
 from fleet.reference.tables import TableDifference, TableStatement
 from platforms.conformance import ConformanceTable
 from platforms.profile import PlatformProfile
 
-__all__ = ["print_difference", "print_explanation", "print_platforms"]
+__all__ = ["print_difference", "print_explanation", "print_platforms", "print_statement"]
 
 
 def print_platforms(profiles: Iterable[PlatformProfile], dated: ConformanceTable) -> None:
@@ -100,6 +101,25 @@ def print_explanation(explanation: Explanation) -> None:
         _heading("Other tables differ")
     for dated in explanation.otherwise:
         _print_dated(dated)
+
+
+_STATUS = {"open": "not proven yet", "notSimulated": "not simulated", "unproven": "not proven"}
+
+
+def print_statement(explanation: StatementExplanation) -> None:
+    """Print a statement, its document, and the scenarios that prove it or the reason for none."""
+    statement = explanation.statement
+    _print_text(f"{statement.number}  ", statement.text)
+    _heading("Document")
+    _print_text("  ", statement.document.cite)
+    if not explanation.proofs:
+        _heading("Proof")
+        reason = f": {explanation.reason}" if explanation.reason else ""
+        _print_text("  ", _STATUS[explanation.status] + reason)
+        return
+    _heading("Proven by")
+    for proof in explanation.proofs:
+        _print_text("  ", f"{proof.name} (scenarios/library/{proof.file})")
 
 
 def _print_dated(dated: TableStatement) -> None:

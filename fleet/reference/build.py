@@ -13,6 +13,7 @@ from typing import Final
 
 from broker.reference.contract_page import contract_page
 from fleet.reference.platform_page import platforms_page
+from fleet.reference.sources import sources_page
 from fleet.reference.state_diagram import state_machine_page
 
 __all__ = ["PAGES", "main", "stale_pages", "write_pages"]
@@ -21,6 +22,7 @@ PAGES: Final[Mapping[str, Callable[[], str]]] = MappingProxyType(
     {
         "contract.md": contract_page,
         "platforms.md": platforms_page,
+        "sources.md": sources_page,
         "state-machine.md": state_machine_page,
     }
 )

@@ -18,6 +18,7 @@ from agent.definition.device import CONFORMANCE_WORDS, Conformance, DeviceSectio
 from broker.contract import DEVICE_ID, ActionName
 from broker.validation import shorten_value, value_error
 from scenarios.model.actor import SelfServiceReset
+from scenarios.model.statements import STATEMENT_NUMBERS, nearest_number, statements
 
 __all__ = [
     "Arguments",
@@ -137,6 +138,20 @@ class OrganizationEntry(Arguments):
     )
 
 
+def _statement(number: object) -> object:
+    if not isinstance(number, str):
+        raise value_error(f"got {shorten_value(number)}")
+    if number not in statements():
+        nearest = nearest_number(number)
+        hint = f"did you mean '{nearest}'?" if nearest else None
+        raise value_error(f"there is no statement {shorten_value(number)}", hint=hint)
+    return number
+
+
+Proven = Annotated[str, BeforeValidator(_statement)]
+"""Number of a statement of the source documents, such as `000.12`."""
+
+
 class ScenarioFile(Section):
     """Scenario file. The parser validates platforms, devices, users and steps one by one.
 
@@ -145,6 +160,7 @@ class ScenarioFile(Section):
 
     name: str = Field(min_length=1, description="a string")
     source: str = Field(default="", description="a string: where the flow is documented")
+    proves: list[Proven] = Field(default=[], description=STATEMENT_NUMBERS)
     seed: int = Field(default=0, ge=-(2**63), le=2**63 - 1, description="a whole number of 64 bits")
     organization: OrganizationEntry = Field(
         default=OrganizationEntry(), description="a table such as {resetPasscode: false}"

@@ -67,8 +67,9 @@ class Step:
 class Scenario:
     """Validated scenario.
 
-    `path` is the file path as given by the user. `platforms` are the platforms that its devices may
-    use.
+    `path` is the file path as given by the user. `proves` are the numbers of the statements of the
+    source documents that it proves (see `scenarios.model.statements`). `platforms` are the
+    platforms that its devices may use.
     """
 
     name: str
@@ -80,4 +81,5 @@ class Scenario:
     accounts: tuple[Account, ...]
     organization: Organization
     steps: tuple[Step, ...]
+    proves: tuple[str, ...] = ()
     platforms: Platforms = field(default_factory=Platforms)

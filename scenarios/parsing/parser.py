@@ -40,6 +40,8 @@ ENDINGS: Final = (".yaml", ".yml")
 """File name extensions of scenario files."""
 _MAX_SIZE: Final = 1024 * 1024
 _NAME: Final = re.compile(DEVICE_ID)
+_TEXT_KEYS: Final = frozenset({"proves"})
+"""Keys whose values remain text: YAML would read the statement number 002.30 as 2.3."""
 _OWN_PLATFORM: Final = (
     "one of your own is defined under platforms: in this file, or in a fleet file (play --fleet)"
 )
@@ -112,7 +114,7 @@ def parse_scenario(text: str, path: Path | str, known: Platforms | None = None) 
 
     `path` is the name of the file in error messages. Raises FileError if the text is invalid.
     """
-    located = read_yaml(text, path)
+    located = read_yaml(text, path, text_keys=_TEXT_KEYS)
     return _Reader(located, path, known or Platforms()).scenario()
 
 
@@ -155,6 +157,7 @@ class _Reader:
             accounts=_accounts(devices, users),
             organization=_organization(file.organization),
             steps=read.steps,
+            proves=tuple(dict.fromkeys(file.proves)),
             platforms=self._platforms,
         )
 

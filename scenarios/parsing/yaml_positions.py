@@ -43,8 +43,13 @@ class YamlDocument:
     columns: dict[KeyPath, int] = field(default_factory=dict)
 
 
-def read_yaml(text: str, path: Path | str) -> YamlDocument:
-    """Parse one YAML document. Raises FileError with line and column if it is invalid."""
+def read_yaml(
+    text: str, path: Path | str, *, text_keys: frozenset[str] = frozenset()
+) -> YamlDocument:
+    """Parse one YAML document. Raises FileError with line and column if it is invalid.
+
+    Scalars below a top-level key of `text_keys` remain strings as written.
+    """
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
@@ -61,7 +66,7 @@ def read_yaml(text: str, path: Path | str) -> YamlDocument:
         raise FileError("too deeply nested", path=path) from None
     if node is None:
         raise FileError("the file is empty", path=path, line=1, column=1)
-    return _Reader(path).document(node)
+    return _Reader(path, text_keys).document(node)
 
 
 def _reason(error: yaml.YAMLError) -> str:
@@ -71,8 +76,9 @@ def _reason(error: yaml.YAMLError) -> str:
 class _Reader:
     """Converter of YAML nodes to values; records their positions."""
 
-    def __init__(self, path: Path | str) -> None:
+    def __init__(self, path: Path | str, text_keys: frozenset[str]) -> None:
         self._path = path
+        self._text_keys = text_keys
         self._found = YamlDocument(None)
         self._nodes = 0
 
@@ -101,6 +107,8 @@ class _Reader:
             return self._mapping(node, path)
         if isinstance(node, yaml.SequenceNode):
             return self._sequence(node, path)
+        if path and path[0] in self._text_keys:
+            return node.value
         return self._scalar(node)
 
     def _mapping(self, node: yaml.MappingNode, path: KeyPath) -> dict[str, Any]:

@@ -106,6 +106,10 @@ def test_explain_management_leaves_that_part_of_the_portal(management: Managemen
         (("explain", "androd", "reset"), "did you mean 'android'?"),
         (("explain", "ios", "rset"), "did you mean 'reset'?"),
         (("explain", "ios", "reset", "--management", "hybird"), "did you mean 'hybrid'?"),
+        (("explain", "--statement", "001.99"), "did you mean '001.31'?"),
+        (("explain", "--statement", "ios"), "from 000.1 to 004.40"),
+        (("explain", "ios", "--statement", "001.27"), "--statement takes no platform"),
+        (("explain", "--statement", "001.27", "--fleet", "x"), "--statement takes no platform"),
         (("schema", "notificaton"), "did you mean 'notification'?"),
     ],
 )
@@ -128,11 +132,30 @@ def test_name_near_nothing_lists_all_without_a_guess() -> None:
     assert "known are: ios, android" in ran.stderr
 
 
-def test_missing_argument_is_wrong_usage() -> None:
-    ran = _run("explain", "ios")
+def test_explain_prints_a_statement_its_document_and_its_scenarios() -> None:
+    ran = _run("explain", "--statement", "001.26")
+
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert "001.26" in ran.stdout
+    assert "Reset passcode via the Company Portal website" in ran.stdout
+    assert "scenarios/library/windows_phone_8_1_hybrid.yaml" in ran.stdout
+
+
+def test_explain_gives_the_reason_for_a_statement_that_is_not_simulated() -> None:
+    told = _json("explain", "--statement", "001.31", "--json")
+
+    assert told["status"] == "notSimulated"
+    assert told["reason"]
+    assert told["provedBy"] == []
+    assert told["document"]["date"] == "2015-12"
+
+
+@pytest.mark.parametrize("arguments", [(), ("ios",)])
+def test_missing_argument_is_wrong_usage(arguments: tuple[str, ...]) -> None:
+    ran = _run("explain", *arguments)
 
     assert (ran.returncode, ran.stdout) == (2, "")
-    assert "Traceback" not in ran.stderr
+    assert "passfleet explain ios reset" in ran.stderr
 
 
 def test_schema_prints_asyncapi_unless_told_otherwise() -> None:
