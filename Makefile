@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint format coverage bench docs mutants clean help
+.PHONY: demo test lint format coverage bench docs screenshots mutants clean help
 
 help:
 	@echo "make demo      show every platform on the embedded broker"
@@ -14,6 +14,7 @@ help:
 	@echo "make coverage  run all tests, fail if they cover too few lines"
 	@echo "make bench     measure, as ratios to a bare MQTT client (needs mosquitto)"
 	@echo "make docs      write the generated pages and pictures"
+	@echo "make screenshots  take the pictures of the browser pages (needs chromium)"
 	@echo "make mutants   check that the tests detect changed code in the state machine (30 minutes)"
 	@echo "make clean     remove the environment, caches and build results"
 
@@ -44,6 +45,9 @@ bench: $(READY)
 docs: $(READY)
 	$(BIN)/python -m fleet.reference.build
 	$(BIN)/passfleet demo --picture docs/demo.svg >/dev/null
+
+screenshots: $(READY)
+	$(BIN)/python docs/make_screenshots.py
 
 # Prints how many mutants were killed (🎉) and survived (🙁), then the names of the survivors;
 # `mutmut show NAME` shows one. Starts from nothing each time: a changed test may kill a mutant that

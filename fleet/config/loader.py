@@ -39,6 +39,7 @@ from fleet.config.tables import (
     parse_speed,
 )
 from fleet.config.toml_positions import key_lines
+from fleet.config.web_sections import OrganizationSection, UserSection, read_users
 from platforms.conformance import CONFORMANCE, DEFAULT_CONFORMANCE
 from platforms.profile import PlatformProfile
 
@@ -46,7 +47,7 @@ __all__ = ["FleetConfig", "load_fleet", "load_platforms", "parse_fleet"]
 
 _UNNAMED: Final = Path("fleet.toml")
 """How the text of a fleet file is called that stands in none."""
-_TABLES: Final = ("fleet", "broker", "graph", "platforms", "group")
+_TABLES: Final = ("fleet", "broker", "graph", "users", "organization", "platforms", "group")
 _LINE_OF_SYNTAX_ERROR: Final = re.compile(r" \(at line (\d+), column \d+\)$")
 _AT_END: Final = " (at end of document)"
 _DEFAULT_DEVICES: Final = 10
@@ -71,6 +72,8 @@ class FleetConfig:
     password_line: int | None = None
     graph: GraphSection = field(default_factory=GraphSection)
     graph_token_line: int | None = None
+    users: Mapping[str, UserSection] = field(default_factory=dict)
+    organization: OrganizationSection = field(default_factory=OrganizationSection)
 
     @property
     def folder(self) -> Path:
@@ -166,16 +169,34 @@ class FleetConfig:
         what = "the Graph API's token"
         return self._secret(read_secret(source, self.folder, key=("graph", "token"), what=what))
 
+    def user_passwords(self) -> dict[str, str]:
+        """The passwords of `[users.NAME]` by name, read now. Raises as `password`."""
+        return {
+            name: self._secret(
+                read_secret(
+                    user.password,
+                    self.folder,
+                    key=("users", name, "password"),
+                    what=f"the password of {shorten_value(name)}",
+                )
+            )
+            for name, user in self.users.items()
+        }
+
     def _secret(self, found: str | Problem) -> str:
         if isinstance(found, str):
             return found
         raise FileError(
             found.message,
             path=self.path or _UNNAMED,
-            line=self.graph_token_line if found.path[0] == "graph" else self.password_line,
+            line=self._secret_lines().get(str(found.path[0])),
             key=".".join(map(str, found.path)),
             hint=found.hint,
         )
+
+    def _secret_lines(self) -> Mapping[str, int | None]:
+        """Lines of the keys that name secrets, by table."""
+        return {"broker": self.password_line, "graph": self.graph_token_line}
 
     def devices(self) -> tuple[DeviceSpec, ...]:
         """All devices in file order; `n` starts at 1 in each group."""
@@ -250,6 +271,7 @@ def parse_fleet(text: str, path: Path | None = None) -> FleetConfig:
     problems = Problems(place, document, lines)
     fleet, broker = reader.fleet(), reader.broker(folder)
     graph = reader.graph()
+    users, organization = reader.users(), reader.organization()
     known = reader.platforms()
     groups = reader.groups(known.profiles)
     problems.extend(reader.problems)
@@ -265,6 +287,8 @@ def parse_fleet(text: str, path: Path | None = None) -> FleetConfig:
         password_line=line_of(("broker", "password"), lines),
         graph=graph,
         graph_token_line=line_of(("graph", "token"), lines),
+        users=users,
+        organization=organization,
     )
 
 
@@ -289,7 +313,10 @@ class _Reader:
 
     def __init__(self, document: dict[str, Any]) -> None:
         self._document = document
-        expected = "one of [fleet], [broker], [graph], [platforms.NAME], [[group]]"
+        expected = (
+            "one of [fleet], [broker], [graph], [users.NAME], [organization], [platforms.NAME],"
+            " [[group]]"
+        )
         self.problems = [
             Problem((key,), "unknown key", expected, _table_hint(key))
             for key in document
@@ -317,6 +344,15 @@ class _Reader:
             return GraphSection()
         self.problems.extend(graph_problems(found))
         return found
+
+    def users(self) -> dict[str, UserSection]:
+        tables = self._table("users")
+        return read_users(tables, self.problems) if isinstance(tables, dict) else {}
+
+    def organization(self) -> OrganizationSection:
+        table = self._table("organization")
+        found = validated(OrganizationSection, table, ("organization",), self.problems)
+        return found or OrganizationSection()
 
     def platforms(self) -> Platforms:
         fleet, tables = self._document.get("fleet"), self._document.get("platforms", {})

@@ -78,7 +78,11 @@ async def serving(
 
     url = _url(listener, options)
     settings = WebSettings(
-        config=config, options=options, url=url, graph_token=config.graph_token()
+        config=config,
+        options=options,
+        url=url,
+        graph_token=config.graph_token(),
+        passwords=config.user_passwords(),
     )
     with contextlib.closing(listener):
         async with FleetView(address, Topics(config.root)) as view:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -54,13 +55,14 @@ class WebSettings:
     """What the application needs to know about its server and its fleet.
 
     `url` is the server's own address, such as `http://127.0.0.1:8765`. `graph_token` is the bearer
-    token of the Graph API, None where it needs none.
+    token of the Graph API, None where it needs none; `passwords` are those of users who have one.
     """
 
     config: FleetConfig
     options: WebOptions
     url: str
     graph_token: str | None = field(default=None, repr=False)
+    passwords: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 def web_options(

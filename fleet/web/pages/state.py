@@ -51,7 +51,7 @@ class Pages:
     @property
     def contact(self) -> str:
         """Text of the page that says how to reach the administrator."""
-        return "Contact your IT admin at the help desk of your organization."
+        return self.config.organization.contact
 
     def user(self, session_id: str) -> BrowserUser:
         """The user of a browser session, made when it is first seen."""
@@ -64,7 +64,7 @@ class Pages:
         return user
 
     def _new_user(self, session_id: str) -> BrowserUser:
-        passwords: Mapping[str, str] = {}
+        passwords = self.settings.passwords
         accounts = self.devices.accounts(passwords, secrets.token_urlsafe(16))
         return BrowserUser(
             view=self.view,
