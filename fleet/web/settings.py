@@ -122,4 +122,5 @@ def _file_text(path: Path) -> str:
         return path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise UsageError(f"--web-token: {path} cannot be read: {why}") from None
+        hint = "name a file that holds the token alone"
+        raise UsageError(f"--web-token: {path} cannot be read: {why}", hint=hint) from None
