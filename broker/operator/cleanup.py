@@ -15,7 +15,8 @@ import aiomqtt
 
 from broker.client.client_ids import device_client_id
 from broker.errors import BrokerError, UsageError
-from broker.operator.link import OperatorLink, open_client
+from broker.operator.connect import open_client
+from broker.operator.link import OperatorLink
 from broker.operator.readers import ReceivedMessage, read_presence
 
 __all__ = ["CleanupReport", "clean"]

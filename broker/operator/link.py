@@ -8,13 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import math
 import secrets
-import socket
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
-from types import TracebackType
 from typing import Any, Final, Self, TypeVar, cast
 
 import aiomqtt
@@ -23,19 +20,15 @@ from broker.address import BrokerAddress
 from broker.client.barrier import Barrier
 from broker.contract import Topics
 from broker.errors import BrokerError
+from broker.operator.connect import MAX_IN_FLIGHT, connect, open_client
 from broker.operator.readers import ReceivedMessage
-from broker.server.probe import probe
 
-__all__ = ["CONNECT_LIMIT", "OperatorLink", "open_client"]
+__all__ = ["OperatorLink"]
 
 T = TypeVar("T")
 
-CONNECT_LIMIT: Final = 5.0
-"""Seconds within which a broker must have let us in."""
 _ANSWER_LIMIT: Final = 15.0
 """Seconds for a broker's acknowledgement; one that is delivering to a whole fleet is slow."""
-_IN_FLIGHT: Final = 64
-"""Number of publishes that wait for their acknowledgement at once."""
 _REFUSED: Final = 128
 """The answers to a subscription from here on are refusals."""
 _QUIET: Final = (0.05, 1.0)
@@ -44,24 +37,6 @@ _RETAINED_LIMIT: Final = 30.0
 """Seconds for all retained messages of a fleet to arrive."""
 
 Listener = Callable[[ReceivedMessage], None]
-
-
-class _Client(aiomqtt.Client):
-    """aiomqtt client whose disconnection error counts as handled once its context has ended."""
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        tb: TracebackType | None,
-    ) -> None:
-        try:
-            await super().__aexit__(exc_type, exc, tb)
-        finally:
-            # A connection that was lost just before the end leaves its error in this future. An
-            # error that is never read makes asyncio log "Future exception was never retrieved".
-            if self._disconnected.done() and not self._disconnected.cancelled():
-                self._disconnected.exception()
 
 
 class OperatorLink:
@@ -81,15 +56,9 @@ class OperatorLink:
 
     async def __aenter__(self) -> Self:
         """Connect, start to read, and subscribe to the barrier."""
-        # The probe explains a failure, within its time limit, and uses no thread of the
-        # loop's executor, for which the end of the program would wait.
-        await probe(self.address, CONNECT_LIMIT)
         self._lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._client = open_client(self.address, f"pf-op-{secrets.token_hex(6)}")
-        try:
-            await self._client.__aenter__()
-        except aiomqtt.MqttError as error:
-            raise BrokerError(f"{self.address.url} did not let us in: {error}") from error
+        await connect(self._client, self.address)
         self._reader = asyncio.create_task(self._read(), name="operator reader")
         try:
             await self.subscribe([(self._barrier.topic, 1)])
@@ -133,7 +102,7 @@ class OperatorLink:
                 await self._client.publish(topic, payload, qos=1, retain=retain, timeout=math.inf)
 
         async def all_of_them() -> None:
-            workers = [asyncio.ensure_future(work()) for _ in range(_IN_FLIGHT)]
+            workers = [asyncio.ensure_future(work()) for _ in range(MAX_IN_FLIGHT)]
             try:
                 await asyncio.gather(*workers)
             finally:
@@ -305,31 +274,3 @@ class OperatorLink:
 
     def _silent(self, what: str) -> BrokerError:
         return BrokerError(f"{self.address.url} did not acknowledge {what} in time")
-
-
-def open_client(address: BrokerAddress, identifier: str) -> aiomqtt.Client:
-    """A client of aiomqtt for this broker, with a clean session; not yet connected."""
-    # An own logger, since aiomqtt's is shared by all its users. What it would log of
-    # lost connections is raised as a BrokerError.
-    logger = logging.getLogger("passfleet.operator")
-    logger.setLevel(logging.CRITICAL)
-    client = _Client(
-        address.host,
-        address.port,
-        username=address.username,
-        password=address.password,
-        identifier=identifier,
-        logger=logger,
-        protocol=aiomqtt.ProtocolVersion.V311,
-        clean_session=True,
-        transport="websockets" if address.websocket else "tcp",
-        timeout=CONNECT_LIMIT,
-        max_inflight_messages=_IN_FLIGHT,
-        tls_context=address.ssl_context() if address.tls else None,
-        websocket_path=address.path if address.websocket else None,
-        # One small message after another must not wait for TCP to acknowledge the first.
-        socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
-    )
-    # It warns of many calls at once, which here are meant.
-    client.pending_calls_threshold = 2 * _IN_FLIGHT
-    return client

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import secrets
 import selectors
 import socket
 import ssl
-import threading
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,10 +15,11 @@ from paho.mqtt.client import MQTT_ERR_NO_CONN, MQTT_ERR_SUCCESS, Client, Websock
 from paho.mqtt.enums import MQTTErrorCode
 
 from broker.address import BrokerAddress
-from broker.client.paho_factory import new_paho_client
+from broker.client.daemon_thread import run_on_daemon_thread
+from broker.client.paho_factory import ClosablePahoClient, new_paho_client
 from broker.errors import BrokerError
 
-__all__ = ["probe"]
+__all__ = ["no_answer_error", "probe"]
 
 _TURN = 0.1
 """Seconds to wait for the broker's answer before the deadline is checked again."""
@@ -37,51 +36,17 @@ async def probe(address: BrokerAddress, timeout: float = 5.0) -> None:  # noqa: 
     """
     context = address.ssl_context() if address.tls else None
     attempt = _Attempt(address, context, time.monotonic() + timeout)
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[BrokerError | None] = loop.create_future()
-
-    def report(result: BrokerError | None) -> None:
-        if not done.done():
-            done.set_result(result)
-
-    def run() -> None:
-        result = attempt.run()
-        with contextlib.suppress(RuntimeError):  # the loop is closed
-            loop.call_soon_threadsafe(report, result)
-
-    # A daemon, not the loop's executor: looking up a name cannot be interrupted, and must not keep
-    # the program from ending.
-    threading.Thread(target=run, name="broker probe", daemon=True).start()
     try:
         async with asyncio.timeout(timeout):
-            error = await done
+            error = await run_on_daemon_thread(attempt.run, "broker probe")
     except TimeoutError:
-        raise _silent(address, timeout) from None
+        raise no_answer_error(address, timeout) from None
     if error is not None:
         raise error
 
 
-class _Client(Client):
-    """A client that can be closed however far it got.
-
-    paho forgets a socket on which TLS or the websocket handshake failed, without closing it.
-    """
-
-    opened: socket.socket | None = None
-
-    def _create_socket_connection(self) -> socket.socket:
-        self.opened = super()._create_socket_connection()
-        return self.opened
-
-    def _ssl_wrap_socket(self, tcp_sock: socket.socket) -> ssl.SSLSocket:
-        assert self._ssl_context is not None  # noqa: S101 - paho calls this for TLS alone
-        wrapped = self._ssl_context.wrap_socket(
-            tcp_sock, server_hostname=self.host, do_handshake_on_connect=False
-        )
-        self.opened = wrapped
-        wrapped.settimeout(self.connect_timeout)
-        wrapped.do_handshake()
-        return wrapped
+class _ProbeClient(ClosablePahoClient):
+    """paho client that reads and writes in its own thread, one packet at a time."""
 
     def turn(self, limit: float) -> MQTTErrorCode:
         """Write and read once, waiting up to `limit` seconds; what paho's `loop` returns.
@@ -100,12 +65,6 @@ class _Client(Client):
             if not getattr(sock, "pending", int)() and not selector.select(limit):
                 return MQTT_ERR_SUCCESS
         return self.loop_read()
-
-    def close(self) -> None:
-        """Send DISCONNECT if possible, and close the socket."""
-        self.disconnect()
-        if self.opened is not None:
-            self.opened.close()
 
 
 @dataclass(slots=True)
@@ -135,9 +94,9 @@ class _Attempt:
             client.close()
         return self._judge()
 
-    def _client(self) -> _Client:
+    def _client(self) -> _ProbeClient:
         client_id = f"passfleet-probe-{secrets.token_hex(4)}"
-        client = new_paho_client(_Client, self.address, client_id, self.context)
+        client = new_paho_client(_ProbeClient, self.address, client_id, self.context)
         client.connect_timeout = max(self.deadline - time.monotonic(), 0.001)
         client.on_connect = self._on_connect
         client.on_log = self._on_log
@@ -183,7 +142,8 @@ class _Attempt:
         )
 
 
-def _silent(address: BrokerAddress, timeout: float) -> BrokerError:
+def no_answer_error(address: BrokerAddress, timeout: float) -> BrokerError:
+    """Return the error for a broker that did not answer within `timeout` seconds."""
     return BrokerError(
         f"{address.url} did not answer within {timeout:g} s",
         hint="check host and port, and whether it is an MQTT broker",

@@ -1,10 +1,11 @@
-"""What the tests of brokers share besides their client."""
+"""Helpers for tests with brokers: ports, conditions and a proxy that counts connections."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 
@@ -40,3 +41,26 @@ def free_port() -> int:
     with socket.socket() as probing:
         probing.bind(("127.0.0.1", 0))
         return int(probing.getsockname()[1])
+
+
+@contextlib.asynccontextmanager
+async def counting_proxy(port: int) -> AsyncIterator[tuple[str, list[int]]]:
+    """Forward TCP connections to a local port. Yield the URL and the first byte of each one."""
+    first_bytes: list[int] = []
+
+    async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            while data := await reader.read(65_536):
+                writer.write(data)
+        writer.close()
+
+    async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        from_broker, to_broker = await asyncio.open_connection("127.0.0.1", port)
+        first = await reader.read(1)
+        first_bytes.extend(first)
+        to_broker.write(first)
+        await asyncio.gather(copy(reader, to_broker), copy(from_broker, writer))
+
+    server = await asyncio.start_server(forward, "127.0.0.1", 0)
+    async with server:
+        yield f"mqtt://127.0.0.1:{server.sockets[0].getsockname()[1]}", first_bytes

@@ -15,7 +15,7 @@ from typing import Any
 import aiomqtt
 
 from broker.contract import Biometrics, ClockNow, DeviceState, Inspection, Presence, Topics
-from broker.operator.link import open_client
+from broker.operator.connect import open_client
 from broker.server.child_process import BrokerHandle
 from broker.timestamps import format_timestamp, parse_timestamp
 

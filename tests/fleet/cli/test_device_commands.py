@@ -16,7 +16,7 @@ from broker.contract import Topics
 from broker.server.child_process import BrokerHandle
 from broker.server.open import MOSQUITTO, open_broker
 from fleet.service.run_file import RunningFleet, write
-from tests.support.brokers import need
+from tests.support.brokers import counting_proxy, need
 from tests.support.cli_processes import ended, fleet_of, phones, run, started
 from tests.support.fake_fleet import LIMIT, NEW_PASSCODE, NOW, Fake, fake_fleet
 
@@ -49,6 +49,16 @@ async def test_reset_prints_what_the_portal_shows(broker: BrokerHandle) -> None:
     assert lines[-1].startswith("3 devices: 3 done")
     assert "\x1b" not in ran.out
     assert (command["actionName"], command["issuedBy"]) == ("resetPasscode", "user")
+
+
+async def test_reset_connects_once(broker: BrokerHandle) -> None:
+    async with (
+        fleet_of(broker, *phones()),
+        counting_proxy(broker.address.port) as (url, first_bytes),
+    ):
+        ran = await run("reset", "ios-001", "--broker", url)
+    assert ran.code == 0, ran.err
+    assert first_bytes == [0x10]  # one CONNECT packet
 
 
 async def test_json_is_one_document_and_nothing_else(broker: BrokerHandle) -> None:
