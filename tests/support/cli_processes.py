@@ -27,7 +27,7 @@ _COMMAND = (sys.executable, "-m", "fleet.cli")
 
 @dataclass
 class Ran:
-    """How a command ended. `out` may hold a passcode and is not shown by itself."""
+    """Exit code and output of a command. `out` may hold a passcode, so repr omits it."""
 
     code: int
     out: str = field(repr=False)
@@ -51,7 +51,7 @@ def _environment(broker: BrokerHandle | None) -> dict[str, str]:
 async def started(
     *args: str, cwd: Path | None = None, broker: BrokerHandle | None = None
 ) -> AsyncIterator[asyncio.subprocess.Process]:
-    """A command on its way, killed if it is still there at the end."""
+    """Start a command; kill it if it still runs at the end."""
     process = await asyncio.create_subprocess_exec(
         *(*_COMMAND, *args),
         cwd=cwd or HOME / "tests" / "data",
@@ -100,7 +100,7 @@ def phones() -> tuple[Fake, ...]:
 async def on_a_terminal(
     *args: str, columns: int, broker: BrokerHandle | None = None, cwd: Path | None = None
 ) -> list[str]:
-    """The lines that a command shows on a terminal of its own, without what moves the cursor."""
+    """Return the lines that a command prints on a terminal, without control sequences."""
     return await asyncio.to_thread(_shown, args, columns, broker, cwd)
 
 
@@ -119,7 +119,7 @@ def _shown(
     ) as process:
         os.close(theirs)
         shown = b""
-        with contextlib.suppress(OSError):  # how a terminal says that nobody is left
+        with contextlib.suppress(OSError):  # raised once no process has the terminal open
             while part := os.read(ours, 4096):
                 shown += part
         os.close(ours)
@@ -128,7 +128,7 @@ def _shown(
 
 
 async def unread(*args: str, broker: BrokerHandle | None = None) -> tuple[int, str]:
-    """Exit code and stderr of a command whose stdout nobody reads: a pipe closed at its far end."""
+    """Return exit code and stderr of a command whose stdout is a pipe without a reader."""
     ours, theirs = os.pipe()
     os.close(ours)
     process = await asyncio.create_subprocess_exec(

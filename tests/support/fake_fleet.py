@@ -1,6 +1,6 @@
-"""A fleet as the contract has it and no more: what an operator's tests talk to.
+"""Minimal fleet that follows the contract, for tests of operators.
 
-One connection plays all devices and their host, so that a test can say of each how it behaves.
+One connection plays all devices and their host; a test sets the behaviour of each device.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Fake:
 
 @dataclass
 class FakeFleet:
-    """The devices, and what reached them."""
+    """Fake devices and the messages that they received."""
 
     client: aiomqtt.Client
     topics: Topics
@@ -104,7 +104,7 @@ class FakeFleet:
         async for message in self.client.messages:
             topic = message.topic.value
             document = json.loads(message.payload)
-            # Noted before it is answered: who has the answer finds it here.
+            # Recorded before the answer: a test that has the answer finds the request here.
             async with self._changed:
                 self.heard.append((topic, document))
                 self._changed.notify_all()

@@ -1,4 +1,4 @@
-"""What the tests of `passfleet load` as a process share."""
+"""Helpers for tests that run `passfleet load` as a process."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _NOT_OURS = {"FORCE_COLOR", "PY_COLORS", "GITHUB_ACTIONS", "TTY_COMPATIBLE", "PA
 
 @dataclass
 class Command:
-    """A command on its way, what it writes kept as it comes."""
+    """Running command with its output so far."""
 
     process: asyncio.subprocess.Process
     err: str = ""
@@ -34,7 +34,7 @@ class Command:
     _news: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     def follow(self) -> None:
-        """Begin to read what it writes."""
+        """Start to read its output."""
         for name, stream in (("out", self.process.stdout), ("err", self.process.stderr)):
             assert stream is not None
             self._readers.append(asyncio.create_task(self._read(name, stream)))
@@ -49,7 +49,7 @@ class Command:
             self._news.notify_all()
 
     async def says(self, pattern: str) -> re.Match[str]:
-        """Wait until it has written something that fits."""
+        """Wait until its output matches `pattern`."""
 
         def found() -> re.Match[str] | None:
             return re.search(pattern, self.out + self.err)
@@ -61,7 +61,7 @@ class Command:
             async with asyncio.timeout(LIMIT), self._news:
                 await self._news.wait_for(settled)
         except TimeoutError:
-            pass  # what it has said instead is told below
+            pass  # the assertion below shows the output
         match = found()
         assert match is not None, f"{pattern!r} is not in {self.err}{self.out}"
         return match
@@ -79,7 +79,7 @@ class Command:
 
     @property
     def document(self) -> Any:
-        """What it printed under --json."""
+        """JSON document that it printed."""
         return json.loads(self.out)
 
 
@@ -141,8 +141,8 @@ def descendants(pid: int) -> list[int]:
     return [found for child in children(pid) for found in (child, *descendants(child))]
 
 
-class Limited(Server):
-    """A Mosquitto of somebody else's with what its makers set, and lines of the test's own."""
+class ConfiguredMosquitto(Server):
+    """Mosquitto with default limits, and configuration lines of the test."""
 
     def __init__(self, name: str, folder: Path, *lines: str) -> None:
         super().__init__(name, folder)
@@ -163,8 +163,8 @@ def children(pid: int) -> list[int]:
     return [int(child) for child in listed.split()]
 
 
-class Doorman:
-    """A way to a broker that lets so many connections through and closes the rest at once."""
+class ConnectionLimitProxy:
+    """Proxy to a broker that accepts `places` connections and closes all others at once."""
 
     def __init__(self, host: str, port: int, places: int) -> None:
         self._to = (host, port)
@@ -174,7 +174,7 @@ class Doorman:
 
     @property
     def url(self) -> str:
-        """Where it stands."""
+        """URL of the proxy."""
         return f"mqtt://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
 
     async def __aenter__(self) -> Self:

@@ -280,7 +280,7 @@ async def test_watch_in_words_stops_by_itself(broker: BrokerHandle) -> None:
         result["message"] = "Fine \x1b[31m[bold]"
 
         async def keep_saying() -> None:
-            # Until it is subscribed nobody hears: said again and again.
+            # Published repeatedly: messages before the subscription are lost.
             while True:
                 await fleet.say(device, "results", result)
                 await asyncio.sleep(0.1)

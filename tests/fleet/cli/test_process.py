@@ -291,7 +291,7 @@ def _on_a_terminal(folder: Path, environment: dict[str, str]) -> tuple[int, str]
         run = start("check", TERM="xterm-256color", terminal=theirs, **environment)
         os.close(theirs)
         shown = b""
-        with contextlib.suppress(OSError):  # how a terminal says that nobody is left
+        with contextlib.suppress(OSError):  # raised once no process has the terminal open
             while part := os.read(ours, 4096):
                 shown += part
         os.close(ours)

@@ -1,4 +1,4 @@
-"""What `passfleet` refuses as a process: each with its exit code, in words, without a traceback."""
+"""Refusals of `passfleet` as a process: exit code and message, without a traceback."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.support.fleet_processes import (
     up_json,
     write_fleet,
 )
-from tests.support.load_processes import Limited
+from tests.support.load_processes import ConfiguredMosquitto
 from tests.support.paho_operator import WireOperator
 
 
@@ -109,7 +109,7 @@ async def test_a_fleet_that_waits_for_another_to_go_can_be_interrupted(
     (tmp_path / ".passfleet" / "up.json").unlink()
     async with WireOperator.connected(mosquitto.port, "taken") as operator:
         second = start("up")
-        await operator.heard(lambda s: "/hosts/" in s.topic)  # it is looking around
+        await operator.heard(lambda s: "/hosts/" in s.topic)  # it reads the retained host presence
         assert await second.signalled(signal.SIGINT) == 130
         assert (await operator.do("phones-001"))["actionState"] == "done"
 
@@ -140,7 +140,7 @@ async def test_a_broker_that_passes_nothing_on_is_told(tmp_path: Path, start: St
     rules = tmp_path / "rules"
     rules.write_text("topic write #\n", encoding="utf-8")
     rules.chmod(0o600)
-    server = Limited(MOSQUITTO, tmp_path, f"acl_file {rules}")
+    server = ConfiguredMosquitto(MOSQUITTO, tmp_path, f"acl_file {rules}")
     await server.start()
     try:
         up = start("up", "--devices", "5", "--broker", server.url)

@@ -1,4 +1,4 @@
-"""What `passfleet` writes where: readers who leave, closed streams, narrow terminals."""
+"""Output streams of `passfleet`: closed pipes, closed streams, narrow terminals."""
 
 from __future__ import annotations
 

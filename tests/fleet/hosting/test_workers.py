@@ -23,7 +23,7 @@ from tests.support.fleet_processes import (
     terminal,
     write_fleet,
 )
-from tests.support.load_processes import Limited
+from tests.support.load_processes import ConfiguredMosquitto
 from tests.support.paho_operator import LOCK, RESET, WireOperator, retained
 
 
@@ -291,7 +291,7 @@ async def test_what_a_broker_refuses_one_worker_is_told_with_the_whole_fleets_fi
     tmp_path: Path, start: Start
 ) -> None:
     need(MOSQUITTO)
-    server = Limited(MOSQUITTO, tmp_path, "max_connections 6")
+    server = ConfiguredMosquitto(MOSQUITTO, tmp_path, "max_connections 6")
     await server.start()
     try:
         write_fleet(tmp_path, fleet_text(phones(count=20), workers=2), server.url)
@@ -306,7 +306,7 @@ async def test_ctrl_c_while_devices_connect_does_not_wait_for_the_rest(
     tmp_path: Path, start: Start
 ) -> None:
     need(MOSQUITTO)
-    server = Limited(MOSQUITTO, tmp_path)
+    server = ConfiguredMosquitto(MOSQUITTO, tmp_path)
     await server.start()
     try:
         write_fleet(

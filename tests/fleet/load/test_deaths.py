@@ -1,4 +1,4 @@
-"""`passfleet load` robbed of a worker, of its broker, of patience: what it tells is true."""
+"""`passfleet load` when a worker or the broker dies, or a signal arrives: correct reports."""
 
 from __future__ import annotations
 
@@ -17,11 +17,17 @@ from fleet.service.run_file import is_alive
 from tests.support.brokers import need, until
 from tests.support.fake_fleet import Fake, fake_fleet
 from tests.support.fleet_processes import Server, fleet_text, phones
-from tests.support.load_processes import Limited, commands_flow, descendants, load, started
+from tests.support.load_processes import (
+    ConfiguredMosquitto,
+    commands_flow,
+    descendants,
+    load,
+    started,
+)
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 
-# Nobody answers in time: whatever was sent is either lost, or nobody knows.
+# No answer arrives in time: each command is lost or unknown.
 NEVER = {"reaction": '"1h"', "count": 1}
 PAIR = (phones("ios", "phones", **NEVER), phones("android", "androids", **NEVER))
 SILENT = ("--rate", "60", "--duration", "2s", "--timeout", "2s", "--json")
@@ -57,15 +63,15 @@ def by_platform(document: Any) -> dict[str, dict[str, int]]:
 
 
 def check_one_worker_died(document: Any) -> None:
-    """What its device was at is unknown; what the other one did not answer is lost."""
+    """Commands of the killed device are unknown; unanswered ones of the other are lost."""
     assert document["sent"] == 120 == document["lost"] + document["unknown"]
     assert document["passed"] is False
     ledgers = by_platform(document)
-    robbed = [name for name, ledger in ledgers.items() if ledger["unknown"]]
-    assert len(robbed) == 1, ledgers
+    affected = [name for name, ledger in ledgers.items() if ledger["unknown"]]
+    assert len(affected) == 1, ledgers
     assert document["dropped"]["devices"] == 1
-    # Those that were sent when it had come back are lost as well.
-    assert ledgers[robbed[0]]["lost"] > 0
+    # Commands sent after it had reconnected are lost as well.
+    assert ledgers[affected[0]]["lost"] > 0
     assert document["dropped"]["back"] == 1
 
 
@@ -106,12 +112,12 @@ async def test_what_a_restarted_worker_answers_is_done_and_people_are_told(tmp_p
         assert await ran.ended() == 0
     assert "sent 160 = done 160 + failed 0" in ran.out
     page = (tmp_path / "run.html").read_text(encoding="utf-8")
-    for told in (
+    for remark in (
         "a worker of the fleet died and was started again: 1 time",
         "2 devices lost the connection meanwhile, all of them back",
     ):
-        assert told in ran.out
-        assert told in page
+        assert remark in ran.out
+        assert remark in page
 
 
 async def test_a_worker_that_stands_still_shows_in_the_loops_of_the_fleet_alone(
@@ -220,7 +226,7 @@ async def test_its_fleet_ends_with_it_even_where_it_is_killed(tmp_path: Path) ->
 
 async def test_a_mosquitto_that_refuses_half_the_connections_is_told(tmp_path: Path) -> None:
     need(MOSQUITTO)
-    server = Limited(MOSQUITTO, tmp_path, "max_connections 6")
+    server = ConfiguredMosquitto(MOSQUITTO, tmp_path, "max_connections 6")
     await server.start()
     try:
         async with open_broker(server.url) as broker, fake_fleet(broker, Fake("ios-001")):
@@ -237,7 +243,7 @@ async def test_a_mosquitto_that_refuses_half_the_connections_is_told(tmp_path: P
 async def test_a_mosquitto_that_collects_small_packets_makes_nobody_slow(tmp_path: Path) -> None:
     """Without `set_tcp_nodelay`, as Mosquitto is by itself, 40 ms would be the simulator's."""
     need(MOSQUITTO)
-    server = Limited(MOSQUITTO, tmp_path)
+    server = ConfiguredMosquitto(MOSQUITTO, tmp_path)
     await server.start()
     write(tmp_path, phones(count=3))
     try:

@@ -19,7 +19,13 @@ from fleet.load.schedule import ActionMix, Schedule
 from tests.support.brokers import need
 from tests.support.fake_fleet import Fake, fake_fleet
 from tests.support.fleet_processes import fleet_text, phones
-from tests.support.load_processes import Doorman, children, commands_flow, load, started
+from tests.support.load_processes import (
+    ConnectionLimitProxy,
+    children,
+    commands_flow,
+    load,
+    started,
+)
 
 QUICK = ("--devices", "15", "--rate", "40", "--duration", "2s")
 KEYS = {"passed", "unit", "p50", "p90", "p95", "p99", "p999", "max", "mean", "sent", *COLUMNS}
@@ -55,7 +61,7 @@ async def test_a_fleet_of_its_own_is_loaded_and_judged(broker: str, tmp_path: Pa
 
 
 def _check_files(folder: Path) -> None:
-    # The folder of whoever calls is not touched otherwise.
+    # No other file in the caller's folder changes.
     assert sorted(path.name for path in folder.iterdir()) == ["run.csv", "run.html"]
     text = (folder / "run.csv").read_text(encoding="utf-8")
     rows = list(csv.DictReader(text.splitlines()))
@@ -179,7 +185,7 @@ async def test_in_a_storm_everybody_comes_back(tmp_path: Path) -> None:
     assert ran.process.returncode == 0, ran.err
     storm = ran.document["storm"]
     assert (storm["thrownOut"], storm["missing"]) == (15, 0)
-    # They were thrown out, and did not leave of themselves.
+    # The storm disconnected them: they do not count as dropped.
     assert ran.document["dropped"] == {"devices": 0, "back": 0}
     assert 0 < storm["back"]["p50"] <= storm["allBack"]
     meanwhile = storm["meanwhile"]
@@ -236,8 +242,8 @@ async def test_a_broker_that_refuses_half_the_connections_is_told(tmp_path: Path
     need(MOSQUITTO)
     async with open_broker(MOSQUITTO) as broker, fake_fleet(broker, Fake("ios-001")):
         address = broker.address
-        async with Doorman(address.host, address.port, places=6) as door:
-            ran = await load(tmp_path, "--broker", door.url, "--rate", "5", "--duration", "1s")
+        async with ConnectionLimitProxy(address.host, address.port, places=6) as proxy:
+            ran = await load(tmp_path, "--broker", proxy.url, "--rate", "5", "--duration", "1s")
     assert ran.process.returncode == 3
     assert "connections to mqtt://127.0.0.1" in ran.err
     assert "came up, then no more" in ran.err
