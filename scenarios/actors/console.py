@@ -1,9 +1,15 @@
 """The `console` actor: the administrator at the Intune administration console.
 
-It implements "Passcode reset and remote lock": All Direct Managed Devices or All Exchange
-ActiveSync Managed Devices, or a user's devices; one or several of them; Remote Tasks, Passcode
-Reset or Remote Lock. The display of a new passcode in hybrid follows "Reset passcode via the
-Company Portal website" (2015-12): the console shows it only from the second reset of a device on.
+It implements "Passcode reset and remote lock": Groups, All Devices, All Mobile Devices, one of two
+lists; or All Users, a user, the Devices tab; then one or several devices; Remote Tasks, Passcode
+Reset or Remote Lock. "Reset passcode via the Company Portal website" (2015-12) gives the rule for
+new passcodes: where the platform sends them to the console alone (`ResetRule.escrow`), the console
+shows one only from the second reset of a device on, otherwise at once. A new passcode is shown
+until the device no longer has it.
+
+Assumptions, because the sources do not specify it: hybrid devices, which Configuration Manager
+manages, are in neither list and are selected by user or by id; without Show Passcode the console
+shows new passcodes of its own resets only.
 """
 
 from __future__ import annotations
@@ -11,11 +17,22 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Final, Literal
+from typing import Any, ClassVar, Final
 
-from pydantic import BaseModel, BeforeValidator, Field
+from pydantic import BaseModel
 
-from platforms.profile import Action, Management
+from platforms.profile import Action, ResetOutcome
+from scenarios.actors.console_steps import (
+    ConsoleExpectation,
+    Open,
+    RemoteLock,
+    ResetPasscode,
+    Select,
+    ShowPasscode,
+    UnlockAccount,
+)
+from scenarios.actors.console_tree import ConsoleTree
+from scenarios.actors.device_records import DeviceRecords, NewPasscodes
 from scenarios.model.actor import (
     Actor,
     ActorRequest,
@@ -25,73 +42,36 @@ from scenarios.model.actor import (
     SharedState,
     StepRefusedError,
 )
-from scenarios.model.file import Arguments
 
 __all__ = ["FIRST_VISIBLE_RESET", "ConsoleActor"]
 
 FIRST_VISIBLE_RESET: Final = 2
-"""Number of the first reset whose new passcode the console shows in hybrid."""
+"""Number of the first reset whose passcode the console shows, where it comes from escrow."""
 _ONCE_MORE: Final = "No passcode is available yet. Reset the passcode once more to see the new one."
-_GROUPS: Final[Mapping[str, frozenset[Management]]] = {
-    "directManaged": frozenset({Management.STANDALONE, Management.HYBRID}),
-    "exchangeActiveSync": frozenset({Management.EXCHANGE_ACTIVESYNC}),
-}
+_NONE_CREATED: Final = (
+    "There is no new passcode to show: a reset removes the passcode of this device and creates no"
+    " new one."
+)
+_NONE: Final = "There is no new passcode to show."
+_REMOTE_TASKS: Final = ("Passcode Reset", "Remote Lock")
 # If the selected devices differ, the console shows the first of these states.
 _STATE_PRIORITY: Final = ("pending", "active", "failed", "notSupported", "canceled", "done")
 
 
-def _list(value: object) -> object:
-    return [value] if isinstance(value, str) else value
-
-
-class Select(Arguments):
-    """Select devices by name, all devices of a user, or all devices of a group."""
-
-    devices: Annotated[list[str], BeforeValidator(_list), Field(min_length=1)] | None = Field(
-        default=None, description="a list of device names"
-    )
-    user: str | None = Field(default=None, description="the name of a user")
-    group: Literal["directManaged", "exchangeActiveSync"] | None = None
-
-
-class ResetPasscode(Arguments):
-    """Remote Tasks, Passcode Reset: on every selected device."""
-
-
-class RemoteLock(Arguments):
-    """Remote Tasks, Remote Lock: on every selected device."""
-
-
-class ShowPasscode(Arguments):
-    """Show the new passcode of the selected devices, if the console may show it."""
-
-
-class ConsoleExpectation(Arguments):
-    """Visible state of the selected devices.
-
-    If the devices differ, `actionState` is the first of these that occurs: pending, active, failed,
-    notSupported, canceled, done. `device` selects one device.
-    """
-
-    device: str | None = Field(default=None, description="the name of a device")
-    action_state: (
-        Literal["pending", "active", "done", "failed", "notSupported", "canceled"] | None
-    ) = None
-    message: str | None = Field(default=None, description="a string")
-    new_passcode: str | None = Field(default=None, repr=False, description="present or absent")
-    devices: list[str] | None = Field(default=None, description="a list of device names")
-
-
 @dataclass(slots=True)
 class _Row:
-    """Row of one device in the console."""
+    """Row of one device in the console.
+
+    `escrow` is (number of the reset, passcode or None). `showing` is True after Show Passcode until
+    the next reset, `noting` until the next task.
+    """
 
     correlation_id: str = ""
     state: str | None = None
     message: str | None = None
-    result_passcode: str | None = None
-    escrow: tuple[int, str] | None = None
+    escrow: tuple[int, str | None] = (0, None)
     showing: bool = False
+    noting: bool = False
 
 
 class ConsoleActor(Actor):
@@ -99,24 +79,31 @@ class ConsoleActor(Actor):
 
     name: ClassVar[str] = "console"
     steps: ClassVar[Mapping[str, type[BaseModel]]] = {
+        "open": Open,
         "select": Select,
         "reset_passcode": ResetPasscode,
         "remote_lock": RemoteLock,
         "show_passcode": ShowPasscode,
+        "unlock_account": UnlockAccount,
     }
     expects: ClassVar[type[BaseModel] | None] = ConsoleExpectation
     selectors: ClassVar[frozenset[str]] = frozenset({"device"})
 
     def __init__(self, shared: SharedState) -> None:
         super().__init__(shared)
+        self._tree = ConsoleTree(shared)
         self._selected: tuple[ManagedDevice, ...] = ()
         self._rows: defaultdict[str, _Row] = defaultdict(_Row)
+        self._records = DeviceRecords()
+        self._new_passcodes = NewPasscodes(self._records)
         self._command_count = 0
         self._handlers: Mapping[str, Callable[[Any], Sequence[ActorRequest]]] = {
+            "open": self._open,
             "select": self._select,
             "reset_passcode": lambda _: self._task(Action.RESET_PASSCODE),
             "remote_lock": lambda _: self._task(Action.REMOTE_LOCK),
             "show_passcode": self._show_passcode,
+            "unlock_account": self._unlock_account,
         }
 
     def perform(self, step: str, arguments: BaseModel, now: int) -> Sequence[ActorRequest]:
@@ -124,26 +111,18 @@ class ConsoleActor(Actor):
         del now
         return self._handlers[step](arguments)
 
+    def _open(self, arguments: Open) -> Sequence[ActorRequest]:
+        self._tree.open(arguments.path)
+        self._selected = ()
+        return ()
+
     def _select(self, arguments: Select) -> Sequence[ActorRequest]:
-        ways = [arguments.devices, arguments.user, arguments.group]
-        if sum(way is not None for way in ways) != 1:
-            raise StepRefusedError("devices, a user, or a group to select", "none or several")
-        all_devices = self.shared.devices.values()
-        if arguments.devices is not None:
-            found = [self.shared.devices[name] for name in arguments.devices]
-        elif arguments.user is not None:
-            found = [device for device in all_devices if device.owner == arguments.user]
-        else:
-            found = self.devices_of_group(arguments.group or "")
-        if not found:
-            raise StepRefusedError("devices in the list", "an empty list")
-        self._selected = tuple(found)
+        self._selected = tuple(self._tree.select(arguments))
         return ()
 
     def devices_of_group(self, group: str) -> list[ManagedDevice]:
-        """Devices in the list of `directManaged` or `exchangeActiveSync`."""
-        kinds = _GROUPS[group]
-        return [device for device in self.shared.devices.values() if device.management in kinds]
+        """Return the devices in the list `directManaged` or `exchangeActiveSync`."""
+        return self._tree.devices_of_group(group)
 
     def _task(self, action: Action) -> Sequence[ActorRequest]:
         requests = []
@@ -151,13 +130,19 @@ class ConsoleActor(Actor):
             self._command_count += 1
             row = self._rows[device.name]
             row.correlation_id = f"{action.value}-{self._command_count}"
-            row.state, row.message, row.result_passcode, row.showing = "pending", None, None, False
+            row.state, row.message, row.noting = "pending", None, False
+            row.showing = row.showing and action is not Action.RESET_PASSCODE
             requests.append(SendCommand(device, action.value, "admin", row.correlation_id))
         return requests
 
     def _show_passcode(self, _: ShowPasscode) -> Sequence[ActorRequest]:
         for device in self._chosen():
-            self._rows[device.name].showing = True
+            row = self._rows[device.name]
+            row.showing = row.noting = True
+        return ()
+
+    def _unlock_account(self, arguments: UnlockAccount) -> Sequence[ActorRequest]:
+        self.shared.unlocked.add(arguments.user)
         return ()
 
     def _chosen(self) -> tuple[ManagedDevice, ...]:
@@ -166,18 +151,20 @@ class ConsoleActor(Actor):
         return self._selected
 
     def on_message(self, message: DeviceMessage, now: int) -> Sequence[ActorRequest]:
-        """Store the result of a task and passcodes from escrow."""
+        """Store the result of a task, new passcodes, and the state of the device."""
         del now
-        row, payload = self._rows[message.device.name], message.payload
+        self._records.on_message(message)
+        self._new_passcodes.on_message(message)
+        device, payload = message.device, message.payload
         if message.leaf == "escrow":
-            row.escrow = (payload["resetNumber"], payload["newPasscode"])
-        elif (
-            message.leaf == "results"
-            and message.correlation_id is not None
-            and message.correlation_id == row.correlation_id
-        ):
+            self._rows[device.name].escrow = (payload["resetNumber"], payload["newPasscode"])
+        row = self._rows.get(device.name)
+        if row is None:
+            return ()
+        if message.leaf == "state" and not self._records.keeps_new_passcode(device):
+            row.escrow = (row.escrow[0], None)
+        elif message.leaf == "results" and message.correlation_id == row.correlation_id:
             row.state, row.message = payload["actionState"], payload["message"]
-            row.result_passcode = payload.get("newPasscode")
         return ()
 
     def view(self, now: int) -> Mapping[str, object]:
@@ -191,10 +178,24 @@ class ConsoleActor(Actor):
         name = query.get("device")
         return self._view_of((self.shared.devices[name],) if name else self._selected)
 
+    def new_passcode(self, device: ManagedDevice, now: int) -> str | None:
+        """Return the new passcode that the console shows for a device, or None.
+
+        From escrow it is shown on request only, from the second reset on.
+        """
+        del now
+        row = self._rows[device.name]
+        if _is_escrowed(device):
+            number, passcode = row.escrow
+            return passcode if row.showing and number >= FIRST_VISIBLE_RESET else None
+        found = self._new_passcodes.of(device)
+        return found.passcode if found is not None and (found.own or row.showing) else None
+
     def _view_of(self, devices: Sequence[ManagedDevice]) -> Mapping[str, object]:
-        seen: dict[str, object] = {}
+        seen: dict[str, object] = dict(self._tree.view())
         if self._selected:
             seen["devices"] = tuple(device.name for device in self._selected)
+            seen["remoteTasks"] = _REMOTE_TASKS
         rows = [(device, self._rows[device.name]) for device in devices]
         states = {row.state for _, row in rows} - {None}
         if states:
@@ -205,21 +206,20 @@ class ConsoleActor(Actor):
         if messages:
             seen["message"] = messages[0]
         for device, row in rows:
-            passcode = _passcode(device, row)
+            passcode = self.new_passcode(device, 0)
             if passcode is not None:
                 seen.setdefault("newPasscode", passcode)
-            elif row.showing:
-                seen["message"] = _ONCE_MORE
+            elif row.noting:
+                seen["message"] = _note(device, row)
         return seen
 
 
-def _passcode(device: ManagedDevice, row: _Row) -> str | None:
-    """Return the new passcode that the console shows for a device, or None.
+def _is_escrowed(device: ManagedDevice) -> bool:
+    return device.management in device.profile.reset.escrow
 
-    In hybrid it comes from escrow, and is shown on request only, from the second reset on.
-    """
-    if device.management is not Management.HYBRID:
-        return row.result_passcode
-    if not row.showing or row.escrow is None or row.escrow[0] < FIRST_VISIBLE_RESET:
-        return None
-    return row.escrow[1]
+
+def _note(device: ManagedDevice, row: _Row) -> str:
+    """Return the answer to Show Passcode where the console has no passcode to show."""
+    if _is_escrowed(device):
+        return _ONCE_MORE if row.escrow[0] < FIRST_VISIBLE_RESET else _NONE
+    return _NONE_CREATED if device.profile.reset.outcome is ResetOutcome.REMOVES else _NONE

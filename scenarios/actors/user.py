@@ -8,7 +8,16 @@ from typing import ClassVar, Final, Literal
 from pydantic import BaseModel, Field, field_validator
 
 from broker.validation import shorten_value, value_error
-from scenarios.model.actor import Actor, ActorRequest, PressButton, StepRefusedError
+from scenarios.actors.device_records import DeviceRecords
+from scenarios.model.actor import (
+    Actor,
+    ActorRequest,
+    DeviceMessage,
+    ManagedDevice,
+    PressButton,
+    SharedState,
+    StepRefusedError,
+)
 from scenarios.model.file import Arguments, DeviceStep
 
 __all__ = ["UserActor"]
@@ -22,7 +31,9 @@ _ACTIONS: Final = {
     "use_biometric": "useBiometric",
     "enroll_biometric": "enrollBiometric",
     "sign_in": "signIn",
+    "purchase": "useBiometric",
 }
+_LOCKED: Final = "deviceLocked"
 
 
 class PressStep(DeviceStep):
@@ -60,6 +71,14 @@ class PasscodeStep(PressStep):
         return value
 
 
+class PurchaseStep(PressStep):
+    """Confirm a purchase with the biometric, on the open device.
+
+    The device checks the biometric as it does to unlock: after a reset of an iPhone, Touch ID must
+    be set up again for purchases, too. On a locked device the answer is `deviceLocked`.
+    """
+
+
 class SignInStep(PressStep):
     """Sign in on the device, as any user, even one without an account in the organization."""
 
@@ -79,24 +98,40 @@ class UserActor(Actor):
         "use_biometric": PressStep,
         "enroll_biometric": PressStep,
         "sign_in": SignInStep,
+        "purchase": PurchaseStep,
     }
+
+    def __init__(self, shared: SharedState) -> None:
+        super().__init__(shared)
+        self._records = DeviceRecords()
 
     def perform(self, step: str, arguments: BaseModel, now: int) -> Sequence[ActorRequest]:
         """Return the request for the input."""
         assert isinstance(arguments, PressStep)  # noqa: S101  # `steps` says so
+        device = self.shared.device(arguments.device)
         values: dict[str, str] = {}
         if isinstance(arguments, PasscodeStep):
-            values["passcode"] = self._typed(arguments.passcode, now)
+            values["passcode"] = self._typed(arguments.passcode, device, now)
         elif isinstance(arguments, SignInStep):
             values["user"] = arguments.user
-        device = self.shared.device(arguments.device)
+        elif isinstance(arguments, PurchaseStep) and self._records.is_locked(device):
+            if arguments.answer not in (None, _LOCKED):
+                raise StepRefusedError(f"the answer {arguments.answer} to purchase", _LOCKED)
+            return []
         return [PressButton(device, _ACTIONS[step], values, arguments.answer)]
 
-    def _typed(self, passcode: str | DisplayedPasscode, now: int) -> str:
+    def on_message(self, message: DeviceMessage, now: int) -> Sequence[ActorRequest]:
+        """Store the state of a device."""
+        del now
+        self._records.on_message(message)
+        return ()
+
+    def _typed(self, passcode: str | DisplayedPasscode, device: ManagedDevice, now: int) -> str:
+        """Return the passcode to type; a displayed one must be that of `device`."""
         if isinstance(passcode, str):
             return passcode
-        screen = self.shared.actors[passcode.source].view(now)
-        found = screen.get("newPasscode")
-        if not isinstance(found, str):
-            raise StepRefusedError(f"a new passcode shown by the {passcode.source}", "none")
+        found = self.shared.actors[passcode.source].new_passcode(device, now)
+        if found is None:
+            shown = f"a new passcode shown by the {passcode.source} for {device.name}"
+            raise StepRefusedError(shown, "none")
         return found

@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel
 
-from platforms.profile import Management, PlatformProfile
+from platforms.profile import Attributes, Management, PlatformProfile
 
 __all__ = [
     "Account",
@@ -38,13 +38,17 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ManagedDevice:
-    """Device as actors see it: `name` is used in steps, `device_id` in MQTT topics."""
+    """Device as actors see it: `name` is used in steps, `device_id` in MQTT topics.
+
+    `attributes` (versions and the like) are None where the device has those of its platform.
+    """
 
     name: str
     device_id: str
     owner: str
     profile: PlatformProfile
     management: Management
+    attributes: Attributes | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,11 +85,15 @@ class SelfServiceReset:
 class Organization:
     """Configuration made by the administrator.
 
-    `reset_passcode` is True if the portal offers Reset Passcode.
+    `reset_passcode` is True if the portal offers Reset Passcode. `contact` is the contact data of
+    the IT administrator: a text, or values by name. `delivery` is the time that a text message
+    takes: the shortest and the longest, in milliseconds.
     """
 
     reset_passcode: bool = True
     self_service_reset: SelfServiceReset = SelfServiceReset()
+    contact: str | Mapping[str, str] | None = None
+    delivery: tuple[int, int] = (0, 0)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -94,6 +102,7 @@ class SharedState:
 
     `accounts` changes when a password is reset. `actors` maps names to actors and is filled by
     `scenarios.run`; the user actor uses it to read a passcode from the screen of the portal.
+    `unlocked` holds the users whose account the administrator enabled for password reset.
     """
 
     devices: Mapping[str, ManagedDevice]
@@ -101,6 +110,16 @@ class SharedState:
     organization: Organization
     seed: int
     actors: dict[str, Actor] = field(default_factory=dict)
+    unlocked: set[str] = field(default_factory=set)
+
+    def account_name(self, address: str) -> str | None:
+        """Return the user with this user name or e-mail address, or None.
+
+        The user name is the part of an address before the @ (assumption).
+        """
+        name = address.strip()
+        local = name.partition("@")[0]
+        return name if name in self.accounts else local if local in self.accounts else None
 
     def device(self, name: str | None) -> ManagedDevice:
         """Return the device of that name; with None, the only device.
@@ -216,6 +235,11 @@ class Actor(ABC):
         del now
         return {}
 
+    def new_passcode(self, device: ManagedDevice, now: int) -> str | None:
+        """Return the new passcode of a device that the screen shows at `now`, or None."""
+        del device, now
+        return None
+
     def observe(self, query: Mapping[str, Any], now: int) -> Mapping[str, object]:
         """Return the values that `expect.<name>` compares.
 
@@ -228,3 +252,8 @@ class Actor(ABC):
         """Return the next instant after `now` at which `view` changes by itself, or None."""
         del now
         return None
+
+    def on_time(self, now: int) -> Sequence[ActorRequest]:
+        """Return the requests that are due at `now`; called whenever time has passed."""
+        del now
+        return ()

@@ -22,6 +22,7 @@ from scenarios.model.statements import STATEMENT_NUMBERS, nearest_number, statem
 
 __all__ = [
     "Arguments",
+    "ContactEntry",
     "DeviceEntry",
     "DeviceStep",
     "Duration",
@@ -129,12 +130,33 @@ class SelfServiceEntry(Arguments):
     required: int = Field(default=1, ge=1, le=2, description="1 or 2")
 
 
+class ContactEntry(Arguments):
+    """`organization.contact` as a table: contact data of the IT admin."""
+
+    name: str | None = Field(default=None, min_length=1, description="a string")
+    phone: str | None = Field(default=None, min_length=1, description="a string")
+    email: str | None = Field(default=None, min_length=1, description="a string")
+    website: str | None = Field(default=None, min_length=1, description="a string")
+    notes: str | None = Field(default=None, min_length=1, description="a string")
+
+
+_CONTACT: Final = "a string, or a table with any of name, phone, email, website, notes"
+
+
 class OrganizationEntry(Arguments):
-    """`organization`: the configuration made by the administrator."""
+    """`organization`: the configuration made by the administrator.
+
+    `contact` is shown on the page Contact IT admin. `delivery` is the time that a text message
+    takes to reach its phone, drawn from the seed between two durations.
+    """
 
     reset_passcode: bool = Field(default=True, description="true or false")
     self_service_reset: SelfServiceEntry = Field(
         default=SelfServiceEntry(), description="a table such as {enabled: true, required: 2}"
+    )
+    contact: str | ContactEntry | None = Field(default=None, description=_CONTACT)
+    delivery: Annotated[tuple[int, int], DeviceSection.model_fields["reaction"].metadata[0]] = (
+        Field(default=(0, 0), description=DeviceSection.model_fields["reaction"].description)
     )
 
 

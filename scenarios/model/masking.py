@@ -9,7 +9,9 @@ __all__ = ["MASK", "mask", "mask_payload"]
 
 MASK: Final = "•••"
 """Replacement text for passcodes and passwords."""
-_SECRET_KEYS: Final = frozenset({"newPasscode", "passcode", "password", "confirm"})
+_SECRET_KEYS: Final = frozenset(
+    {"newPasscode", "newPasscodeLine", "passcode", "password", "confirm"}
+)
 _MATCHER_KEYWORDS: Final = ("absent", "present")
 _PASSCODE_KIND_TOPICS: Final = frozenset({"state"})
 """Topics whose `passcode` key is the kind of passcode (none, user, temporary), not a secret."""

@@ -20,7 +20,13 @@ from broker.errors import FileError, UsageError
 from broker.validation import KeyPath, Problem, Problems, shorten_value, suggest, validated
 from platforms.conformance import CONFORMANCE
 from scenarios.model.actor import Account, Organization, SelfServiceReset
-from scenarios.model.file import DeviceEntry, OrganizationEntry, ScenarioFile, UserEntry
+from scenarios.model.file import (
+    ContactEntry,
+    DeviceEntry,
+    OrganizationEntry,
+    ScenarioFile,
+    UserEntry,
+)
 from scenarios.model.scenario import Scenario
 from scenarios.parsing.steps import KnownNames, parse_steps
 from scenarios.parsing.yaml_positions import YamlDocument, read_yaml
@@ -269,7 +275,15 @@ def _organization(entry: OrganizationEntry) -> Organization:
     offer = entry.self_service_reset
     return Organization(
         reset_passcode=entry.reset_passcode,
+        contact=_contact(entry),
+        delivery=entry.delivery,
         self_service_reset=SelfServiceReset(
             enabled=offer.enabled, methods=offer.methods, required=offer.required
         ),
     )
+
+
+def _contact(entry: OrganizationEntry) -> str | Mapping[str, str] | None:
+    if isinstance(entry.contact, ContactEntry):
+        return entry.contact.model_dump(exclude_none=True)
+    return entry.contact

@@ -31,7 +31,7 @@ _WAIT: Final = "wait"
 _WITHIN: Final = "within"
 _DURATION: Final[TypeAdapter[int]] = TypeAdapter(Duration)
 _ALL_DEVICES: Final = "all"
-_ALWAYS_SECRET: Final = frozenset({"password", "confirm", "newPasscode"})
+_ALWAYS_SECRET: Final = frozenset({"password", "confirm", "newPasscode", "newPasscodeLine"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -276,7 +276,7 @@ class _Reader:
                 for name in each if isinstance(each, list) else [each]:
                     good &= self._defined("device", name, self._names.devices, where)
             elif key == "user" and users:
-                good &= self._defined("user", each, self._names.users, where)
+                good &= _is_address(each) or self._defined("user", each, self._names.users, where)
             elif isinstance(each, Mapping):
                 good &= self._check_names(each, where, users=users)
         return good
@@ -294,6 +294,11 @@ class _Reader:
         names = ", ".join(self._names.devices)
         self._add((*path, "device"), "this key is missing", f"one of {names}")
         return False
+
+
+def _is_address(name: object) -> bool:
+    """Return True for an e-mail address, which may belong to no user: a page then says so."""
+    return isinstance(name, str) and "@" in name
 
 
 def command_payload(command: RawCommand, command_id: str) -> dict[str, Any]:

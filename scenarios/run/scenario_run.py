@@ -37,7 +37,7 @@ from scenarios.run.timeline import message_event, screen_event
 __all__ = ["ScenarioRun"]
 
 _LAST_MESSAGES: Final = 5
-_SECRET: Final = frozenset({"newPasscode"})
+_SECRET: Final = frozenset({"newPasscode", "newPasscodeLine"})
 _ACTOR_TOPICS: Final = frozenset(
     {"state", "presence", "notifications", "escrow", "results", "messages"}
 )
@@ -116,6 +116,7 @@ class ScenarioRun:
         started, began, self._step = time.perf_counter(), self._now, step.number
         failure = None
         try:
+            self._act_on_time()
             await self._execute(step)
         except (StepRefusedError, StepFailedError) as error:
             failure = Failure(
@@ -222,7 +223,7 @@ class ScenarioRun:
         at = timers.next_at()
         changes = [at, *(actor.next_change(clock.now()) for actor in self._actors.values())]
         clock.move(min([to, *(each for each in changes if each is not None)]))
-        if timers.fire_due():
+        if timers.fire_due() | self._act_on_time():
             await self._settle()
         self._record_screens()
 
@@ -234,7 +235,17 @@ class ScenarioRun:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._environment.clock.delay(until)):
                 await self._environment.changed.wait()
+        self._act_on_time()
         await self._settle()
+
+    def _act_on_time(self) -> bool:
+        """Publish the requests of actors that are due now; return True if there were any."""
+        found = False
+        for name, actor in self._actors.items():
+            requests = actor.on_time(self._now)
+            self._executor.execute(requests, name)
+            found = found or bool(requests)
+        return found
 
     async def _settle(self) -> None:
         """Deliver all messages in flight to the actors until no actor sends another request."""
@@ -302,6 +313,7 @@ def _shared(scenario: Scenario, seed: int) -> SharedState:
             owner=device.owner,
             profile=device.setup.profile,
             management=device.setup.management,
+            attributes=device.setup.attributes,
         )
         for device in scenario.devices
     }

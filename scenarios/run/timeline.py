@@ -13,7 +13,7 @@ from scenarios.run.environment import TopicMessage
 __all__ = ["message_event", "screen_event"]
 
 _ON_DEVICE: Final = frozenset({"state", "notifications"})
-_SECRET: Final = frozenset({"newPasscode"})
+_SECRET: Final = frozenset({"newPasscode", "newPasscodeLine"})
 
 
 def message_event(message: TopicMessage, at: int, step: int) -> TimelineEvent:

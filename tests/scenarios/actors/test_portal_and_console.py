@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from platforms import PLATFORMS_BY_ID
+from platforms.conformance import CONFORMANCE, under
 from platforms.profile import Management, ResetOutcome
 from scenarios.actors.console import ConsoleActor
 from scenarios.actors.device import DeviceActor, NetworkActor
@@ -33,6 +36,7 @@ from scenarios.model.matchers import TextVariants, matches
 
 USERS = ("alex", "kim")
 PASSCODE = "k3Wq9T"
+MOBILE = "Groups > All Devices > All Mobile Devices"
 
 
 def subject(name: str, platform: str, owner: str, management: Management) -> ManagedDevice:
@@ -130,22 +134,23 @@ class Watcher:
     def __init__(self) -> None:
         self.user: str | None = None
         self.device: str | None = None
-        self.left: tuple[str, str | None, int] | None = None
+        self.left: dict[str, tuple[str | None, int]] = {}
         self.may_reset: tuple[str, str | None] | None = None
 
     def saw(self, verb: str, arguments: Mapping[str, Any], before: object, now: int) -> None:
         """A step was taken on page `before`; a sign-in, where it let the user in."""
         if verb == "sign_out":
-            asked = before == "signInAgain" and self.user is not None
-            self.left = (str(self.user), self.device, now) if asked else None
+            if before == "signInAgain" and self.user is not None:
+                self.left[self.user] = (self.device, now)
+            else:
+                self.left.pop(str(self.user), None)
             self.user = self.device = self.may_reset = None
         elif verb == "sign_in":
-            left, self.left, self.user = self.left, None, arguments["user"]
-            in_time = (
-                left is not None and left[0] == self.user and now - left[2] <= SIGN_BACK_IN_LIMIT
-            )
-            self.may_reset = left[:2] if left is not None and in_time else None
-            self.device = left[1] if left is not None and in_time else None
+            self.user = arguments["user"]
+            device, at = self.left.pop(arguments["user"], (None, 0))
+            in_time = device is not None and now - at <= SIGN_BACK_IN_LIMIT
+            self.may_reset = (arguments["user"], device) if in_time else None
+            self.device = device if in_time else None
         elif verb == "select_device":
             self.device, self.may_reset = arguments["device"], None
         elif verb == "reset_passcode":
@@ -222,7 +227,13 @@ def reset_portal(name: str) -> tuple[PortalActor, SendCommand]:
 
 
 def result(request: SendCommand, state: str, **more: object) -> DeviceMessage:
-    payload = {"actionState": state, "message": "", "newPasscode": None, "duplicate": False}
+    payload = {
+        "actionName": request.action,
+        "actionState": state,
+        "message": "",
+        "newPasscode": None,
+        "duplicate": False,
+    }
     return DeviceMessage(request.device, "results", {**payload, **more}, request.correlation_id)
 
 
@@ -245,6 +256,7 @@ def test_no_path_shows_a_passcode_to_a_user_who_must_not_see_it(name: str, said:
                 device, "results", result(request, "done", newPasscode="x1").payload
             )
             portal.on_message(foreign, 0)
+            told = False  # a later reset
         else:
             portal.on_message(result(request, word, newPasscode=PASSCODE), 0)
             told = told or word == "done"
@@ -297,11 +309,14 @@ def test_the_console_shows_the_pending_state_of_several_devices(
 @pytest.mark.parametrize(
     ("arguments", "found"),
     [
-        ({"group": "directManaged"}, ["ios", "android", "wp", "hybrid", "rt", "other"]),
+        ({"group": "directManaged"}, ["ios", "wp", "rt", "other"]),
         ({"group": "exchangeActiveSync"}, ["mail"]),
         ({"user": "kim"}, ["other"]),
         ({"devices": "rt"}, ["rt"]),
         ({"devices": ["rt", "ios"]}, ["rt", "ios"]),
+        ({"devices": ["hybrid", "ios"]}, ["hybrid", "ios"]),
+        ({"group": "directManaged", "devices": ["rt", "ios"]}, ["rt", "ios"]),
+        ({"user": "alex", "devices": "hybrid"}, ["hybrid"]),
     ],
 )
 def test_the_console_selects(arguments: dict[str, Any], found: list[str]) -> None:
@@ -311,9 +326,143 @@ def test_the_console_selects(arguments: dict[str, Any], found: list[str]) -> Non
     assert list(console.view(0)["devices"]) == found  # type: ignore[call-overload]
 
 
-@pytest.mark.parametrize("arguments", [{}, {"user": "kim", "devices": ["ios"]}])
-def test_the_console_selects_one_way_at_a_time(arguments: dict[str, Any]) -> None:
-    assert perform(ConsoleActor(shared()), "select", arguments, 0) is None
+@pytest.mark.parametrize("arguments", [{}, {"user": "kim", "group": "directManaged"}])
+def test_a_selection_names_devices_a_user_or_a_group(arguments: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        ConsoleActor.steps["select"].model_validate(arguments)
+
+
+@pytest.mark.parametrize(
+    ("path", "arguments"),
+    [
+        (None, {"user": "kim", "devices": ["ios"]}),
+        (None, {"group": "exchangeActiveSync", "devices": ["ios"]}),
+        (None, {"devices": ["ios", "mail"]}),
+        ("Groups > All Users > kim > Devices", {"devices": ["ios"]}),
+        (f"{MOBILE} > All Direct Managed Devices", {"devices": ["hybrid"]}),
+    ],
+)
+def test_a_device_that_is_not_in_the_list_cannot_be_selected(
+    path: str | None, arguments: dict[str, Any]
+) -> None:
+    console = ConsoleActor(shared())
+    if path is not None:
+        assert perform(console, "open", {"path": path}, 0) == []
+    assert perform(console, "select", arguments, 0) is None
+    assert perform(console, "remote_lock", {}, 0) is None
+
+
+def test_the_console_leads_from_groups_to_one_of_two_lists() -> None:
+    console = ConsoleActor(shared())
+    for item, items in (
+        ("Groups", ["All Devices", "All Users"]),
+        ("All Devices", ["All Mobile Devices"]),
+        (
+            "All Mobile Devices",
+            ["All Direct Managed Devices", "All Exchange ActiveSync Managed Devices"],
+        ),
+    ):
+        assert perform(console, "open", {"path": item}, 0) == []
+        assert list(console.view(0)["items"]) == items  # type: ignore[call-overload]
+    assert console.view(0)["path"] == MOBILE
+    perform(console, "open", {"path": "All Exchange ActiveSync Managed Devices"}, 0)
+    assert console.view(0)["deviceList"] == ("mail",)
+    assert perform(console, "open", {"path": "All Users"}, 0) is None
+    perform(console, "select", {"devices": "mail"}, 0)
+    assert console.view(0)["remoteTasks"] == ("Passcode Reset", "Remote Lock")
+
+
+def test_opening_a_user_lists_the_devices_of_that_user() -> None:
+    console = ConsoleActor(shared())
+    perform(console, "open", {"path": ["Groups", "All Users"]}, 0)
+    assert console.view(0)["items"] == USERS
+    perform(console, "open", {"path": ["kim"]}, 0)
+    assert console.view(0)["items"] == ("General", "Devices")
+    perform(console, "open", {"path": ["Devices"]}, 0)
+    assert console.view(0)["deviceList"] == ("other",)
+    assert perform(console, "select", {"devices": "other"}, 0) == []
+
+
+def state(device: ManagedDevice, **values: object) -> DeviceMessage:
+    return DeviceMessage(device, "state", {"wiped": False, "locked": True, **values})
+
+
+def console_after_reset(name: str) -> tuple[ConsoleActor, ManagedDevice]:
+    """A console that shows the passcode of a reset of its own."""
+    console = ConsoleActor(shared())
+    perform(console, "select", {"devices": name}, 0)
+    (request,) = perform(console, "reset_passcode", {}, 0) or []
+    assert isinstance(request, SendCommand)
+    console.on_message(state(request.device, passcode="temporary"), 0)
+    console.on_message(result(request, "done", newPasscode=PASSCODE), 0)
+    assert console.view(0)["newPasscode"] == PASSCODE
+    return console, request.device
+
+
+def test_another_action_does_not_hide_a_new_passcode() -> None:
+    console, device = console_after_reset("wp")
+    (request,) = perform(console, "remote_lock", {}, 0) or []
+    assert isinstance(request, SendCommand)
+    console.on_message(state(device, passcode="temporary"), 0)
+    console.on_message(result(request, "done"), 0)
+    assert console.view(0)["newPasscode"] == PASSCODE
+
+
+@pytest.mark.parametrize("values", [{"passcode": "user"}, {"passcode": "none", "wiped": True}])
+def test_a_new_passcode_is_hidden_once_the_device_lost_it(values: dict[str, Any]) -> None:
+    console, device = console_after_reset("wp")
+    console.on_message(state(device, **values), 0)
+    assert "newPasscode" not in console.view(0)
+    perform(console, "show_passcode", {}, 0)
+    assert "no new passcode to show" in str(console.view(0)["message"])
+
+
+def test_a_later_reset_of_another_sender_hides_a_new_passcode() -> None:
+    console, device = console_after_reset("wp")
+    other = {"actionName": "resetPasscode", "actionState": "done", "newPasscode": "999999"}
+    console.on_message(DeviceMessage(device, "results", other), 0)
+    assert "newPasscode" not in console.view(0)
+    perform(console, "show_passcode", {}, 0)
+    assert console.view(0)["newPasscode"] == "999999"
+
+
+@pytest.mark.parametrize("management", list(Management))
+def test_on_ios_the_console_says_that_there_is_none_to_show(management: Management) -> None:
+    here = shared()
+    phone = subject("ios", "ios", "alex", management)
+    console = ConsoleActor(replace(here, devices={"ios": phone}))
+    perform(console, "select", {"devices": "ios"}, 0)
+    (request,) = perform(console, "reset_passcode", {}, 0) or []
+    assert isinstance(request, SendCommand)
+    console.on_message(result(request, "done"), 0)
+    perform(console, "show_passcode", {}, 0)
+    assert "removes the passcode" in str(console.view(0)["message"])
+
+
+def test_each_device_gets_its_own_passcode_from_the_console() -> None:
+    console = ConsoleActor(shared())
+    user = UserActor(console.shared)
+    console.shared.actors["console"] = console
+    perform(console, "select", {"devices": ["ios", "wp", "other"]}, 0)
+    for number, request in enumerate(perform(console, "reset_passcode", {}, 0) or []):
+        assert isinstance(request, SendCommand)
+        console.on_message(result(request, "done", newPasscode=f"passcode-{number}"), 0)
+    for number, name in enumerate(("ios", "wp", "other")):
+        typing = {"device": name, "passcode": {"from": "console"}}
+        (press,) = perform(user, "enter_passcode", typing, 0) or []
+        assert isinstance(press, PressButton)
+        assert press.values == {"passcode": f"passcode-{number}"}
+
+
+def test_a_purchase_needs_an_open_device() -> None:
+    user = UserActor(shared())
+    phone = user.shared.devices["ios"]
+    assert perform(user, "purchase", {"device": "ios", "answer": "deviceLocked"}, 0) == []
+    assert perform(user, "purchase", {"device": "ios", "answer": "done"}, 0) is None
+    user.on_message(state(phone, passcode="user", locked=False), 0)
+    (press,) = perform(user, "purchase", {"device": "ios", "answer": "done"}, 0) or []
+    assert isinstance(press, PressButton)
+    assert press.action == "useBiometric"
 
 
 def test_a_failure_appears_as_message_and_notification() -> None:
@@ -327,7 +476,7 @@ def test_a_failure_appears_as_message_and_notification() -> None:
 
 
 @given(
-    st.sampled_from(sorted(UserActor.steps)),
+    st.sampled_from(sorted(set(UserActor.steps) - {"purchase"})),
     st.sampled_from(NAMES),
     st.text(min_size=1, max_size=8),
 )
@@ -386,3 +535,169 @@ def test_a_text_is_received_once_the_screen_shows_it() -> None:
     assert seen["message"] == "Use 123456."
     assert isinstance(seen["notification"], TextVariants)
     assert matches("732873", seen["notification"])
+
+
+# -- pages of the portal, browsers and offers ------------------------------------------------------
+
+
+def signed_in(portal: PortalActor, user: str = "alex", **more: str) -> PortalActor:
+    assert perform(portal, "sign_in", {"user": user, "account": "work", **more}, 0) == []
+    return portal
+
+
+@pytest.mark.parametrize("account", ["work", "personal"])
+def test_one_page_after_the_other_signs_in_as_the_step_for_all_of_them(account: str) -> None:
+    portal = PortalActor(shared(personal=True))
+    perform(portal, "enter_address", {"address": "alex@contoso.example"}, 0)
+    assert portal.view(0)["screen"] == "accountChooser"
+    assert "Created by your IT department" in str(portal.view(0)["accounts"])
+    perform(portal, "choose_account", {"account": account}, 0)
+    if account == "personal":
+        assert portal.view(0)["screen"] == "signIn"
+        return
+    perform(portal, "enter_password", {"password": "wrong"}, 0)
+    assert portal.view(0)["screen"] == "enterPassword"
+    perform(portal, "enter_password", {"password": "right"}, 0)
+    assert portal.view(0) == signed_in(PortalActor(shared(personal=True))).view(0)
+
+
+@pytest.mark.parametrize(
+    ("step", "arguments"),
+    [
+        ("enter_address", {"address": "nobody@contoso.example"}),
+        ("sign_in", {"user": "nobody@contoso.example"}),
+        ("sign_in", {"user": "alex@contoso.example", "password": "wrong"}),
+    ],
+)
+def test_a_wrong_user_name_or_password_leads_to_a_page(
+    step: str, arguments: dict[str, str]
+) -> None:
+    portal = PortalActor(shared())
+    assert perform(portal, step, arguments, 0) == []
+    assert portal.view(0)["screen"] == "signIn"
+    assert portal.view(0)["message"]
+    signed_in(portal)
+    assert portal.view(0)["screen"] == "home"
+
+
+def test_links_are_those_of_the_page() -> None:
+    portal = PortalActor(shared())
+    assert perform(portal, "open_link", {"link": "Forgot your password?"}, 0) is None
+    assert perform(portal, "back", {}, 0) is None
+    perform(portal, "enter_address", {"address": "alex"}, 0)
+    perform(portal, "open_link", {"link": "Forgot your password?"}, 0)
+    assert portal.view(0)["screen"] == "passwordReset"
+    perform(portal, "back", {}, 0)
+    assert portal.view(0)["screen"] == "signIn"
+    assert perform(portal, "enter_password", {}, 0) is None
+
+
+def test_the_menu_leads_to_the_devices_and_closes() -> None:
+    portal = signed_in(PortalActor(shared()))
+    assert perform(portal, "choose_menu", {"item": "Devices"}, 0) is None
+    perform(portal, "open_menu", {}, 0)
+    assert portal.view(0)["menu"] == ("Devices", "Contact IT admin")
+    perform(portal, "choose_menu", {"item": "Devices"}, 0)
+    assert portal.view(0)["screen"] == "devices"
+    assert "menu" not in portal.view(0)
+
+
+def test_browsers_have_a_page_and_a_user_each() -> None:
+    portal = PortalActor(shared())
+    for verb, arguments in usual[:4]:
+        perform(portal, verb, {"browser": "home", **arguments}, 0)
+    signed_in(portal, browser="work")
+    signed_in(portal, user="kim")
+    assert portal.observe({"browser": "work"}, 0)["screen"] == "home"
+    assert portal.observe({}, 0)["devices"] == ("other",)
+    signed_in(portal, browser="home")
+    assert portal.observe({"browser": "home"}, 0)["screen"] == "confirmReset"
+
+
+@pytest.mark.parametrize("values", [{"wiped": True}, {"enrolled": False}])
+def test_a_device_that_is_not_enrolled_has_no_buttons(values: dict[str, Any]) -> None:
+    portal = signed_in(PortalActor(shared()))
+    portal.on_message(state(portal.shared.devices["ios"], passcode="none", **values), 0)
+    perform(portal, "select_device", {"device": "ios"}, 0)
+    for verb in ("reset_passcode", "remote_lock", "check_status"):
+        assert perform(portal, verb, {}, 0) == []
+        seen = portal.view(0)
+        assert (seen["resetButton"], seen["remoteLockButton"]) == (False, False)
+        assert matches("contactAdmin", seen["screen"])
+        assert "no longer enrolled" in str(seen["message"])
+    portal.on_message(state(portal.shared.devices["ios"], passcode="none"), 0)
+    assert portal.view(0)["resetButton"] is True
+
+
+def test_the_portal_offers_no_action_on_exchange_activesync_devices() -> None:
+    portal = signed_in(PortalActor(shared()))
+    perform(portal, "select_device", {"device": "mail"}, 0)
+    for verb in ("reset_passcode", "remote_lock", "check_status"):
+        assert perform(portal, verb, {}, 0) == []
+        assert portal.view(0)["remoteLockButton"] is False
+
+
+@pytest.mark.parametrize(
+    ("table", "level", "shown"),
+    [("azure-2018-02", 23, True), ("azure-2018-02", 24, False), ("intune-2015-12", 24, True)],
+)
+def test_the_button_follows_the_limits_of_the_dated_table(
+    table: str, level: int, *, shown: bool
+) -> None:
+    profile = under(PLATFORMS_BY_ID["android"], CONFORMANCE[table], "android")
+    attributes = replace(profile.attributes, api_level=level)
+    phone = replace(
+        subject("phone", "android", "alex", Management.STANDALONE),
+        profile=profile,
+        attributes=attributes,
+    )
+    portal = signed_in(PortalActor(replace(shared(), devices={"phone": phone})))
+    perform(portal, "select_device", {"device": "phone"}, 0)
+    assert portal.view(0)["resetButton"] is shown
+
+
+def test_a_device_that_never_answers_is_shown_as_failed_until_it_does() -> None:
+    portal, request = reset_portal("ios")
+    sent = portal.next_change(0)
+    assert sent is not None
+    assert portal.view(sent - 1)["status"] == "pending"
+    perform(portal, "open_notifications", {}, sent)
+    assert portal.view(sent)["status"] == "failed"
+    assert "has not responded" in str(portal.view(sent)["notifications"])
+    assert portal.next_change(sent) is None
+    portal.on_message(result(request, "done", message="Passcode successfully reset"), sent)
+    assert portal.view(sent)["status"] == "done"
+    assert portal.view(sent)["message"] == "Passcode successfully reset"
+
+
+def test_each_of_two_requests_leaves_a_notification() -> None:
+    portal, first = reset_portal("wp")
+    (second,) = perform(portal, "remote_lock", {}, 0) or []
+    assert isinstance(second, SendCommand)
+    portal.on_message(result(first, "done", message="reset", newPasscode=PASSCODE), 0)
+    portal.on_message(result(second, "done", message="locked"), 0)
+    perform(portal, "open_notifications", {}, 0)
+    seen = portal.view(0)
+    assert seen["notifications"] == ("reset", "locked")
+    assert (seen["message"], seen["newPasscodeLine"]) == ("locked", f"New Passcode: {PASSCODE}")
+
+
+def test_the_passcode_of_another_page_is_not_typed() -> None:
+    portal, request = reset_portal("wp")
+    user = UserActor(portal.shared)
+    portal.shared.actors["portal"] = portal
+    portal.on_message(result(request, "done", newPasscode="123456"), 0)
+    other = {"device": "android", "passcode": {"from": "portal"}}
+    assert perform(user, "enter_passcode", other, 0) is None
+    perform(portal, "select_device", {"device": "android"}, 0)
+    assert perform(user, "enter_passcode", {**other, "device": "wp"}, 0) is None
+
+
+def test_contact_data_of_the_organization() -> None:
+    contact = {"phone": "+1 405 555 0100"}
+    portal = signed_in(PortalActor(replace(shared(), organization=Organization(contact=contact))))
+    assert "contact" not in portal.view(0)
+    perform(portal, "open_link", {"link": "Contact IT admin"}, 0)
+    assert portal.view(0)["contact"] == contact
+    perform(portal, "select_device", {"device": "rt"}, 0)
+    assert portal.view(0)["contact"] == contact

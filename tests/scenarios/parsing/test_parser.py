@@ -168,11 +168,12 @@ def test_a_scenario_is_read_whole() -> None:
 def test_every_step_of_the_contract_is_there() -> None:
     by_actor = {
         "portal": "sign_in sign_out select_device reset_passcode remote_lock check_status"
-        " open_notifications",
-        "console": "select reset_passcode remote_lock show_passcode",
+        " open_notifications enter_address choose_account enter_password back open_link open_menu"
+        " choose_menu",
+        "console": "open select reset_passcode remote_lock show_passcode unlock_account",
         "account": "register start_reset verify enter_code choose_password",
         "user": "swipe_up enter_passcode change_now later set_passcode use_biometric"
-        " enroll_biometric sign_in",
+        " enroll_biometric sign_in purchase",
         "device": "restart crash",
         "network": "offline online drop_connection",
         "expect": "portal console account device result",

@@ -253,11 +253,11 @@ devices:
   phone: {platform: android, passcode: "25801", owner: alex, reaction: 1ms}
 steps:
   - user.enter_passcode: {passcode: "25801", answer: done}
+  - user.set_passcode: {passcode: "48261", answer: done}
   - console.select: {devices: phone}
   - console.reset_passcode
   - expect.console: {actionState: done, newPasscode: present, within: 1m}
   - user.enter_passcode: {passcode: {from: console}, answer: done}
-  - user.set_passcode: {passcode: "48261", answer: done}
   - portal.sign_in: {user: kim, password: "Canary-words-9"}
   - expect.console: {newPasscode: "Canary"}
 """
