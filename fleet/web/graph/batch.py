@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from graphlib import CycleError, TopologicalSorter
 from typing import Any, Final
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote
 
 from fleet.web.graph.errors import GraphError
 from fleet.web.graph.service import GraphAnswer, GraphRequest, GraphService
@@ -18,6 +19,7 @@ MAX_REQUESTS: Final = 20
 _FAILED: Final = 400
 """The first status of an answer that others may not depend on."""
 _BLOCKED: Final = "A request that this one depends on failed."
+_VERSION: Final = re.compile(r"^/+(?:v1\.0|beta)/+")
 _METHODS: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
 
 
@@ -64,14 +66,15 @@ def _refused(part: _Part, error: GraphError) -> GraphAnswer:
 
 
 def _single(batch: GraphRequest, part: _Part) -> GraphRequest:
-    split = urlsplit(part.url)
-    if split.scheme or split.netloc or not part.url.startswith("/"):
-        raise GraphError(400, "The url of a batched request is relative: it starts with one slash.")
+    if not part.url.startswith("/"):
+        raise GraphError(400, "The url of a batched request is relative: it starts with a slash.")
+    # The SDKs cut off the host alone of an absolute URL.
+    path, _, query = _VERSION.sub("/", part.url, count=1).partition("?")
     return replace(
         batch,
         method=part.method,
-        path=unquote(split.path),
-        options=parse_qsl(split.query, keep_blank_values=True),
+        path=unquote(path),
+        options=parse_qsl(query, keep_blank_values=True),
         headers={**batch.headers, **part.headers},
         body=part.body,
     )

@@ -8,13 +8,11 @@ from typing import Final
 
 from fleet.web.graph.errors import GraphError
 
-__all__ = ["Target", "parse_path"]
+__all__ = ["Target", "parse_path", "without_link"]
 
 _KEY: Final = re.compile(r"(?P<name>[^()]+)\('(?P<key>.*)'\)")
+_ABSOLUTE: Final = re.compile(r"https?:/+[^/]+/+(?:v1\.0|beta)/+")
 _NAMESPACE: Final = "microsoft.graph."
-_ME: Final = "me"
-_USERS: Final = "users"
-_MANAGEMENT: Final = "devicemanagement"
 _DEVICES: Final = "manageddevices"
 _MAX_DEPTH: Final = 8
 
@@ -31,6 +29,14 @@ class Target:
     device: str | None = None
     action: str | None = None
     batch: bool = False
+
+
+def without_link(path: str) -> str:
+    """The path of a next link that was appended to the server's own address.
+
+    The JavaScript client follows only https links; it appends an http link to its base URL.
+    """
+    return _ABSOLUTE.sub("", path, count=1) if _ABSOLUTE.match(path) else path
 
 
 def parse_path(path: str) -> Target:

@@ -13,7 +13,7 @@ from starlette.routing import BaseRoute, Route
 from fleet.web.fleet_view import FleetView
 from fleet.web.graph.batch import answer_batch
 from fleet.web.graph.errors import GraphError
-from fleet.web.graph.paths import parse_path
+from fleet.web.graph.paths import parse_path, without_link
 from fleet.web.graph.service import GraphAnswer, GraphRequest, GraphService
 from fleet.web.refusals import GRAPH_ROOTS, graph_error
 from fleet.web.settings import WebSettings
@@ -48,7 +48,7 @@ def graph_routes(view: FleetView, settings: WebSettings) -> Sequence[BaseRoute]:
 
 async def _answer(service: GraphService, request: Request) -> GraphAnswer:
     version = request.scope["path"].split("/")[1]
-    path = request.path_params.get("path", "")
+    path = without_link(request.path_params.get("path", ""))
     asked = GraphRequest(
         base=f"{request.url.scheme}://{request.url.netloc}/{version}",
         method="GET" if request.method == "HEAD" else request.method,
