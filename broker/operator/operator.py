@@ -223,14 +223,15 @@ class Operator:
 
     @contextlib.asynccontextmanager
     async def observed(
-        self, listener: Callable[[ReceivedMessage], None], *leaves: str
+        self, listener: Callable[[ReceivedMessage], None], *leaves: str, also: Sequence[str] = ()
     ) -> AsyncIterator[None]:
-        """Call `listener` with every message of these leaves of every device.
+        """Call `listener` with every message of these leaves of every device, and of topics `also`.
 
         Entering returns once what is retained has arrived. The listener must not block; it is
         called with other messages of this connection, too.
         """
-        async with self._link.subscribed(self._filters(None, *leaves), listener):
+        filters = [*self._filters(None, *leaves), *((topic, 0) for topic in also)]
+        async with self._link.subscribed(filters, listener):
             await self._settle()
             yield
 

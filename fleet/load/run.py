@@ -24,6 +24,7 @@ from broker.timestamps import parse_clock_speed
 from fleet.config.loader import FleetConfig
 from fleet.load.generator import Generator, LoadPlan
 from fleet.load.latency_probes import LatencyProbes
+from fleet.load.live_figures import publish_figures
 from fleet.load.measurements import Measurements
 from fleet.load.options import LoadOptions
 from fleet.load.own_fleet import fleet_file, fleet_for, own_fleet
@@ -196,6 +197,7 @@ class _LoadRun:
     def __init__(self, load: _Load, topics: Topics) -> None:
         options = load.options
         self._load = load
+        self._topics = topics
         self._pool = ConnectionPool(load.target.address)
         self._loaded_devices = LoadedDevices(load.devices)
         self._measurements = Measurements(options.duration, options.timeout)
@@ -245,6 +247,11 @@ class _LoadRun:
         beside: list[asyncio.Future[None]] = [
             asyncio.ensure_future(self._probes.run()),
             asyncio.ensure_future(show(self._generator, self._measurements, self._load.schedule)),
+            asyncio.ensure_future(
+                publish_figures(
+                    self._probes.connections[-1], self._topics, self._generator, self._measurements
+                )
+            ),
         ]
         try:
             await self._run_with_storm()

@@ -146,7 +146,9 @@ class FleetView:
 
     @contextlib.contextmanager
     def listening(self, listener: Callable[[ReceivedMessage], None]) -> Iterator[None]:
-        """Call `listener` with every device message, in order; it must not block.
+        """Call `listener` with every device message and a load's figures, in order.
+
+        It must not block.
 
         For actors, which need each result and not only the latest.
         """
@@ -233,7 +235,8 @@ class FleetView:
             await operator.clock()  # before devices are heard: their instants are by this clock
             self._operator = operator
             try:
-                async with operator.observed(self._receive, *_LEAVES):
+                loads = f"{self.topics.root}/loads/+/figures"
+                async with operator.observed(self._receive, *_LEAVES, also=(loads,)):
                     self._connected.set()
                     yield
             finally:
@@ -249,6 +252,8 @@ class FleetView:
 
     def _receive(self, received: ReceivedMessage) -> None:
         device_id, leaf = received.device_id, received.leaf
+        if device_id is None and received.topic.endswith("/figures"):
+            self._pass_on(received)
         if device_id is None or leaf not in _LEAVES:
             return
         device = self._device(device_id)
@@ -257,6 +262,9 @@ class FleetView:
             del self.devices[device_id]
             self.membership += 1
         self._mark(device_id)
+        self._pass_on(received)
+
+    def _pass_on(self, received: ReceivedMessage) -> None:
         for listener in tuple(self._listeners):
             listener(received)
 

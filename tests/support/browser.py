@@ -37,6 +37,24 @@ def chromium() -> Iterator[Browser]:
 
 
 @contextlib.contextmanager
+def passfleet(folder: Path, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+    """`passfleet` with these arguments in `folder`, for as long as the context lasts."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "fleet.cli", *arguments],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(HOME)},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+@contextlib.contextmanager
 def served(folder: Path, *arguments: str) -> Iterator[str]:
     """`passfleet` with these arguments in `folder`, for as long as the context lasts; its URL."""
     out = folder / "web.out"

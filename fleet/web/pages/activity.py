@@ -21,7 +21,10 @@ _SENT_AT_ONCE: Final = 60
 """Log entries that a viewer gets at once at most; the newest count."""
 _POINTS_KEPT: Final = 120
 _NATIVE_SHOWN: Final = 400
-_LATENCIES: Final = 2_000
+_LOAD_LASTS: Final = 2.5
+"""Seconds after which a load that publishes no figures counts as ended."""
+_NAME_SHOWN: Final = 64
+_LATENCIES: Final = 300
 """Latencies of a second that its percentiles are taken from."""
 _INPUT_ID: Final = b'"inputId"'
 _SECRET: Final = frozenset({"newPasscode", "passcode"})
@@ -43,9 +46,13 @@ class Activity:
         self._second = int(time.monotonic())
         self._results: list[tuple[int, bytes]] = []
         self._in_second = 0
+        self._load_until = 0.0
 
     def on_message(self, received: ReceivedMessage) -> None:
-        """Keep a result unread; what is not shown is never parsed."""
+        """Keep a result unread, what is not shown is never parsed; take a load's figures."""
+        if received.device_id is None:
+            self._take_figures(received.document())
+            return
         if received.leaf != "results" or _INPUT_ID in received.payload:
             return
         self._count += 1
@@ -54,6 +61,20 @@ class Activity:
         self._in_second += 1
         if len(self._results) < _LATENCIES:
             self._results.append((self._now(), received.payload))
+
+    def _take_figures(self, document: object) -> None:
+        """Show the figures that a running load publishes in place of computed ones."""
+        if not isinstance(document, dict):
+            return
+        self._close_seconds()
+        self._load_until = time.monotonic() + _LOAD_LASTS
+        numbers = {key: document.get(key) for key in ("rate", "failures", "p50", "p99")}
+        if all(value is None or isinstance(value, int | float) for value in numbers.values()):
+            self._add({"load": str(document.get("load", ""))[:_NAME_SHOWN], **numbers})
+
+    def _add(self, point: dict[str, Any]) -> None:
+        self._point += 1
+        self._points.append((self._point, point))
 
     def _now(self) -> int:
         try:
@@ -79,10 +100,11 @@ class Activity:
         passed = min(now - self._second, _POINTS_KEPT)
         point = _figures(self._in_second, self._results)
         self._results, self._in_second = [], 0
-        for index in range(passed):
-            self._point += 1
-            self._points.append((self._point, point if index == 0 else _figures(0, [])))
         self._second = now
+        if time.monotonic() < self._load_until:
+            return
+        for index in range(passed):
+            self._add(point if index == 0 else _figures(0, []))
 
 
 def _figures(count: int, sample: list[tuple[int, bytes]]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from tests.fleet.web.browser.conftest import NewDevice
 from tests.support.browser import (
     PASSCODE,
     open_device,
+    passfleet,
     phone,
     play,
     press,
@@ -48,7 +50,9 @@ def many_url(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iter
         yield url
 
 
-def test_of_ten_thousand_devices_only_the_visible_ones_are_drawn(page: Page, many_url: str) -> None:
+def test_ten_thousand_devices_are_drawn_where_visible_and_updated_within_200_ms(
+    page: Page, many_url: str
+) -> None:
     page.goto(many_url)
     expect(page.get_by_text("10,000 devices")).to_be_visible(timeout=20_000)
     expect(phone(page, "phone-00001")).to_be_visible()
@@ -62,16 +66,18 @@ def test_of_ten_thousand_devices_only_the_visible_ones_are_drawn(page: Page, man
     page.get_by_role("searchbox", name="Search devices").fill("")
     page.get_by_role("combobox", name="State").select_option("Offline")
     expect(page.get_by_text("No device matches")).to_be_visible()
+    page.get_by_role("combobox", name="State").select_option("All")
+    _assert_prompt(page, "phone-01234")
 
 
-def test_a_change_of_one_device_shows_within_200_ms(page: Page, many_url: str) -> None:
-    page.goto(many_url)
-    page.get_by_role("searchbox", name="Search devices").fill("phone-01234")
-    expect(phone(page, "phone-01234")).to_be_visible()
+def _assert_prompt(page: Page, device: str) -> None:
+    """An update of one device shows within 200 ms; the best of five on a busy machine counts."""
+    page.get_by_role("searchbox", name="Search devices").fill(device)
+    expect(page.get_by_text("1 device", exact=True)).to_be_visible()
     passed = []
     for _ in range(5):
-        press(page, "phone-01234", "Restart")
-        expect(phone(page, "phone-01234").get_by_text("Unlocked")).to_have_count(0)
+        press(page, device, "Restart")
+        expect(phone(page, device).get_by_text("Unlocked")).to_have_count(0)
         passed.append(page.evaluate(_TIME_OF_UNLOCK, PASSCODE))
     assert min(passed) < 200
 
@@ -181,6 +187,22 @@ def test_filters_of_the_wall(page: Page, fleet_url: str) -> None:
     page.get_by_role("combobox", name="Group").select_option("eas")
     expect(phone(page, "eas-001")).to_be_visible()
     expect(page.get_by_role("article", name="android-001")).to_have_count(0)
+
+
+def test_charts_follow_a_running_load(page: Page, hostile_url: str, tmp_path: Path) -> None:
+    page.goto(hostile_url)
+    page.get_by_text("Activity").click()
+    expect(page.get_by_text("No load is running")).to_be_visible()
+    options = ("--rate", "20", "--duration", "5s")
+    with passfleet(tmp_path, "load", *options):
+        expect(page.get_by_text("is running", exact=False)).to_have_text(
+            re.compile("^Load .+ is running$"), timeout=20_000
+        )
+        rate = page.locator("[data-figure=rate]")
+        expect(rate).to_have_text(re.compile("^[1-9]"))
+        expect(page.locator("[data-figure=p99]")).to_have_text(re.compile("^[0-9]"))
+    log = page.get_by_role("region", name="Command log")
+    expect(log.get_by_text("android-device-admin").first).to_be_visible()
 
 
 def test_time_moves_on_a_virtual_clock_and_the_saved_scenario_waits(
