@@ -19,6 +19,7 @@ from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 from struct import error as StructError  # noqa: N812  # a class, by any name
+from time import monotonic, sleep
 from typing import Annotated, Any, Final, get_type_hints
 
 from pydantic import (
@@ -44,6 +45,9 @@ __all__ = ["StateFile"]
 _log = logging.getLogger("passfleet.store")
 
 _RETRY_AFTER: Final = 1.0
+_OPEN_LIMIT: Final = 10.0
+"""Seconds that a worker tries to open a file that other workers are opening."""
+_OPEN_PAUSE: Final = 0.02
 _FORMAT: Final = "2"
 _READABLE: Final = {"1", _FORMAT}
 _NOT_KEPT: Final = {"enrollment"}
@@ -119,25 +123,7 @@ class StateFile:
         or was made with another seed.
         """
         self._path = path
-        try:
-            alone = part[1] == 1
-            self._db = sqlite3.connect(path, isolation_level=None, timeout=0.5 if alone else 30)
-            if alone:
-                self._db.execute("pragma locking_mode = exclusive")
-            self._db.execute("pragma journal_mode = wal")
-            self._db.execute("pragma synchronous = normal")
-            self._db.executescript(_SCHEMA)
-            self._db.execute("begin immediate")
-            self._check(seed)
-            self._db.execute("commit")
-        except sqlite3.Error as error:
-            hint = "another fleet may be using it" if "locked" in str(error) else None
-            raise FileError(
-                f"cannot be used as a state file: {error}", path=path, hint=hint
-            ) from None
-        except FileError:
-            self._db.close()
-            raise
+        self._db = self._open(seed, shared=part[1] > 1)
         # Worker i of n uses the marks i, i + n, i + 2n, ...: no two workers give the same mark.
         index, self._step = part
         highest = self._one("select coalesce(max(mark), 0) from outgoing")
@@ -151,6 +137,43 @@ class StateFile:
         self.clock: Clock | None = None
         """Clock whose time is stored with each commit."""
 
+    def _open(self, seed: int, *, shared: bool) -> sqlite3.Connection:
+        """Connection to the file, checked; waits for other workers where the file is shared.
+
+        SQLite reports a new file as locked, without waiting, to all but one of the processes that
+        switch it to a write-ahead log at the same time: the others have to try again.
+        """
+        give_up_at = monotonic() + (_OPEN_LIMIT if shared else 0)
+        while True:
+            try:
+                return self._open_once(seed, shared=shared)
+            except sqlite3.Error as error:
+                code = getattr(error, "sqlite_errorcode", 0)
+                busy = code & 0xFF == sqlite3.SQLITE_BUSY
+                if not busy or monotonic() >= give_up_at:
+                    hint = "another fleet may be using it" if busy else None
+                    raise FileError(
+                        f"cannot be used as a state file: {error}", path=self._path, hint=hint
+                    ) from None
+            sleep(_OPEN_PAUSE)
+
+    def _open_once(self, seed: int, *, shared: bool) -> sqlite3.Connection:
+        timeout = 30 if shared else 0.5
+        db = sqlite3.connect(self._path, isolation_level=None, timeout=timeout)
+        try:
+            if not shared:
+                db.execute("pragma locking_mode = exclusive")
+            db.execute("pragma journal_mode = wal")
+            db.execute("pragma synchronous = normal")
+            db.executescript(_SCHEMA)
+            db.execute("begin immediate")
+            self._check(db, seed)
+            db.execute("commit")
+        except BaseException:
+            db.close()
+            raise
+        return db
+
     @property
     def reached(self) -> int | None:
         """Instant of the fleet's clock at the last commit; None where unknown."""
@@ -161,9 +184,9 @@ class StateFile:
         """Store the time: it was moved."""
         self._schedule()
 
-    def _check(self, seed: int) -> None:
+    def _check(self, db: sqlite3.Connection, seed: int) -> None:
         print_of_seed = blake2b(f"seed/{seed}".encode(), digest_size=8).hexdigest()
-        about = dict(self._db.execute("select key, value from about"))
+        about = dict(db.execute("select key, value from about"))
         if about and about.get("format") not in _READABLE:
             raise FileError("is a state file of another version of passfleet", path=self._path)
         if about and about.get("seed") != print_of_seed:
@@ -173,7 +196,7 @@ class StateFile:
                 hint="give fleet.toml the seed it had, or name another state file",
             )
         rows = [("format", _FORMAT), ("seed", print_of_seed)]
-        self._db.executemany("insert or replace into about values (?, ?)", rows)
+        db.executemany("insert or replace into about values (?, ?)", rows)
 
     def _one(self, query: str) -> int:
         return int(self._db.execute(query).fetchone()[0])

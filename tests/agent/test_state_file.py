@@ -6,9 +6,13 @@ import asyncio
 import json
 import sqlite3
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from threading import Barrier, Timer
+from time import monotonic
 from typing import Any, TypeGuard
 
 import pytest
@@ -223,3 +227,37 @@ async def test_a_state_snapshot_is_neither_stored_nor_marked(tmp_path: Path) -> 
 
 def _is_publication(effect: effects.Effect) -> TypeGuard[effects.Publication]:
     return isinstance(effect, effects.Publication)
+
+
+@pytest.mark.parametrize("workers", [2, 4])
+def test_workers_that_open_one_new_file_at_once_all_get_it(tmp_path: Path, workers: int) -> None:
+    start = Barrier(workers, timeout=30)
+
+    def open_together(path: Path, index: int) -> None:
+        start.wait()
+        StateFile(path, SEED, part=(index, workers)).close()
+
+    with ThreadPoolExecutor(workers) as pool:
+        for attempt in range(25):
+            path = tmp_path / f"fleet-{attempt}.db"
+            list(pool.map(partial(open_together, path), range(workers)))
+
+
+def test_a_worker_tries_again_where_another_one_is_changing_the_new_file(tmp_path: Path) -> None:
+    path = tmp_path / "fleet.db"
+    with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as other:
+        # With this lock held, SQLite refuses the write-ahead log at once, whatever the timeout.
+        other.execute("begin immediate")
+        release = Timer(0.2, other.execute, ["commit"])
+        release.start()
+        StateFile(path, SEED, part=(1, 2)).close()
+        release.join()
+
+
+def test_a_worker_does_not_wait_for_a_file_that_is_no_state_file(tmp_path: Path) -> None:
+    path = tmp_path / "fleet.db"
+    path.write_text("no database " * 100, encoding="utf-8")
+    since = monotonic()
+    with pytest.raises(FileError, match="not a database"):
+        StateFile(path, SEED, part=(0, 2))
+    assert monotonic() - since < 5
