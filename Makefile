@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint format coverage bench docs screenshots mutants clean help
+.PHONY: demo test lint format coverage bench docs screenshots mutants test-graph-sdk clean help
 
 help:
 	@echo "make demo      show every platform on the embedded broker"
@@ -16,6 +16,7 @@ help:
 	@echo "make docs      write the generated pages and pictures"
 	@echo "make screenshots  take the pictures of the browser pages (needs chromium)"
 	@echo "make mutants   check that the tests detect changed code in the state machine (30 minutes)"
+	@echo "make test-graph-sdk  test the Graph API with Microsoft's Python SDK (475 MB, fetched once)"
 	@echo "make clean     remove the environment, caches and build results"
 
 demo: $(READY)
@@ -58,6 +59,10 @@ mutants: $(READY)
 	$(BIN)/mutmut run
 	$(BIN)/mutmut results
 
+# The SDK has an environment of its own: it brings 475 MB with it.
+test-graph-sdk: $(READY)
+	tests/fleet/web/graph/sdk/run.sh $(BIN) .venv-graph-sdk
+
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "passfleet needs Python 3.11 or later; set PYTHON=..." >&2; exit 1; }
@@ -67,6 +72,6 @@ $(READY): pyproject.toml
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis build \
+	rm -rf $(VENV) .venv-graph-sdk .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis build \
 		mutants *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

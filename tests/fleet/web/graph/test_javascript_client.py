@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support.fleet_files import group
+from tests.support.npm_projects import npm_project
 from tests.support.web_fleets import web_fleet
 
 HERE = Path(__file__).parent
@@ -24,29 +23,12 @@ FLEET = "\n".join(
         group("android", "android", count=4, id='"android-{n:03}"', owner='"kim"'),
     ]
 )
-FILES = ("package.json", "package-lock.json", "flows.mjs")
-INSTALL_LIMIT = 90
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the client installed."""
-    for program in ("node", "npm"):
-        if shutil.which(program) is None:
-            pytest.skip(f"missing server: {program}")
-    folder = tmp_path_factory.mktemp("javascript")
-    for name in FILES:
-        shutil.copy(HERE / "js" / name, folder)
-    installed = subprocess.run(
-        ["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=INSTALL_LIMIT,
-        check=False,
-    )
-    assert installed.returncode == 0, installed.stderr
-    return folder
+    return npm_project(HERE / "js", tmp_path_factory.mktemp("javascript"))
 
 
 async def flows(project: Path, url: str) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import uuid
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from tests.support.fleet_files import group
 from tests.support.web_fleets import LISTED, web_fleet
 
 PHONES = group("phone", "android", count=3)
+PAGE = Path(__file__).parents[4] / "docs" / "graph.md"
 
 
 def checked(error: dict[str, Any], client_id: str | None = None) -> dict[str, Any]:
@@ -150,6 +152,8 @@ def test_every_error_code_of_a_result_has_its_number() -> None:
     assert len(set(ERROR_CODES.values())) == len(ERROR_CODES)
     assert all(error_number(code) == number for code, number in ERROR_CODES.items())
     assert error_number("somethingNew") == OTHER_ERROR
+    listed = re.findall(r"^\| (\d+) \| `(\w+)` \|$", PAGE.read_text(), re.MULTILINE)
+    assert {code: int(number) for number, code in listed} == ERROR_CODES
     assert max(*ERROR_CODES.values(), OTHER_ERROR) < 2**31
 
 
