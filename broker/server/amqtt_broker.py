@@ -1,21 +1,20 @@
-"""The embedded broker: amqtt, with the way of a message made independent of the fleet's size.
+"""Embedded broker: a subclass of amqtt's broker whose cost per message ignores the fleet's size.
 
-amqtt 0.12 tests every published topic against every stored filter, walks all filters for each new
-session and all retained messages for each subscription; three thousand devices with five filters
-each bring it to a crawl. This subclass keeps amqtt's configuration, life cycle, session record,
-messages and codec, and replaces what lies between a socket and its subscribers:
+For each published message amqtt 0.12 tests every stored filter. It scans all filters for each new
+session and all retained messages for each subscription. That is too slow for 3,000 devices with
+five filters each. This subclass keeps amqtt's configuration, life cycle, session record, messages
+and codec. It replaces the routing:
 
-- a topic finds its subscribers by one dict look-up for filters without wildcards, and through
-  `paho.mqtt.matcher.MQTTMatcher`, a trie, for those with;
-- a retained message is found by a dict look-up; filters with wildcards take one scan;
-- connections are `broker.server.amqtt_protocol.Link`, sessions
+- Subscribers without wildcards are found by one dict lookup per topic, those with wildcards by
+  `paho.mqtt.matcher.MQTTMatcher`, which is a trie.
+- Retained messages are found by a dict lookup. A filter with wildcards takes one scan.
+- Connections are `broker.server.amqtt_protocol.ClientProtocol`, sessions
   `broker.server.amqtt_session.FleetSession`.
 
-Where its behaviour differs from amqtt's, it follows MQTT 3.1.1: see
-tests/broker/server/test_requirements.py.
-Anonymous clients keep their session; a delivery has the lower QoS of publication and subscription;
-QoS 2 subscriptions are granted QoS 1, which the standard allows. amqtt's plugins are not called:
-the broker listens on loopback, for one fleet.
+Differences to amqtt's behaviour follow MQTT 3.1.1 (tests/broker/server/test_requirements.py):
+anonymous clients keep their session; a message is delivered with the lower QoS of publication and
+subscription; QoS 2 subscriptions are granted QoS 1, which the standard allows. amqtt's plugins are
+not called, since the broker listens on loopback for one fleet.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ from amqtt.contexts import BrokerConfig, ListenerConfig
 from paho.mqtt.matcher import MQTTMatcher
 
 from broker.errors import BrokerError
-from broker.server.amqtt_protocol import Link
+from broker.server.amqtt_protocol import ClientProtocol
 
 if TYPE_CHECKING:
     import socket
@@ -39,35 +38,35 @@ if TYPE_CHECKING:
 
 __all__ = ["TESTED_AMQTT", "RoutingBroker", "SubscriptionIndex", "check_amqtt_version"]
 
-# This module reaches into methods that amqtt does not promise to keep.
+# This module overrides private methods of amqtt, which any release may change.
 TESTED_AMQTT = "0.12."
 _MAX_QOS = 1
 _REFUSED = 0x80
-# Connections that may wait to be accepted: a fleet connects all at once.
+# Number of connections that may wait to be accepted: a fleet connects all at once.
 _BACKLOG = 4096
-# Topics whose match with the wildcard filters is remembered: 20,000 devices with five topics.
-_REMEMBERED = 100_000
+# Number of topics in the cache of wildcard matches: 20,000 devices with five topics each.
+_CACHED_TOPICS = 100_000
 
 _V = TypeVar("_V")
 
 
 def check_amqtt_version() -> None:
-    """Raise BrokerError unless amqtt is of a version that this module was tested with."""
+    """Check that this module was tested with the installed amqtt. Raises BrokerError."""
     found = version("amqtt")
     if not found.startswith(TESTED_AMQTT):
         raise BrokerError(
             f"the embedded broker needs amqtt {TESTED_AMQTT}x and found {found}",
-            hint="reinstall passfleet, or use a broker of your own with --broker",
+            hint="reinstall passfleet, or name another broker with --broker",
         )
 
 
 class SubscriptionIndex:
-    """Subscriptions by topic filter with the granted QoS, found without a scan of all filters."""
+    """Index of subscriptions by topic filter, with the granted QoS."""
 
     def __init__(self) -> None:
         self._filters: dict[str, dict[FleetSession, int]] = {}
         self._wildcards: _Trie[dict[FleetSession, int]] = _trie()
-        # Topic -> what the trie said; a fleet publishes on the same few topics a device for ever.
+        # Cache of the trie's matches by topic: each device publishes on the same few topics.
         self._matched: dict[str, tuple[dict[FleetSession, int], ...]] = {}
 
     def add(self, topic_filter: str, session: FleetSession, qos: int) -> None:
@@ -82,7 +81,7 @@ class SubscriptionIndex:
         session.filters.add(topic_filter)
 
     def remove(self, topic_filter: str, session: FleetSession) -> None:
-        """Remove a subscription if it is there."""
+        """Remove a subscription, if it exists."""
         if topic_filter not in session.filters:
             return
         session.filters.discard(topic_filter)
@@ -95,11 +94,11 @@ class SubscriptionIndex:
                 self._matched.clear()
 
     def subscribers(self, topic: str) -> Mapping[FleetSession, int]:
-        """Return each subscriber once, with the highest QoS among its filters that match."""
+        """Return the subscribers of a topic, each with the highest QoS of its matching filters."""
         exact = self._filters.get(topic, {})
         groups = self._matched.get(topic)
         if groups is None:
-            if len(self._matched) >= _REMEMBERED:
+            if len(self._matched) >= _CACHED_TOPICS:
                 self._matched.clear()
             groups = self._matched[topic] = tuple(self._wildcards.iter_match(topic))
         if not groups:
@@ -119,7 +118,7 @@ class _Retained(NamedTuple):
 
 
 class RoutingBroker(Broker):  # type: ignore[misc]  # amqtt ships no type marker
-    """amqtt's broker on one listening socket that is already bound."""
+    """amqtt broker on one listening socket that is already bound."""
 
     def __init__(self, listening: socket.socket) -> None:
         host, port = listening.getsockname()[:2]
@@ -130,35 +129,35 @@ class RoutingBroker(Broker):  # type: ignore[misc]  # amqtt ships no type marker
         self._index = SubscriptionIndex()
         self._retained: dict[str, _Retained] = {}
 
-    # -- what amqtt calls -----------------------------------------------------------------------
+    # -- methods called by amqtt ----------------------------------------------------------------
 
     async def _create_server_instance(self, *_: object) -> asyncio.Server:
-        """Listen on the socket that was handed in."""
+        """Listen on the socket passed to the constructor."""
         loop = asyncio.get_running_loop()
         return await loop.create_server(
-            lambda: Link(self, loop), sock=self._listening, backlog=_BACKLOG
+            lambda: ClientProtocol(self, loop), sock=self._listening, backlog=_BACKLOG
         )
 
     async def _session_monitor(self) -> None:
-        """Do nothing: a clean session goes with its connection, the others stay.
+        """Do nothing: a clean session ends with its connection, and other sessions are kept.
 
-        amqtt looks through all sessions every second, and removes those of anonymous clients.
+        amqtt scans all sessions every second and removes those of anonymous clients.
         """
 
-    # -- what a connection calls ----------------------------------------------------------------
+    # -- methods called by connections ----------------------------------------------------------
 
     def open_session(self, session: FleetSession) -> tuple[FleetSession, bool]:
-        """Return the session to go on with, and whether the broker knew it already.
+        """Return the session of a new connection, and True if it is an earlier session resumed.
 
-        A connection that still holds the client id is closed first, its Last Will published.
+        An open connection with the same client id is closed first, and its Last Will is published.
         """
         known = self._clients.get(session.client_id)
-        if known is not None and known.outlet is not None:
-            known.outlet.end(will=True)
-            known = self._clients.get(session.client_id)  # a clean session went with it
+        if known is not None and known.connection is not None:
+            known.connection.end(will=True)
+            known = self._clients.get(session.client_id)  # closing ended a clean session
         if known is None or session.clean_session:
             if known is not None:
-                self._forget(known)
+                self._delete_session(known)
             self._clients[session.client_id] = session
             return session, False
         known.keep_alive = session.keep_alive
@@ -168,9 +167,9 @@ class RoutingBroker(Broker):  # type: ignore[misc]  # amqtt ships no type marker
         return known, True
 
     def end_connection(self, session: FleetSession, *, will: bool) -> None:
-        """Publish the Last Will if it is due, and forget a session that was to be clean."""
+        """Publish the Last Will if `will` is true, and delete the session if it is clean."""
         if session.clean_session:
-            self._forget(session)
+            self._delete_session(session)
         if will and session.will_flag:
             self.route(
                 session.will_topic,
@@ -181,7 +180,7 @@ class RoutingBroker(Broker):  # type: ignore[misc]  # amqtt ships no type marker
         session.will_flag = False
 
     def route(self, topic: str, data: bytes, qos: int, *, retain: bool) -> None:
-        """Pass a message to every subscriber, and keep or clear it as the topic's retained one."""
+        """Deliver a message to its subscribers. `retain` stores it, or clears it if it is empty."""
         if retain:
             if data:
                 self._retained[topic] = _Retained(data, qos)
@@ -191,7 +190,7 @@ class RoutingBroker(Broker):  # type: ignore[misc]  # amqtt ships no type marker
             session.deliver(topic, data, min(qos, granted))
 
     def subscribe(self, session: FleetSession, filters: list[tuple[str, int]]) -> list[int]:
-        """Add subscriptions; return a SUBACK code for each: the QoS granted, or 0x80."""
+        """Add (filter, QoS) pairs. Return the SUBACK code of each: the granted QoS, or 0x80."""
         codes = []
         for topic_filter, asked in filters:
             if asked > 2 or not _is_filter(topic_filter):  # noqa: PLR2004 - the QoS levels of MQTT
@@ -203,12 +202,12 @@ class RoutingBroker(Broker):  # type: ignore[misc]  # amqtt ships no type marker
         return codes
 
     def unsubscribe(self, session: FleetSession, filters: list[str]) -> None:
-        """Remove subscriptions; unknown ones are no error."""
+        """Remove subscriptions. Filters without a subscription are ignored."""
         for topic_filter in filters:
             self._index.remove(topic_filter, session)
 
     def send_retained(self, session: FleetSession, filters: list[tuple[str, int]]) -> None:
-        """Send the retained messages that these new subscriptions match, each once."""
+        """Send the retained messages that match new subscriptions, each once."""
         wildcards: _Trie[int] = _trie()
         scan = False
         exact: dict[str, int] = {}
@@ -225,16 +224,16 @@ class RoutingBroker(Broker):  # type: ignore[misc]  # amqtt ships no type marker
                 data, qos = self._retained[topic]
                 session.deliver(topic, data, min(qos, granted), retain=True)
 
-    def _forget(self, session: FleetSession) -> None:
+    def _delete_session(self, session: FleetSession) -> None:
         for topic_filter in tuple(session.filters):
             self._index.remove(topic_filter, session)
-        # A session that was taken over must not take its successor out of the list.
+        # The client id may already belong to a newer session.
         if self._clients.get(session.client_id) is session:
             del self._clients[session.client_id]
 
 
 class _Trie(Protocol[_V]):
-    """Typed part of paho's matcher, which has no annotations."""
+    """Type of paho's matcher, which has no annotations."""
 
     def __setitem__(self, topic_filter: str, value: _V) -> None: ...
 
@@ -252,7 +251,7 @@ def _has_wildcard(topic_filter: str) -> bool:
 
 
 def _is_filter(topic_filter: str) -> bool:
-    """Return True if the wildcards are at valid positions [MQTT-4.7.1-2, MQTT-4.7.1-3]."""
+    """Return True for a valid topic filter [MQTT-4.7.1-2, MQTT-4.7.1-3]."""
     if not topic_filter or "\0" in topic_filter:
         return False
     levels = topic_filter.split("/")

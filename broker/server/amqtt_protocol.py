@@ -1,11 +1,10 @@
-"""One client's connection to the embedded broker: packets in, packets out, no task of its own.
+"""MQTT connection of one client to the embedded broker, as an asyncio protocol without tasks.
 
-amqtt spends one reader task, one loop task, four waiter tasks and one timer task a connection and
-one more task for every packet, which is where its time goes and how packets overtake each other.
-Here packets are handled in the order they arrive, where they arrive: in `data_received`. Decoding
-stays amqtt's, but for PUBLISH and PUBACK, which are nearly all of the traffic.
+amqtt runs seven tasks per connection and one more per packet. That is slow, and packets can
+overtake each other. Here `data_received` handles the packets in the order of their arrival. amqtt's
+decoders are used for all packets but PUBLISH and PUBACK, which are nearly all of the traffic.
 
-Payloads are never logged, at no level: they hold passcodes.
+Payloads are never logged, since they contain passcodes.
 """
 
 from __future__ import annotations
@@ -26,16 +25,16 @@ from amqtt.mqtt.unsubscribe import UnsubscribePacket
 
 from broker.server.amqtt_session import FleetSession
 
-__all__ = ["MAX_PACKET", "Hub", "Link"]
+__all__ = ["MAX_PACKET", "ClientProtocol", "RoutingService"]
 
-# Bytes. A device refuses payloads over 64 KiB, with an answer; so larger ones must get through, yet
-# not so large that one client takes the memory of the machine.
+# Bytes. Packets above 64 KiB must be forwarded, since a device answers them with an error. The
+# limit keeps one client from using all memory.
 MAX_PACKET = 16 * 1024 * 1024
-# Bytes waiting for a peer that does not read; beyond it QoS 0 is dropped and QoS 1 kept back.
+# Bytes in the write buffer above which QoS 0 messages are dropped and QoS 1 messages wait.
 _WRITE_LIMIT = 1024 * 1024
-# Seconds between opening a connection and the end of its CONNECT.
+# Seconds within which CONNECT must arrive.
 _CONNECT_LIMIT = 10.0
-# A client is gone after one and a half times its keep-alive [MQTT-3.1.2-24].
+# A client is disconnected after one and a half times its keep-alive [MQTT-3.1.2-24].
 _KEEP_ALIVE_FACTOR = 1.5
 
 _PROTOCOL_LEVEL = 4  # MQTT 3.1.1
@@ -43,102 +42,103 @@ _CONNECT_BYTE = CONNECT << 4
 _PUBLISH, _PUBACK, _PUBREL, _PINGREQ, _DISCONNECT = 0x30, 0x40, 0x62, 0xC0, 0xE0
 _PINGRESP_PACKET = b"\xd0\x00"
 _REFUSED_VERSION = b"\x20\x02\x00\x01"
-_REFUSED_VERSION_5 = b"\x20\x03\x00\x84\x00"  # the same to a client that speaks MQTT 5
+_REFUSED_VERSION_5 = b"\x20\x03\x00\x84\x00"  # the same in MQTT 5
 _REFUSED_IDENTIFIER = b"\x20\x02\x00\x02"
-_LENGTH_BYTES = 4  # the longest form of a packet's length
+_LENGTH_BYTES = 4  # maximum size of the remaining-length field
 _EXACTLY_ONCE = 2
 
-# What the decoders raise on bytes that are not MQTT.
+# Exceptions of the decoders for bytes that are not MQTT.
 _MALFORMED = (AMQTTError, CodecError, MQTTError, NoDataError, ValueError, IndexError, struct.error)
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
 
-class Hub(Protocol):
-    """Services that a connection needs of the broker."""
+class RoutingService(Protocol):
+    """Broker methods that a connection calls."""
 
     def open_session(self, session: FleetSession) -> tuple[FleetSession, bool]:
-        """Return the session to go on with, and whether it was already there."""
+        """Return the session of a new connection, and True if it is an earlier session resumed."""
 
     def end_connection(self, session: FleetSession, *, will: bool) -> None:
-        """Take note that a session has lost its connection."""
+        """Handle the end of a session's connection. `will` publishes the Last Will."""
 
     def route(self, topic: str, data: bytes, qos: int, *, retain: bool) -> None:
-        """Pass a message to every subscriber."""
+        """Deliver a message to its subscribers."""
 
     def subscribe(self, session: FleetSession, filters: list[tuple[str, int]]) -> list[int]:
-        """Add subscriptions; return a SUBACK code for each."""
+        """Add (filter, QoS) pairs. Return the SUBACK code of each."""
 
     def send_retained(self, session: FleetSession, filters: list[tuple[str, int]]) -> None:
-        """Send the retained messages that new subscriptions match."""
+        """Send the retained messages that match new subscriptions."""
 
     def unsubscribe(self, session: FleetSession, filters: list[str]) -> None:
-        """Remove subscriptions; unknown ones are no error."""
+        """Remove subscriptions. Filters without a subscription are ignored."""
 
 
-class Link(asyncio.Protocol):
-    """A connection from its first byte to its end."""
+class ClientProtocol(asyncio.Protocol):
+    """Connection of one client."""
 
-    def __init__(self, hub: Hub, loop: asyncio.AbstractEventLoop) -> None:
-        self._hub = hub
+    def __init__(self, broker: RoutingService, loop: asyncio.AbstractEventLoop) -> None:
+        self._broker = broker
         self._loop = loop
         self._inbox = bytearray()
         self._outbox: list[bytes] = []
         self._session: FleetSession | None = None
         self._ended = False
-        self._silence = _CONNECT_LIMIT  # seconds without a byte after which the peer is gone
-        self._heard = loop.time()
+        self._idle_limit = _CONNECT_LIMIT  # seconds without a byte until the connection ends
+        self._last_received = loop.time()
         self._transport: asyncio.Transport
         self._timer: asyncio.TimerHandle | None = None
         self.full = False
 
-    # -- what asyncio calls ---------------------------------------------------------------------
+    # -- methods called by asyncio-----------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Start the time in which a CONNECT has to come."""
+        """Start the time limit for CONNECT."""
         self._transport = cast("asyncio.Transport", transport)
         self._transport.set_write_buffer_limits(high=_WRITE_LIMIT)
-        self._watch_silence()
+        self._check_idle()
 
     def data_received(self, data: bytes) -> None:
-        """Handle every whole packet; bytes that are not MQTT end this connection alone."""
-        self._heard = self._loop.time()
+        """Handle all complete packets. Bytes that are not MQTT end the connection."""
+        self._last_received = self._loop.time()
         self._inbox += data
         try:
-            self._take_packets()
+            self._handle_packets()
         except _MALFORMED as error:
-            # The error's text may quote the bytes, hence its name alone.
+            # The error's text may quote the bytes: only its name is logged.
             _log.info("connection closed: not MQTT 3.1.1 (%s)", type(error).__name__)
             self.end(will=True)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Publish the Last Will: a client that leaves in peace sends DISCONNECT first."""
-        del exc  # why it went makes no difference
+        """Publish the Last Will, since no DISCONNECT came first."""
+        del exc
         self.end(will=True)
 
     def pause_writing(self) -> None:
-        """Hold messages back: the peer does not read."""
+        """Stop sending: the client does not read."""
         self.full = True
 
     def resume_writing(self) -> None:
-        """Go on with what was held back."""
+        """Send the messages that waited."""
         self.full = False
         if self._session is not None:
             self._session.send_waiting()
 
-    # -- what a session calls -------------------------------------------------------------------
+    # -- methods called by sessions---------------------------------------------------------------
 
     def send(self, packet: bytes) -> None:
-        """Queue a packet; all of one turn of the loop leave in one write."""
+        """Queue a packet. All packets of one loop iteration are written together."""
         if not self._outbox:
             self._loop.call_soon(self._flush)
         self._outbox.append(packet)
 
     def end(self, *, will: bool) -> None:
-        """Close at once, or after DISCONNECT with what is left to send; only the first call counts.
+        """End the connection; later calls do nothing.
 
-        `will` asks for the Last Will to be published, if the client left one.
+        `will` publishes the client's Last Will, if it has one, and drops unsent packets. Otherwise
+        (DISCONNECT or a refusal) unsent packets are sent first.
         """
         if self._ended:
             return
@@ -146,36 +146,36 @@ class Link(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
         if self._session is not None:
-            self._session.outlet = None
-            self._hub.end_connection(self._session, will=will)
+            self._session.connection = None
+            self._broker.end_connection(self._session, will=will)
         self._inbox.clear()
         if will:
             self._outbox.clear()
-            self._transport.abort()  # close() would wait for a peer that may never read again
+            self._transport.abort()  # close() would wait for a client that may never read again
         else:
             self._flush()
             self._transport.close()
 
-    # -- inside ---------------------------------------------------------------------------------
+    # -- internals ------------------------------------------------------------------------------
 
     def _flush(self) -> None:
         if self._outbox and not self._transport.is_closing():
             self._transport.write(b"".join(self._outbox))
         self._outbox.clear()
 
-    def _watch_silence(self) -> None:
-        """End the connection after `_silence` seconds without a byte, else look again then.
+    def _check_idle(self) -> None:
+        """End the connection after `_idle_limit` seconds without a byte, else check again later.
 
-        One timer a connection that is moved when it fires, not at every packet.
+        The timer is restarted when it fires, and not at every packet.
         """
-        left = self._heard + self._silence - self._loop.time()
+        left = self._last_received + self._idle_limit - self._loop.time()
         if left <= 0:
-            _log.info("connection closed: silent for %.0f s", self._silence)
+            _log.info("connection closed: no packet for %.0f s", self._idle_limit)
             self.end(will=True)
         else:
-            self._timer = self._loop.call_later(left, self._watch_silence)
+            self._timer = self._loop.call_later(left, self._check_idle)
 
-    def _take_packets(self) -> None:
+    def _handle_packets(self) -> None:
         inbox = self._inbox
         start = 0
         while len(inbox) - start >= 2 and not self._ended:  # noqa: PLR2004 - no packet is shorter
@@ -188,12 +188,12 @@ class Link(asyncio.Protocol):
                 raise MQTTError
             if body + length > len(inbox) or body > len(inbox):
                 break
-            self._take(inbox[start], bytes(inbox[body : body + length]))
+            self._handle_packet(inbox[start], bytes(inbox[body : body + length]))
             start = body + length
         if start:
             del inbox[:start]
 
-    def _take(self, first: int, body: bytes) -> None:
+    def _handle_packet(self, first: int, body: bytes) -> None:
         session = self._session
         if session is None:
             self._on_connect(body)
@@ -218,7 +218,7 @@ class Link(asyncio.Protocol):
         name_length = int.from_bytes(body[:2])
         level = body[2 + name_length]
         if body[2 : 2 + name_length] != b"MQTT" or level != _PROTOCOL_LEVEL:
-            # Said before anything else is decoded: MQTT 5 lays the rest out differently.
+            # The version is checked first, since MQTT 5 has another layout.
             later = level > _PROTOCOL_LEVEL
             self._refuse(_REFUSED_VERSION_5 if later else _REFUSED_VERSION)
             return
@@ -226,13 +226,13 @@ class Link(asyncio.Protocol):
         if packet.client_id_is_random and not packet.clean_session_flag:
             self._refuse(_REFUSED_IDENTIFIER)  # [MQTT-3.1.3-8]
             return
-        session, present = self._hub.open_session(_session_of(packet))
+        session, present = self._broker.open_session(_session_of(packet))
         self._session = session
-        self._silence = packet.keep_alive * _KEEP_ALIVE_FACTOR
+        self._idle_limit = packet.keep_alive * _KEEP_ALIVE_FACTOR
         if self._timer is not None:
             self._timer.cancel()
-        if self._silence:
-            self._watch_silence()
+        if self._idle_limit:
+            self._check_idle()
         self.send(b"\x20\x02\x01\x00" if present else b"\x20\x02\x00\x00")
         session.attach(self)
 
@@ -248,15 +248,15 @@ class Link(asyncio.Protocol):
             raise MQTTError
         retain = bool(first & 0x01)
         if not qos:
-            self._hub.route(topic, body[end:], 0, retain=retain)
+            self._broker.route(topic, body[end:], 0, retain=retain)
             return
         packet_id = _packet_id(body[end : end + 2])
         data = body[end + 2 :]
         if qos == 1:
-            self._hub.route(topic, data, 1, retain=retain)
+            self._broker.route(topic, data, 1, retain=retain)
             self.send(b"\x40\x02" + packet_id.to_bytes(2))
         elif qos == _EXACTLY_ONCE:
-            # Routed at PUBREL, so the same packet sent twice is one message.
+            # Delivered at PUBREL, so that a repeated packet is delivered once.
             session.inflight_in[packet_id] = (topic, data, retain)
             self.send(b"\x50\x02" + packet_id.to_bytes(2))
         else:
@@ -265,7 +265,7 @@ class Link(asyncio.Protocol):
     def _on_pubrel(self, session: FleetSession, packet_id: int) -> None:
         if (message := session.inflight_in.pop(packet_id, None)) is not None:
             topic, data, retain = message
-            self._hub.route(topic, data, _EXACTLY_ONCE, retain=retain)
+            self._broker.route(topic, data, _EXACTLY_ONCE, retain=retain)
         self.send(b"\x70\x02" + packet_id.to_bytes(2))
 
     def _on_subscribe(self, session: FleetSession, first: int, body: bytes) -> None:
@@ -273,23 +273,23 @@ class Link(asyncio.Protocol):
         filters = packet.payload.topics
         if not filters:
             raise MQTTError
-        codes = self._hub.subscribe(session, filters)
+        codes = self._broker.subscribe(session, filters)
         self.send(SubackPacket.build(packet.variable_header.packet_id, codes).to_bytes())
         granted = [
             (topic_filter, code)
             for (topic_filter, _), code in zip(filters, codes, strict=True)
             if code <= 1
         ]
-        self._hub.send_retained(session, granted)
+        self._broker.send_retained(session, granted)
 
     def _on_unsubscribe(self, session: FleetSession, first: int, body: bytes) -> None:
         packet = _decode(UnsubscribePacket.from_stream(*_source(first, body)))
-        self._hub.unsubscribe(session, packet.payload.topics)
+        self._broker.unsubscribe(session, packet.payload.topics)
         self.send(b"\xb0\x02" + packet.variable_header.packet_id.to_bytes(2))
 
 
 def _long_length(inbox: bytearray, start: int) -> tuple[int, int]:
-    """Return the length of a packet and where its body starts, which may be yet to come."""
+    """Return a packet's length and the index of its body, which may not have arrived yet."""
     length = 0
     for index in range(_LENGTH_BYTES):
         if start + index >= len(inbox):
@@ -313,7 +313,7 @@ def _source(first: int, body: bytes) -> tuple[BufferReader, MQTTFixedHeader]:
 
 
 def _decode(decoding: Coroutine[Any, Any, _T]) -> _T:
-    """Run one of amqtt's decoders, a coroutine only because a stream may make it wait."""
+    """Run a decoder of amqtt. It is a coroutine, but never waits for a buffer."""
     try:
         decoding.send(None)
     except StopIteration as done:

@@ -1,11 +1,11 @@
-"""A broker in a process of its own: started, watched, and ended with us.
+"""Child process of a broker that never outlives this process.
 
-The child gets a pipe on stdin that nothing is written to: when this process ends, however it ends,
-the pipe does too, and the child takes that as its cue. It runs in a session of its own, so that a
-terminal's Ctrl-C reaches it through us and not before us.
+The child's stdin is a pipe to which nothing is written. The pipe ends when this process ends or is
+killed, and the child exits then. The child runs in a separate session, so that Ctrl-C in a terminal
+does not end it before this process.
 
-Threads, not asyncio's subprocesses: those need a loop that watches children, which not every loop
-does, and a transport that outlives a cancelled start.
+A thread watches the child. asyncio's subprocesses need an event loop that watches children, which
+not every loop does.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
 __all__ = ["BrokerHandle", "ChildProcess"]
 
-# Seconds that a child has to end after SIGTERM, before it is killed.
+# Seconds from SIGTERM until the child is killed.
 _STOP_LIMIT = 1.0
-# Bytes and characters of a child's stderr that an error message quotes.
+# Bytes of the child's stderr that are read, and characters of it that an error message quotes.
 _TAIL = 4096
 _QUOTED = 300
 
@@ -39,11 +39,10 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class BrokerHandle:
-    """A broker to use.
+    """Address of a broker, and the process id if passfleet started it.
 
-    `pid` is the broker's own process if it was started here, else None. `died` is done, with the
-    error to report, if a broker started here ends unexpectedly; it stays pending for an
-    external broker, and is cancelled when the broker is stopped.
+    `pid` is None for an external broker. `died` gets the error to report if a broker started here
+    ends unexpectedly. It stays pending for an external broker and is cancelled at the stop.
     """
 
     address: BrokerAddress
@@ -52,12 +51,12 @@ class BrokerHandle:
 
 
 class ChildProcess:
-    """A broker's process, from its start to its end. To be made on a running event loop."""
+    """Process of a broker. Created while an event loop is running."""
 
     def __init__(self, argv: Sequence[str], *, name: str) -> None:
-        """Start `argv`; `name` is what error messages call it.
+        """Start `argv`. `name` is the broker's name in error messages.
 
-        Raises BrokerError if it cannot be started at all.
+        Raises BrokerError if the program cannot be started.
         """
         self._name = name
         self._loop = asyncio.get_running_loop()
@@ -68,7 +67,7 @@ class ChildProcess:
         # A file, not a pipe: a full pipe would block the child.
         self._stderr: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed in stop()
         try:
-            self._popen = subprocess.Popen(  # noqa: S603 - our own argv, no shell
+            self._popen = subprocess.Popen(  # noqa: S603 - argv is built here, no shell
                 argv,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -79,23 +78,23 @@ class ChildProcess:
         except OSError as error:
             self._stderr.close()
             raise BrokerError(f"{name} cannot be started: {error.strerror}") from error
-        self._thread = threading.Thread(target=self._follow, name=f"{name} watch", daemon=True)
+        self._thread = threading.Thread(target=self._watch, name=f"{name} watch", daemon=True)
         self._thread.start()
 
     @property
     def pid(self) -> int:
-        """The child's process id."""
+        """Process id of the child."""
         return self._popen.pid
 
     @property
     def ended(self) -> bool:
-        """Return True if the child has ended."""
+        """True if the child has ended."""
         return self._ended.done()
 
     async def first_line(self, limit: float) -> str:
         """Return the first line that the child prints, within `limit` seconds.
 
-        Raises BrokerError, with the child's last words, if there is none.
+        Raises BrokerError, with the last line of the child's stderr, if there is none.
         """
         try:
             async with asyncio.timeout(limit):
@@ -103,34 +102,33 @@ class ChildProcess:
                 if not line:
                     await asyncio.shield(self._ended)
         except TimeoutError:
-            raise self.failure(f"did not start within {limit:g} s") from None
+            raise self.error(f"did not start within {limit:g} s") from None
         if not line:
-            raise self.failure("did not start")
+            raise self.error("did not start")
         return line
 
-    def failure(self, what: str) -> BrokerError:
-        """Return an error about this child that quotes its last line on stderr."""
-        words = self.last_words()
-        return BrokerError(f"{self._name} {what}{f': {words}' if words else ''}")
+    def error(self, reason: str) -> BrokerError:
+        """Return an error that quotes the last line of the child's stderr."""
+        line = self.last_line()
+        return BrokerError(f"{self._name} {reason}{f': {line}' if line else ''}")
 
     def log(self) -> str:
-        """Return the end of what the child has written to stderr."""
+        """Return the end of the child's stderr."""
         if self._stderr.closed or not hasattr(os, "pread"):
-            return ""  # Windows has no pread: errors go without a quotation there
-        # Not read(): the child writes through the same open file, and would go on wherever reading
-        # has moved it to.
+            return ""  # Windows has no pread: errors quote nothing there
+        # pread, since the child shares the file position, which read() would move.
         descriptor = self._stderr.fileno()
         size = os.fstat(descriptor).st_size
         tail = os.pread(descriptor, _TAIL, max(0, size - _TAIL))
         return tail.decode("utf-8", "replace")
 
-    def last_words(self) -> str:
-        """Return the last line that the child has written to stderr, cut to a quotable length."""
+    def last_line(self) -> str:
+        """Return the end of the last line of the child's stderr."""
         lines = [line.strip() for line in self.log().splitlines() if line.strip()]
         return lines[-1][-_QUOTED:] if lines else ""
 
     async def stop(self) -> None:
-        """End the child: asked first, killed after a second. Safe to call twice."""
+        """End the child with SIGTERM, and kill it after a second. May be called twice."""
         self._stopping = True
         self.died.cancel()
         try:
@@ -143,7 +141,7 @@ class ChildProcess:
                 self._popen.kill()
                 await asyncio.shield(self._ended)
         finally:
-            # Also when cancelled meanwhile (a second Ctrl-C): the child got the signal twice.
+            # Also if cancelled meanwhile by a second Ctrl-C: the child has SIGTERM already.
             self._release()
 
     def _release(self) -> None:
@@ -152,27 +150,27 @@ class ChildProcess:
         self._thread.join(_STOP_LIMIT)
         self._stderr.close()
 
-    def _follow(self) -> None:
-        """Run in a thread: pass on the first line and the end."""
+    def _watch(self) -> None:
+        """Report the first line and the end of the child. Runs in a thread."""
         stdout = self._popen.stdout
         assert stdout is not None  # noqa: S101 - a pipe was asked for
         with stdout:
             line = stdout.readline().decode("utf-8", "replace").strip()
-        self._tell(lambda: _resolve(self._line, line))
+        self._call_in_loop(lambda: _set_result(self._line, line))
         code = self._popen.wait()
-        self._tell(lambda: self._on_end(code))
+        self._call_in_loop(lambda: self._on_end(code))
 
     def _on_end(self, code: int) -> None:
-        _resolve(self._ended, code)
+        _set_result(self._ended, code)
         if not self._stopping:
-            _resolve(self.died, self.failure(f"ended while in use (exit code {code})"))
+            _set_result(self.died, self.error(f"ended while in use (exit code {code})"))
 
-    def _tell(self, callback: Callable[[], None]) -> None:
-        # The loop may be closed by now, without a waiter.
+    def _call_in_loop(self, callback: Callable[[], None]) -> None:
+        # RuntimeError: the loop is closed.
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(callback)
 
 
-def _resolve(future: asyncio.Future[_T], value: _T) -> None:
+def _set_result(future: asyncio.Future[_T], value: _T) -> None:
     if not future.done():
         future.set_result(value)

@@ -1,6 +1,6 @@
-"""The embedded broker, started and stopped for you: no installation, no configuration, no login.
+"""Embedded broker as a child process: no installation, no configuration, no login.
 
-It runs in a process of its own, so that the devices have a whole core to themselves.
+A separate process leaves a whole CPU core to the devices.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 __all__ = ["embedded_broker"]
 
 _NAME = "the embedded broker"
-# Seconds. It takes 0.3 on an idle machine; a CI machine may be busy with everything else.
+# Seconds. An idle machine needs 0.3; a busy CI machine needs more.
 _START_LIMIT = 20.0
-# -P and -c: whatever lies in the current directory is not imported. The folder that holds this
-# package goes last on the path, where it matters only if the package is not installed.
+# -P and -c: nothing is imported from the current directory. The folder of this package is last on
+# the path; it is used only if the package is not installed.
 _BOOTSTRAP = (
     "import sys; sys.path.append(sys.argv.pop(1));"
     " from broker.server.embedded_process import main; main()"
@@ -37,8 +37,8 @@ async def embedded_broker(
 ) -> AsyncIterator[BrokerHandle]:
     """Run the embedded broker on 127.0.0.1 for as long as the context lasts.
 
-    `port` None takes 1883 if it is free, else any free port; 0 any free port. `log_level` is that
-    of the child's stderr, of which error messages quote the last line.
+    `port` None takes 1883 if it is free, else any free port; 0 takes any free port. `log_level`
+    applies to the child's stderr. Error messages quote its last line.
     Raises BrokerError if the broker does not start.
     """
     child = ChildProcess(_argv(port, log_level), name=_NAME)
@@ -52,6 +52,6 @@ async def embedded_broker(
 
 def _argv(port: int | None, log_level: str) -> list[str]:
     chosen = [] if port is None else ["--port", str(port)]
-    # Warnings are for who develops the child; a user's PYTHONWARNINGS=error must not end it.
+    # -W ignore: a user's PYTHONWARNINGS=error must not end the child.
     python = [sys.executable, "-P", "-W", "ignore", "-c", _BOOTSTRAP, str(_ROOT)]
     return [*python, *chosen, "--log-level", log_level]

@@ -1,8 +1,7 @@
-"""The process of the embedded broker; `broker.server.embedded` starts it.
+"""Main program of the embedded broker's process, started by `broker.server.embedded`.
 
-It prints one line, {"port": 1883}, when it listens, and ends when its stdin does. Ending is
-immediate: nothing here outlives the process, and the kernel closes three thousand sockets faster
-than any farewell.
+It prints one line, {"port": 1883}, once it listens, and exits when its stdin ends. It exits without
+closing connections, since the kernel closes 3,000 sockets faster.
 """
 
 from __future__ import annotations
@@ -25,16 +24,16 @@ __all__ = ["main"]
 _HOST = "127.0.0.1"
 _USUAL_PORT = 1883
 _BACKLOG = 4096
-# Seconds between two checks that the parent process is alive. The end of stdin shows it at once,
-# unless a process forked from the parent holds the other end of the pipe open.
+# Seconds between two checks that the parent process is alive. Usually the end of stdin shows it at
+# once, but a process forked from the parent may hold the pipe open.
 _PARENT_CHECK = 1.0
-# New objects between two garbage collections. The default of 700 has the collector walk all
-# sessions again and again while a fleet connects; there is next to nothing for it to find.
+# New objects between two garbage collections. With the default of 700 the collector scans all
+# sessions many times while a fleet connects, and finds almost no garbage.
 _GC_THRESHOLD = 100_000
 
 
 def main() -> None:
-    """Serve until stdin ends; exit with 1 and one line on stderr if that cannot be."""
+    """Serve until stdin ends. Exit with code 1 and one line on stderr after a failure."""
     parser = argparse.ArgumentParser(prog="passfleet embedded broker")
     parser.add_argument("--port", type=int)
     parser.add_argument("--log-level", default="WARNING")
@@ -52,7 +51,7 @@ async def _serve(port: int | None) -> None:
     from broker.server.amqtt_broker import RoutingBroker, check_amqtt_version  # noqa: PLC0415
 
     check_amqtt_version()
-    listening = _bind(port)
+    listening = _listen(port)
     broker = RoutingBroker(listening)
     await broker.start()
     gc.freeze()
@@ -61,7 +60,7 @@ async def _serve(port: int | None) -> None:
     sys.stdout.write(json.dumps({"port": listening.getsockname()[1]}) + "\n")
     sys.stdout.flush()
     parent = os.getppid()
-    while os.getppid() == parent:  # noqa: ASYNC110 - a parent's end is no event
+    while os.getppid() == parent:  # noqa: ASYNC110 - there is no event for the parent's end
         await asyncio.sleep(_PARENT_CHECK)
     os._exit(0)
 
@@ -72,37 +71,37 @@ def _end_with_stdin() -> None:
     os._exit(0)
 
 
-def _bind(port: int | None) -> socket.socket:
-    """Bind `port`; without one 1883 if it is free, else any free one.
+def _listen(port: int | None) -> socket.socket:
+    """Listen on `port`; on None, on 1883 if it is free, else on any free port.
 
-    Raises BrokerError if the port asked for is taken or forbidden.
+    Raises BrokerError if `port` is taken or not permitted.
     """
     if port is None:
-        if not _answers(_USUAL_PORT):
+        if not _accepts_connections(_USUAL_PORT):
             try:
-                return _bound(_USUAL_PORT)
+                return _listen_on(_USUAL_PORT)
             except OSError:
                 pass  # taken meanwhile, or bound by a program that does not listen
         port = 0
     try:
-        return _bound(port)
+        return _listen_on(port)
     except OSError as error:
         taken = error.errno == errno.EADDRINUSE
         reason = "is taken" if taken else f"cannot be used ({error.strerror})"
         raise BrokerError(f"port {port} on {_HOST} {reason}") from error
 
 
-def _bound(port: int) -> socket.socket:
-    # Said to be TCP, and asyncio sends at once on what it accepts: else an answer of two packets
-    # waits 40 ms for the client's acknowledgement of the first.
+def _listen_on(port: int) -> socket.socket:
+    # With the protocol given, asyncio sets TCP_NODELAY on accepted connections. Otherwise an answer
+    # of two packets waits 40 ms for the client's acknowledgement of the first.
     listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         if os.name == "posix":
-            # A port whose last connections are still winding down is free. (On Windows the option
-            # would share the port with another program.)
+            # A port with connections in TIME_WAIT counts as free. (On Windows the option would
+            # share the port with another program.)
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((_HOST, port))
-        # Now, not later: two processes may both bind, and the second fails here.
+        # Listen at once: two processes may both bind, and the second fails here.
         listening.listen(_BACKLOG)
     except OSError:
         listening.close()
@@ -110,15 +109,15 @@ def _bound(port: int) -> socket.socket:
     return listening
 
 
-def _answers(port: int) -> bool:
-    """Return True if a server listens: some systems allow a second bind to 127.0.0.1."""
+def _accepts_connections(port: int) -> bool:
+    """Return True if a server listens. Some systems allow a second bind to 127.0.0.1."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as client:
         client.settimeout(0.5)
         return client.connect_ex((_HOST, port)) == 0
 
 
 def _raise_file_limit() -> None:
-    """Allow as many connections as the system lets us have without asking."""
+    """Raise the soft limit of open files to the hard limit."""
     try:
         import resource  # noqa: PLC0415 - not on Windows
     except ImportError:

@@ -1,7 +1,7 @@
-"""Mosquitto, found on this machine, started and stopped for you.
+"""Mosquitto as a child process: found on this machine, started and stopped.
 
-Its configuration is private and permissive, because it listens on loopback for one fleet: anybody
-may connect, nothing is written to disk, and no queue has an end.
+It listens on loopback for one fleet. So it accepts every client without a login, writes nothing to
+disk and has queues without a limit.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ __all__ = ["find_mosquitto", "mosquitto_broker"]
 
 _NAME = "Mosquitto"
 _HOST = "127.0.0.1"
-# Seconds for each start, and how many: between choosing a free port and Mosquitto's taking it,
-# another program may.
+# Seconds per attempt to start, and number of attempts: another program may take the chosen port
+# before Mosquitto does.
 _START_LIMIT = 10.0
 _ATTEMPTS = 5
-_POLL = 0.005  # seconds between two looks at whether it listens
-_SETTLE = 0.1  # seconds after which a Mosquitto that could not listen would have ended
-_TAKEN = "Address already in use"
-_RUNNING = " running"  # what Mosquitto 2 logs once it listens
+_POLL = 0.005  # seconds between two connection attempts
+_EXIT_LIMIT = 0.1  # seconds within which a Mosquitto that cannot listen ends
+_PORT_TAKEN = "Address already in use"
+_RUNNING = " running"  # part of the line that Mosquitto 2 logs once it listens
 
 
 def find_mosquitto() -> Path:
-    """Return the path of the mosquitto program; raises BrokerError if there is none."""
+    """Return the path of the mosquitto program. Raises BrokerError if it is not installed."""
     folders = [folder for folder in os.environ.get("PATH", os.defpath).split(os.pathsep) if folder]
     # Packages install it into sbin, which is not on the PATH of every user.
     beside = [str(Path(f).with_name("sbin")) for f in folders if Path(f).name == "bin"]
@@ -46,7 +46,7 @@ def find_mosquitto() -> Path:
     if found is None:
         raise BrokerError(
             "Mosquitto is not installed",
-            hint="apt-get install mosquitto, or brew install mosquitto; or leave it to the "
+            hint="apt-get install mosquitto, or brew install mosquitto; or use the "
             "embedded broker: --broker embedded",
         )
     return Path(found)
@@ -59,7 +59,7 @@ async def mosquitto_broker() -> AsyncIterator[BrokerHandle]:
     Raises BrokerError if it is not installed or does not start.
     """
     program = find_mosquitto()
-    # The guard removes the folder too, for when this process is killed.
+    # The watchdog removes the folder too, in case this process is killed.
     with tempfile.TemporaryDirectory(
         prefix="passfleet-mosquitto-", ignore_cleanup_errors=True
     ) as folder:
@@ -76,9 +76,9 @@ async def _start(program: Path, folder: Path) -> tuple[ChildProcess, BrokerHandl
         child = ChildProcess(_argv(program, port, folder), name=_NAME)
         try:
             pid = int(await child.first_line(_START_LIMIT))
-            await _listening(child, port)
+            await _wait_until_listening(child, port)
         except BrokerError:
-            taken = _TAKEN in child.log()
+            taken = _PORT_TAKEN in child.log()
             await child.stop()
             if not taken or attempt == _ATTEMPTS:
                 raise
@@ -92,11 +92,11 @@ async def _start(program: Path, folder: Path) -> tuple[ChildProcess, BrokerHandl
 
 
 def _argv(program: Path, port: int, folder: Path) -> list[str]:
-    folder.mkdir(mode=0o700, exist_ok=True)  # the guard of an earlier attempt has removed it
+    folder.mkdir(mode=0o700, exist_ok=True)  # the watchdog of an earlier attempt has removed it
     config = folder / "mosquitto.conf"
     config.write_text(_config(port), encoding="utf-8")
-    guard = Path(__file__).with_name("watchdog.py")
-    python = [sys.executable, "-I", "-S", "-W", "ignore", str(guard)]
+    watchdog = Path(__file__).with_name("watchdog.py")
+    python = [sys.executable, "-I", "-S", "-W", "ignore", str(watchdog)]
     return [*python, str(folder), str(program), "-c", str(config)]
 
 
@@ -109,37 +109,37 @@ def _config(port: int) -> str:
         "max_queued_messages 0",
         "set_tcp_nodelay true",
         "sys_interval 0",
-        # stderr is a file of ours; see broker/server/child_process.py
+        # ChildProcess redirects stderr to a file.
         "log_dest stderr",
         *(f"log_type {kind}" for kind in ("error", "warning", "notice", "information")),
         "connection_messages false",
     ]
     if hasattr(os, "geteuid") and os.geteuid() == 0:
-        # Else Mosquitto changes to a user of its own, who may not read the file above.
+        # Otherwise Mosquitto switches to its own user, which cannot read the configuration.
         lines.append("user root")
     return "\n".join(lines) + "\n"
 
 
 def _free_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.bind((_HOST, 0))
-        port: int = probe.getsockname()[1]
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as bound:
+        bound.bind((_HOST, 0))
+        port: int = bound.getsockname()[1]
         return port
 
 
-async def _listening(child: ChildProcess, port: int) -> None:
-    """Wait until it is this Mosquitto that listens; raises BrokerError if it ends or never does."""
+async def _wait_until_listening(child: ChildProcess, port: int) -> None:
+    """Wait until Mosquitto listens. Raises BrokerError if it ends or the time is up."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + _START_LIMIT
-    settled: float | None = None
+    confirmed: float | None = None
     while not child.ended and loop.time() < deadline:
-        if settled is None and await _accepts(port):
-            # A stranger may have taken the port and be what answers.
-            settled = loop.time() + _SETTLE
-        if settled is not None and (_RUNNING in child.log() or loop.time() > settled):
+        if confirmed is None and await _accepts(port):
+            # Another program may have taken the port and accept connections there.
+            confirmed = loop.time() + _EXIT_LIMIT
+        if confirmed is not None and (_RUNNING in child.log() or loop.time() > confirmed):
             return
         await asyncio.sleep(_POLL)
-    raise child.failure("did not start" if child.ended else "does not listen")
+    raise child.error("did not start" if child.ended else "does not listen")
 
 
 async def _accepts(port: int) -> bool:

@@ -1,4 +1,4 @@
-"""Opening of the broker that `broker.url` names."""
+"""Start of, or address of, the broker given by `broker.url`."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ async def open_broker(
     cert: Path | str | None = None,
     key: Path | str | None = None,
 ) -> AsyncIterator[BrokerHandle]:
-    """Give the broker that `url` names: "embedded", "mosquitto", or a URL.
+    """Yield a handle of the broker `url`: "embedded", "mosquitto", or a URL.
 
-    The first two are started and stopped; they need no login, so the keywords do not concern them.
-    For a URL nothing is started and nothing is reached: `probe` does that.
+    The first two are started here and stopped at the end; they ignore the keywords, since they have
+    no login. A URL is only parsed: `probe` tests the connection.
     Raises UsageError for a malformed URL and BrokerError for a broker that does not start.
     """
     if url == EMBEDDED:

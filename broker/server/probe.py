@@ -1,4 +1,4 @@
-"""Probe of a broker: connect once, and explain a failure."""
+"""Probe of a broker: one connection that finds the reason of a failure."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from broker.errors import BrokerError
 
 __all__ = ["no_answer_error", "probe"]
 
-_TURN = 0.1
+_POLL = 0.1
 """Seconds to wait for the broker's answer before the deadline is checked again."""
 # MQTT 5 numbers, to which paho translates the CONNACK codes of 3.1.1.
 _BAD_LOGIN = 134
@@ -31,8 +31,8 @@ _NOT_AUTHORIZED = 135
 async def probe(address: BrokerAddress, timeout: float = 5.0) -> None:  # noqa: ASYNC109
     """Connect and disconnect once, within `timeout` seconds.
 
-    Raises BrokerError with one sentence on the cause, and UsageError for a certificate
-    file that cannot be read.
+    Raises BrokerError with the reason in one sentence, and UsageError for a certificate file that
+    cannot be read.
     """
     context = address.ssl_context() if address.tls else None
     attempt = _Attempt(address, context, time.monotonic() + timeout)
@@ -48,11 +48,11 @@ async def probe(address: BrokerAddress, timeout: float = 5.0) -> None:  # noqa: 
 class _ProbeClient(ClosablePahoClient):
     """paho client that reads and writes in its own thread, one packet at a time."""
 
-    def turn(self, limit: float) -> MQTTErrorCode:
-        """Write and read once, waiting up to `limit` seconds; what paho's `loop` returns.
+    def wait_and_read(self, limit: float) -> MQTTErrorCode:
+        """Write and read once, and wait up to `limit` seconds. Return paho's result code.
 
-        paho waits with select(), which takes no descriptor above 1,023: a process of as many
-        devices could not probe.
+        paho's `loop` waits with select(), which fails for file descriptors above 1,023. A process
+        with many devices has such descriptors.
         """
         if self.want_write():
             self.loop_write()
@@ -61,7 +61,7 @@ class _ProbeClient(ClosablePahoClient):
             return MQTT_ERR_NO_CONN
         with selectors.DefaultSelector() as selector:
             selector.register(sock, selectors.EVENT_READ)
-            # TLS may hold decrypted data, of which the selector does not know.
+            # TLS may have decrypted data that the selector does not see.
             if not getattr(sock, "pending", int)() and not selector.select(limit):
                 return MQTT_ERR_SUCCESS
         return self.loop_read()
@@ -69,14 +69,14 @@ class _ProbeClient(ClosablePahoClient):
 
 @dataclass(slots=True)
 class _Attempt:
-    """One CONNECT, in a thread: paho's connect blocks, TLS and websocket handshake included."""
+    """One connection attempt on a thread: paho's connect blocks, also in its handshakes."""
 
     address: BrokerAddress
     context: ssl.SSLContext | None
     deadline: float  # on time.monotonic()
-    _answer: int | None = None  # the CONNACK's reason, 0 for welcome
+    _answer: int | None = None  # reason code of CONNACK, 0 for success
     _reason: str = ""
-    _said: list[str] = field(default_factory=list)  # what paho logged as an error
+    _tls_log: list[str] = field(default_factory=list)  # paho's log lines about TLS
 
     def run(self) -> BrokerError | None:
         """Return None if the broker accepted the connection, else the error."""
@@ -86,13 +86,13 @@ class _Attempt:
             code = MQTT_ERR_SUCCESS
             while self._answer is None and code == MQTT_ERR_SUCCESS:
                 if time.monotonic() > self.deadline:
-                    return None  # too late: probe() has already said so
-                code = client.turn(_TURN)
+                    return None  # probe() has already raised its error
+                code = client.wait_and_read(_POLL)
         except (OSError, ValueError, WebsocketConnectionError) as error:
-            return _unreachable(self.address, error)
+            return _connection_error(self.address, error)
         finally:
             client.close()
-        return self._judge()
+        return self._result()
 
     def _client(self) -> _ProbeClient:
         client_id = f"passfleet-probe-{secrets.token_hex(4)}"
@@ -108,9 +108,9 @@ class _Attempt:
 
     def _on_log(self, _client: Client, _data: Any, _level: int, text: str) -> None:
         if "SSL" in text or "ALERT" in text.upper():
-            self._said.append(text)
+            self._tls_log.append(text)
 
-    def _judge(self) -> BrokerError | None:
+    def _result(self) -> BrokerError | None:
         url = self.address.url
         if self._answer == 0:
             return None
@@ -122,13 +122,13 @@ class _Attempt:
             )
         if self._answer is not None:
             return BrokerError(f"{url} refused the connection: {self._reason}")
-        if self._said:
+        if self._tls_log:
             return BrokerError(
-                f"{url} refused our certificate: {_alert(self._said[-1])}",
+                f"{url} refused our certificate: {_alert(self._tls_log[-1])}",
                 hint="set `cert` and `key` of the broker",
             )
         if self.address.tls:
-            # Mosquitto closes without an alert when it misses a certificate.
+            # Without a client certificate Mosquitto closes the connection without an alert.
             fault = "wants another" if self.address.cert else "wants a"
             return BrokerError(
                 f"{url} closed the connection without an MQTT answer: it {fault} client "
@@ -150,8 +150,8 @@ def no_answer_error(address: BrokerAddress, timeout: float) -> BrokerError:
     )
 
 
-# What an exception means, the first that fits; TimeoutError and the like are OSErrors themselves.
-_MEANINGS: tuple[tuple[type[Exception], str, str], ...] = (
+# Message and hint by exception class; the first match is used. Most are subclasses of OSError.
+_EXPLANATIONS: tuple[tuple[type[Exception], str, str], ...] = (
     (socket.gaierror, "the host name of {url} cannot be resolved", "check the name"),
     (ConnectionRefusedError, "nothing listens at {url}", "start the broker, or check the port"),
     (TimeoutError, "{url} did not answer in time", "check host, port and network"),
@@ -163,18 +163,20 @@ _MEANINGS: tuple[tuple[type[Exception], str, str], ...] = (
 )
 
 
-def _unreachable(address: BrokerAddress, error: Exception) -> BrokerError:
+def _connection_error(address: BrokerAddress, error: Exception) -> BrokerError:
     """Return the error for a connection that could not be opened."""
     url = address.url
     if isinstance(error, ssl.SSLCertVerificationError):
         return BrokerError(
             f"the certificate of {url} is refused: {error.verify_message}",
-            hint="`ca` is the authority that signed it; the host name must be the certificate's",
+            hint="set `ca` to the authority that signed it, and use a host name of the certificate",
         )
     if isinstance(error, ssl.SSLError):
         reason = (error.reason or "handshake failed").replace("_", " ").lower()
-        return BrokerError(f"{url} and we agree on no TLS: {reason}", hint="check port and scheme")
-    for kind, text, hint in _MEANINGS:
+        return BrokerError(
+            f"the TLS handshake with {url} failed: {reason}", hint="check port and scheme"
+        )
+    for kind, text, hint in _EXPLANATIONS:
         if isinstance(error, kind):
             return BrokerError(text.format(url=url), hint=hint)
     reason = getattr(error, "strerror", None) or type(error).__name__

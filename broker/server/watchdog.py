@@ -1,9 +1,10 @@
-"""Run a program and end it when stdin ends: for brokers that do not watch their parent themselves.
+"""Program that runs a broker and ends it when stdin ends, that is, when the parent process ends.
 
     python -I -S watchdog.py FOLDER PROGRAM ARGUMENT...
 
-Prints the program's process id, passes its exit code on, and removes FOLDER (the program's private
-files) at the end. Started by path, with nothing but the standard library, to be up in 10 ms.
+It prints the broker's process id, exits with the broker's exit code, and removes FOLDER (the
+broker's files) at the end. It is started by path and uses only the standard library, so that it
+starts in 10 ms.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import subprocess
 import sys
 import threading
 
-# Seconds that the program has to end before it is killed: less than the guard itself is given.
+# Seconds from SIGTERM until the program is killed: less than ChildProcess gives the watchdog.
 _LIMIT = 0.6
 
 
@@ -23,8 +24,8 @@ class _Terminated(SystemExit):
     """Raised by SIGTERM."""
 
 
-class _Guard:
-    """SIGTERM handler: effective at once during `wait`, delayed until the program has started."""
+class _StopSignal:
+    """SIGTERM handler. A signal before `wait` is remembered until then."""
 
     def __init__(self) -> None:
         self.terminated = False
@@ -49,20 +50,20 @@ class _Guard:
 
 
 def main() -> None:
-    """Guard the program named on the command line until it or stdin ends."""
+    """Run the program named on the command line until it or stdin ends."""
     folder, *argv = sys.argv[1:]
-    guard = _Guard()
+    stop = _StopSignal()
     _raise_file_limit()
     try:
-        # The program must not hold our stdin and stdout: their ends are signals.
+        # The program must not inherit stdin and stdout: their end is a signal.
         program = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=sys.stderr)  # noqa: S603
     except OSError as error:
         shutil.rmtree(folder, ignore_errors=True)
         sys.exit(f"{argv[0]}: {error.strerror}")
-    threading.Thread(target=_pass_on_end, args=(program, folder), daemon=True).start()
+    threading.Thread(target=_exit_with, args=(program, folder), daemon=True).start()
     try:
         os.write(1, b"%d\n" % program.pid)
-        guard.wait()
+        stop.wait()
     except OSError:
         pass  # stdout is closed
     finally:
@@ -70,7 +71,7 @@ def main() -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _pass_on_end(program: subprocess.Popen[bytes], folder: str) -> None:
+def _exit_with(program: subprocess.Popen[bytes], folder: str) -> None:
     code = program.wait()
     shutil.rmtree(folder, ignore_errors=True)
     os._exit(code if code >= 0 else 128 - code)
@@ -85,7 +86,7 @@ def _end(program: subprocess.Popen[bytes]) -> None:
 
 
 def _raise_file_limit() -> None:
-    """Allow as many connections as the system lets the program have."""
+    """Raise the soft limit of open files to the hard limit."""
     try:
         import resource  # noqa: PLC0415 - not on Windows
     except ImportError:
