@@ -1,4 +1,4 @@
-"""Broker address with credentials and certificates: one frozen value, parsed and checked once."""
+"""Broker address with credentials and certificates, parsed and checked once."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _HINT = "write it as mqtt://host:1883, mqtts://host:8883, ws://host:80/mqtt or w
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BrokerAddress:
-    """One broker: scheme, host, port, and the credentials and certificates for it.
+    """Address of one broker, with credentials and certificates.
 
-    `path` is the websocket's path and empty elsewhere; `host` carries no brackets.
+    `path` is the path of a websocket, else empty. `host` has no brackets.
     """
 
     scheme: str
@@ -50,10 +50,10 @@ class BrokerAddress:
         cert: Path | str | None = None,
         key: Path | str | None = None,
     ) -> BrokerAddress:
-        """Read a broker URL; what is given by keyword wins over user:password@ inside it.
+        """Parse a broker URL. The keywords override user:password@ in the URL.
 
-        Raises UsageError, which never quotes more of the URL than its scheme: a malformed URL is
-        where a password ends up in the wrong place.
+        Raises UsageError. It quotes only the scheme, since a malformed URL may have the password in
+        any other part.
         """
         parts = _split(url)
         scheme = parts.scheme
@@ -78,24 +78,24 @@ class BrokerAddress:
 
     @property
     def tls(self) -> bool:
-        """Return True if the connection is encrypted."""
+        """True if the connection is encrypted."""
         return self.scheme in _TLS
 
     @property
     def websocket(self) -> bool:
-        """Return True if MQTT runs over WebSocket."""
+        """True if MQTT runs over WebSocket."""
         return self.scheme in _WEBSOCKET
 
     @property
     def url(self) -> str:
-        """The address as a URL with its port, without credentials: fit for a log or a terminal."""
+        """URL with the port and without credentials, for logs and messages."""
         zoned = self.host.replace("%", "%25")
         host = f"[{zoned}]" if ":" in self.host else self.host
         return f"{self.scheme}://{host}:{self.port}{self.path}"
 
     @property
     def is_loopback(self) -> bool:
-        """Return True for localhost and loopback addresses, without a name lookup."""
+        """True for localhost and loopback addresses. No name is looked up."""
         if self.host.rstrip(".") == "localhost" or self.host.endswith(".localhost"):
             return True
         try:
@@ -106,8 +106,8 @@ class BrokerAddress:
     def ssl_context(self) -> ssl.SSLContext:
         """Return a context that verifies the broker's certificate and host name.
 
-        `ca` replaces the system's authorities; `cert` and `key` are shown to the broker.
-        Raises UsageError for a file that cannot be read or is not what it should be.
+        `ca` replaces the system's authorities; `cert` and `key` are presented to the broker.
+        Raises UsageError for a file that cannot be read or is invalid.
         """
         context = _verifying_context(self.ca)
         if self.cert is not None:
@@ -118,19 +118,19 @@ class BrokerAddress:
 def _split(url: str) -> SplitResult:
     # Control characters and spaces are checked here because urlsplit silently drops some of them.
     if not url or any(ord(char) <= ord(" ") for char in url):
-        raise UsageError("the broker URL is empty or has spaces in it", hint=_HINT)
+        raise UsageError("the broker URL is empty or contains spaces", hint=_HINT)
     scheme, separator, _ = url.partition("://")
     if not separator:
         raise UsageError("the broker URL has no scheme such as mqtt://", hint=_HINT)
     if scheme.lower() not in DEFAULT_PORTS:
-        # What stands before "://" is quoted only if it can be a scheme at all.
+        # Text before "://" is quoted only if it can be a scheme, since it may be a password.
         shown = f" {scheme!r}" if re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]{0,15}", scheme) else ""
-        raise UsageError(f"the broker URL's scheme{shown} is not one that MQTT uses", hint=_HINT)
+        raise UsageError(f"the broker URL's scheme{shown} is not supported", hint=_HINT)
     try:
         parts = urlsplit(url)
     except ValueError:
         # `from None`: urlsplit quotes the whole host part, password included.
-        raise UsageError("the broker URL's brackets do not hold an IPv6 address", hint=_HINT) from (
+        raise UsageError("the brackets of the broker URL hold no IPv6 address", hint=_HINT) from (
             None
         )
     if parts.query or parts.fragment or url.endswith(("?", "#")):
@@ -153,8 +153,8 @@ def _host_and_port(parts: SplitResult) -> tuple[str, int]:
         raise UsageError("the broker URL's port must be a number from 1 to 65535", hint=_HINT)
     host = parts.hostname or ""
     if not _HOST.fullmatch(host):
-        raise UsageError("the broker URL has no host, or one that cannot be", hint=_HINT)
-    # A zone (fe80::1%eth0) is written %25 in a URL and % everywhere else.
+        raise UsageError("the broker URL has no valid host", hint=_HINT)
+    # The % of a zone (fe80::1%eth0) is written %25 in a URL.
     return host.replace("%25", "%", 1), port or DEFAULT_PORTS[parts.scheme]
 
 
@@ -175,14 +175,14 @@ def _file(value: Path | str | None) -> Path | None:
 
 def _check_credentials(address: BrokerAddress) -> None:
     if address.password is not None and address.username is None:
-        raise UsageError("a broker password needs a user name with it", hint="set `username`")
+        raise UsageError("a broker password needs a user name", hint="set `username`")
     if address.key is not None and address.cert is None:
-        raise UsageError("a client key needs its certificate with it", hint="set `cert`")
+        raise UsageError("a client key needs its certificate", hint="set `cert`")
     if not address.tls and (address.ca or address.cert):
-        # Ignoring them would send unencrypted what the user meant to be encrypted.
+        # Ignoring them would send passcodes unencrypted against the user's intention.
         raise UsageError(
-            f"certificates are of no use with {address.scheme}://, which is not encrypted",
-            hint="use mqtts:// or wss://, or drop ca, cert and key",
+            f"{address.scheme}:// is not encrypted and uses no certificates",
+            hint="use mqtts:// or wss://, or remove ca, cert and key",
         )
 
 
@@ -191,22 +191,22 @@ def _verifying_context(ca: Path | None) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=ca)
     except ssl.SSLError as error:
         raise UsageError(
-            f"{ca} holds no certificate authority", hint="`ca` is a PEM file"
+            f"{ca} contains no certificate authority", hint="`ca` must be a PEM file"
         ) from error
     except OSError as error:
         raise UsageError(f"cannot read the authority file {ca}: {error.strerror}") from error
 
 
 def _load_client_certificate(context: ssl.SSLContext, cert: Path, key: Path | None) -> None:
-    files, are = (f"{cert}", "is") if key is None else (f"{cert} and {key}", "are")
+    files = f"{cert}" if key is None else f"{cert} and {key}"
     try:
-        # The empty password makes an encrypted key an error; without one OpenSSL would stop the
-        # whole program to ask at the terminal.
+        # With an empty password an encrypted key is an error. Without one OpenSSL asks for the
+        # password at the terminal and blocks the program.
         context.load_cert_chain(cert, key, password="")
     except ssl.SSLError as error:
         raise UsageError(
-            f"{files} {are} no client certificate with its key",
-            hint="`cert` and `key` are PEM files that belong together; the key is not encrypted",
+            f"{files}: no client certificate with a matching key",
+            hint="`cert` and `key` must be PEM files that match, and the key must not be encrypted",
         ) from error
     except OSError as error:
         raise UsageError(f"cannot read {files}: {error.strerror}") from error

@@ -1,12 +1,12 @@
 """Error classes of passfleet, by cause.
 
-    PassfleetError               exit code 1 unless a branch says otherwise
+    PassfleetError               exit code 1 unless a subclass sets another
     ├── UsageError               command line or file is wrong: exit 2
-    │   └── FileError            with file, line and key where they are known
+    │   └── FileError            with file, line and key if they are known
     ├── BrokerError              broker absent, refuses or is lost: exit 3
     └── PeerError                device or host did not answer in time: exit 1
 
-Every package above imports them. A message is one sentence for the user; `hint` is the remedy.
+A message is one sentence for the user; `hint` is the remedy.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ __all__ = ["BrokerError", "FileError", "PassfleetError", "PeerError", "UsageErro
 class PassfleetError(Exception):
     """Base class of all passfleet errors.
 
-    `hint` is the remedy and is printed on a line of its own.
+    `hint` is the remedy, printed on a separate line.
     """
 
     exit_code: int = 1
@@ -39,8 +39,8 @@ class UsageError(PassfleetError):
 class FileError(UsageError):
     """Invalid file.
 
-    `line` and `column` count from 1; `key` is the dotted path of the key at fault; `expected` is
-    what would have been right.
+    `line` and `column` count from 1; `key` is the dotted path of the wrong key; `expected`
+    describes valid values.
     """
 
     def __init__(
@@ -62,9 +62,9 @@ class FileError(UsageError):
         self.expected = expected
 
     def __str__(self) -> str:
-        """`fleet.toml:12: phones.platform: …; expected …` on one line."""
-        where = (self.line, self.column)
-        place = ":".join([self.path, *(str(number) for number in where if number is not None)])
+        """Return `fleet.toml:12: phones.platform: …; expected …` on one line."""
+        numbers = (self.line, self.column)
+        place = ":".join([self.path, *(str(number) for number in numbers if number is not None)])
         parts = [place, *([self.key] if self.key else []), self.message]
         text = ": ".join(parts)
         return f"{text}; expected {self.expected}" if self.expected else text

@@ -1,8 +1,8 @@
-"""Validation of files: all problems are found at once and reported as one `FileError`.
+"""Validation of files: all problems of a file are reported as one `FileError`.
 
-pydantic checks the shapes; this module turns its errors into sentences with the file's own keys
-and lines. Each field's `description` states the accepted values. The value of a field with
-`repr=False` is never repeated: it is a secret.
+pydantic checks the values; this module converts its errors into sentences with the keys and lines
+of the file. Each field's `description` states the accepted values. The value of a field with
+`repr=False` is a secret and is never repeated.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ __all__ = [
     "line_of",
     "shorten_value",
     "suggest",
-    "validated",
+    "validate",
     "value_error",
 ]
 
 KeyPath = tuple[str | int, ...]
-"""Keys from the outside in; a list's element is its index from 0."""
+"""Path of keys from the outermost one; list elements are indexes from 0."""
 
-_SHOWN: Final = 40
-_BARE: Final = re.compile(r"[A-Za-z0-9_-]+")
+_MAX_SHOWN: Final = 40
+_BARE_KEY: Final = re.compile(r"[A-Za-z0-9_-]+")
 _NAME: Final = re.compile(DEVICE_ID)
 _LINES_LISTED: Final = 5
 
@@ -47,7 +47,7 @@ _Model = TypeVar("_Model", bound=BaseModel)
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong: where, what, what would be right, what to do."""
+    """One problem of a file: key, message, valid values and remedy."""
 
     path: KeyPath
     message: str
@@ -58,8 +58,8 @@ class Problem:
 class Problems:
     """Problems of one file.
 
-    `document` is the file in plain values; `lines`, and `columns` where the format has them, are
-    the positions of its keys, from 1.
+    `document` is the parsed file. `lines` and `columns` are the positions of its keys, from 1; not
+    every format has columns.
     """
 
     def __init__(
@@ -76,11 +76,11 @@ class Problems:
         self._found: list[Problem] = []
 
     def extend(self, problems: Iterable[Problem]) -> None:
-        """Take down more of them."""
+        """Add problems."""
         self._found.extend(problems)
 
-    def refuse(self) -> None:
-        """Raise FileError with the first problem in the order of the file, if there is any."""
+    def raise_first(self) -> None:
+        """Raise FileError with the first problem in the file. Does nothing without a problem."""
         if not self._found:
             return
         found = sorted(self._found, key=lambda p: (self._line(p) or 0, self._column(p) or 0))
@@ -114,21 +114,21 @@ class Problems:
 
 
 def line_of(path: KeyPath, lines: Mapping[KeyPath, int]) -> int | None:
-    """The line of `path`, or of the nearest thing around it that is written down."""
+    """Return the line of `path`, or of its nearest parent with a line."""
     while path and path not in lines:
         path = path[:-1]
     return lines.get(path)
 
 
 def suggest(word: str, names: Iterable[str]) -> str | None:
-    """`did you mean 'platform'?`, where one of `names` is close to `word`."""
+    """Return `did you mean 'platform'?` if one of `names` is similar to `word`, else None."""
     by_lower = {name.lower(): name for name in names}
     close = difflib.get_close_matches(word.lower(), by_lower, n=1)
     return f"did you mean '{by_lower[close[0]]}'?" if close else None
 
 
 def shorten_value(value: object) -> str:
-    """A file's value as a message may repeat it: scalars as they are written, the rest by kind."""
+    """Return a short form of a value for messages: scalars as written, others by their type."""
     if value is None:
         return "nothing"
     if isinstance(value, dict):
@@ -137,9 +137,11 @@ def shorten_value(value: object) -> str:
         return "a list"
     if isinstance(value, str):
         whole = json.dumps(value, ensure_ascii=False)
-        return whole if len(whole) <= _SHOWN else f'{whole[:_SHOWN]}..."'
+        return whole if len(whole) <= _MAX_SHOWN else f'{whole[:_MAX_SHOWN]}..."'
     return (
-        str(value).lower()[:_SHOWN] if isinstance(value, bool | int | float) else "a date or time"
+        str(value).lower()[:_MAX_SHOWN]
+        if isinstance(value, bool | int | float)
+        else "a date or time"
     )
 
 
@@ -148,28 +150,27 @@ def value_error(
 ) -> PydanticCustomError:
     """Return the error of a field validator that needs its own message.
 
-    `choices` are the values among which the nearest is proposed.
+    The most similar of `choices` is suggested.
     """
     context = {"text": message, "hint": hint, "choices": tuple(choices)}
     return PydanticCustomError("value_error", "{text}", context)
 
 
 def keys_of(model: type[BaseModel]) -> tuple[str, ...]:
-    """The keys of a table, as they are written in the file."""
+    """Return the keys of a table as written in the file."""
     return tuple(field.alias or name for name, field in model.model_fields.items())
 
 
-def validated(
+def validate(
     model: type[_Model], table: object, path: KeyPath, problems: list[Problem]
 ) -> _Model | None:
-    """`table` as a `model`; or None, with what is wrong added to `problems`."""
+    """Return `table` as a `model`; or None, with its errors added to `problems`."""
     try:
         return model.model_validate(table)
     except ValidationError as error:
-        # Without the input's `url` and so on: a sentence is made from type, place and value.
         found = [(e["type"], _problem(model, e, path)) for e in error.errors(include_url=False)]
         misspelt = {(p.path[:-1], p.hint) for kind, p in found if kind == "extra_forbidden"}
-        # A misspelt key is one mistake: not an unknown key, and another one missing.
+        # Report a misspelt key once, and not as an unknown and a missing key.
         problems.extend(
             problem
             for kind, problem in found
@@ -198,7 +199,7 @@ def _problem(model: type[BaseModel], error: ErrorDetails, path: KeyPath) -> Prob
         choices = tuple(_choices_in(field.annotation))
         expected = expected or f"one of {', '.join(choices)}"
     elif error["type"] == "value_error":
-        # A validator's own sentence, where the key has no description.
+        # Without a description the validator's message is used.
         expected = expected or str(context["error"])
     if not hint and isinstance(value, str):
         hint = suggest(value, choices)
@@ -209,14 +210,14 @@ def _message(field: FieldInfo | None, context: dict[str, Any], value: object) ->
     if context.get("text"):
         return str(context["text"])
     if field is not None and field.repr is False:
-        return "the value cannot be taken" if isinstance(value, str) else "got no string"
+        return "the value is invalid" if isinstance(value, str) else "the value is not a string"
     return f"got {shorten_value(value)}"
 
 
 def _field_at(
     model: type[BaseModel], loc: tuple[str | int, ...]
 ) -> tuple[type[BaseModel], FieldInfo | None]:
-    """The table and the field that an error's place means; no field for an unknown key."""
+    """Return the table and the field of an error's location; no field for an unknown key."""
     field: FieldInfo | None = None
     for part in loc:
         if isinstance(part, int):
@@ -244,7 +245,7 @@ def _choices_in(annotation: object) -> Iterator[str]:
 
 
 def _dotted(path: KeyPath, document: object) -> str:
-    """`group[phones].policy.minLength`: elements by their name, else by number from 1."""
+    """Return `group[phones].policy.minLength`: elements by name, else by number from 1."""
     text = ""
     node = document
     for part in path:
@@ -255,6 +256,6 @@ def _dotted(path: KeyPath, document: object) -> str:
             text += f"[{name}]" if named else f"[{part + 1}]"
         else:
             node = node.get(part) if isinstance(node, dict) else None
-            key = part if _BARE.fullmatch(part) else shorten_value(part)
+            key = part if _BARE_KEY.fullmatch(part) else shorten_value(part)
             text += f".{key}" if text else key
     return text

@@ -385,14 +385,14 @@ class Connection:
             self._pool.unaccepted -= 1
         if self._unaccepted == 0:
             self._disconnect_when_accepted()
-        if self._accepted and (told := self._accepted.pop(mid, None)) is not None:
-            run_guarded(self.client_id, told)
+        if self._accepted and (callback := self._accepted.pop(mid, None)) is not None:
+            run_guarded(self.client_id, callback)
         if self._queued and self.up:
             self._send_queued()
 
     def _on_disconnect(self, _c: Any, _u: Any, _flags: Any, _code: Any, _p: Any) -> None:
         if self._deadline is not None and not self._dropping:
-            self._refused("it closes the connection before it lets anybody in")
+            self._refused("it closes the connection before it accepts it")
         self._lost()
 
     def _on_socket_close(self, _c: Any, _u: Any, sock: Any) -> None:

@@ -152,13 +152,13 @@ class Gateway(ConnectionListener):
         while self._waiting and self._on_the_way < _WINDOW:
             message = self._waiting.popleft()
             self._on_the_way += 1
-            told = partial(self._accepted, message.accepted)
-            self.connection.publish(replace(message, accepted=told))
+            callback = partial(self._accepted, message.accepted)
+            self.connection.publish(replace(message, accepted=callback))
 
-    def _accepted(self, told: Callable[[], None] | None) -> None:
+    def _accepted(self, callback: Callable[[], None] | None) -> None:
         self._on_the_way -= 1
-        if told is not None:
-            told()
+        if callback is not None:
+            callback()
         self._pump()
 
 

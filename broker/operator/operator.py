@@ -1,8 +1,8 @@
-"""The operator's side of the contract: commands, inputs, simulations, virtual time, and reading.
+"""Operator API of the contract: commands, inputs, simulations, virtual time and device states.
 
-Used by the command line, by scenario actors and by tests. An `Operator` is one connection; whatever
-it does subscribes before it publishes, so that no answer is missed. Work for a message does not
-grow with the fleet: answers are found by their id, devices by theirs.
+It is used by the command line, by scenario actors and by tests. An `Operator` is one connection. It
+subscribes before it publishes, so that no answer is missed. The cost per message does not grow with
+the fleet, since answers and devices are found by their ids.
 """
 
 from __future__ import annotations
@@ -51,17 +51,17 @@ from broker.timestamps import LAST_INSTANT, parse_clock_speed
 __all__ = ["EVERYONE", "Group", "Operator"]
 
 EVERYONE: Final = "all"
-"""The group that every device is in."""
-_ONE_BY_ONE: Final = 20
-"""Up to so many devices are listened to one by one, more by one filter for all."""
+"""Group of all devices."""
+_MAX_SINGLE_FILTERS: Final = 20
+"""Number of devices above which one wildcard filter replaces a filter per device."""
 _WATCHED: Final = ("state", "presence", "notifications", "escrow", "results")
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """A group as a target: one message for all its devices.
+    """Group as a target: one message for all its devices.
 
-    `members` are the ids to wait for; None looks them up.
+    `members` are the ids whose answers are awaited; None looks them up.
     """
 
     name: str
@@ -72,10 +72,10 @@ Target = str | Sequence[str] | Group
 
 
 class Operator:
-    """A connection of an operator to one fleet, as an async context manager.
+    """Connection of an operator to one fleet, as an async context manager.
 
-    Every method raises BrokerError where the broker cannot be reached or the connection is lost.
-    Instants are milliseconds since the epoch; limits and times taken are real seconds.
+    Every method raises BrokerError if the connection fails or is lost. Instants are milliseconds
+    since the epoch; limits and durations are real seconds.
     """
 
     def __init__(self, address: BrokerAddress, topics: Topics) -> None:
@@ -84,10 +84,10 @@ class Operator:
         self._clock: ClockNow | None = None
         self._clock_known = False
         self._pending = PendingRequests()
-        self._results_held: set[str] = set()
+        self._result_subscriptions: set[str] = set()
 
     async def __aenter__(self) -> Self:
-        """Connect, within 5 seconds. Raises BrokerError where there is no way in."""
+        """Connect within 5 seconds. Raises BrokerError with the reason of a failure."""
         self._link.listeners += [self._pending.on_message, self._on_clock]
         await self._link.__aenter__()
         try:
@@ -109,19 +109,19 @@ class Operator:
     # -- the fleet's time ---------------------------------------------------------------------
 
     async def clock(self) -> ClockNow | None:
-        """Return the fleet's clock; None if the fleet runs at the time of day."""
+        """Return the fleet's clock; None if the fleet uses the time of day."""
         if self._clock is None and not self._clock_known:
-            await self._link.settle()
+            await self._link.wait_for_retained()
             self._clock_known = True
         return self._clock
 
     async def now(self) -> int:
-        """The fleet's time: milliseconds since the epoch."""
+        """Return the fleet's time in milliseconds since the epoch."""
         await self.clock()
         return self.last_now()
 
     def last_now(self) -> int:
-        """Return the fleet's time by the last clock message: milliseconds since the epoch."""
+        """Return the fleet's time by the last clock message, in milliseconds since the epoch."""
         clock, wall = self._clock, time.time_ns() // 1_000_000
         if clock is None:
             return wall
@@ -129,30 +129,30 @@ class Operator:
         return clock.now + round(max(0, passed) * parse_clock_speed(clock.clock))
 
     async def advance(self, *, by: int | None = None, to: int | None = None, limit: float) -> int:
-        """Move virtual time `by` milliseconds or `to` an instant; returns the fleet's time then.
+        """Move virtual time `by` milliseconds or `to` an instant; return the fleet's time then.
 
-        Returns once the fleet has published all that was due. Raises UsageError where the fleet's
-        time is not virtual or would go back, PeerError where the fleet does not move it within
+        Returns once the fleet has published all messages due by then. Raises UsageError if the
+        fleet's time is not virtual or would go back, PeerError if the fleet does not answer within
         `limit` seconds.
         """
         clock = await self.clock()
         if clock is None or clock.clock != "virtual":
-            kept = "the time of day" if clock is None else f"time at {clock.clock}"
+            mode = "the time of day" if clock is None else f"time at {clock.clock}"
             raise UsageError(
-                f"the fleet keeps {kept}, which cannot be moved",
+                f"the fleet uses {mode}, which cannot be moved",
                 hint='set clock = "virtual" under [fleet] in fleet.toml and start it again',
             )
         target = clock.now + (by or 0) if to is None else to
         if target < clock.now:
-            raise UsageError("time never goes back", hint="`passfleet clock now` tells the time")
+            raise UsageError("time never goes back", hint="`passfleet clock now` shows the time")
         if target > LAST_INSTANT:
-            raise UsageError("time ends with the year 9999", hint="move it less far")
+            raise UsageError("time ends with the year 9999", hint="choose an earlier time")
 
-        def accept(heard: ReceivedMessage) -> int | None:
-            if heard.topic != self.topics.clock_now:
+        def accept(message: ReceivedMessage) -> int | None:
+            if message.topic != self.topics.clock_now:
                 return None
-            told = read_clock_now(heard.payload)
-            return told.now if told is not None and told.now >= target else None
+            clock_now = read_clock_now(message.payload)
+            return clock_now.now if clock_now is not None and clock_now.now >= target else None
 
         with self._link.expecting(accept) as moved:
             await self._link.publish(self.topics.clock, ClockTo(to=target).to_bytes())
@@ -161,7 +161,7 @@ class Operator:
             except TimeoutError:
                 raise PeerError(
                     f"the fleet did not move its time within {limit:g} s",
-                    hint="is it still running?",
+                    hint="is the fleet still running?",
                 ) from None
 
     # -- reading ------------------------------------------------------------------------------
@@ -172,7 +172,7 @@ class Operator:
         async with self._link.subscribed(
             self._filters(only, "state", "presence"), tracker.on_message
         ):
-            await self._settle()
+            await self._wait_for_retained()
         wanted = None if only is None else frozenset(only)
         return {
             device_id: tracker.devices[device_id]
@@ -183,12 +183,12 @@ class Operator:
     async def inspect(self, device_id: str, *, limit: float = 5.0) -> Inspection:
         """Return the inspection of a device by its host, also while it is offline.
 
-        Raises PeerError where no host answers within `limit` seconds.
+        Raises PeerError if no host answers within `limit` seconds.
         """
         topic = self.topics.device(device_id, "inspection")
 
-        def accept(heard: ReceivedMessage) -> Inspection | None:
-            return read_inspection(heard.payload) if heard.topic == topic else None
+        def accept(message: ReceivedMessage) -> Inspection | None:
+            return read_inspection(message.payload) if message.topic == topic else None
 
         request = json.dumps({"requestId": fresh_id()}).encode()
         with self._link.expecting(accept) as answered:
@@ -205,16 +205,16 @@ class Operator:
     async def watch(self, only: Collection[str] | None = None) -> AsyncGenerator[ReceivedMessage]:
         """Yield the messages that devices publish, and the fleet's clock messages.
 
-        Retained messages come first, marked as retained. Wrap it in `contextlib.aclosing` where
-        the loop may be left early.
+        Retained messages come first, marked as retained. Use `contextlib.aclosing` if the loop may
+        end early.
         """
         queue: asyncio.Queue[ReceivedMessage] = asyncio.Queue()
         wanted = None if only is None else frozenset(only)
 
-        def listen(heard: ReceivedMessage) -> None:
-            ours = heard.leaf in _WATCHED and (wanted is None or heard.device_id in wanted)
-            if ours or heard.topic == self.topics.clock_now:
-                queue.put_nowait(heard)
+        def listen(message: ReceivedMessage) -> None:
+            watched = message.leaf in _WATCHED and (wanted is None or message.device_id in wanted)
+            if watched or message.topic == self.topics.clock_now:
+                queue.put_nowait(message)
 
         filters = [*self._filters(only, *_WATCHED), (self.topics.clock_now, 1)]
         async with self._link.subscribed(filters, listen):
@@ -225,18 +225,18 @@ class Operator:
     async def observed(
         self, listener: Callable[[ReceivedMessage], None], *leaves: str, also: Sequence[str] = ()
     ) -> AsyncIterator[None]:
-        """Call `listener` with every message of these leaves of every device, and of topics `also`.
+        """Call `listener` with the messages on these topic leaves of all devices and on `also`.
 
-        Entering returns once what is retained has arrived. The listener must not block; it is
-        called with other messages of this connection, too.
+        Entering waits for the retained messages. The listener must not block. It is also called
+        with the other messages of this connection.
         """
         filters = [*self._filters(None, *leaves), *((topic, 0) for topic in also)]
         async with self._link.subscribed(filters, listener):
-            await self._settle()
+            await self._wait_for_retained()
             yield
 
     async def lost(self) -> None:
-        """Wait until the connection is lost, which is raised as a BrokerError."""
+        """Wait until the connection is lost, and raise a BrokerError then."""
         await self._link.lost()
 
     # -- publishing without waiting for an answer ----------------------------------------------
@@ -250,10 +250,10 @@ class Operator:
         policy: Policy | None = None,
         before: Callable[[DeviceCommand | PolicyCommand], None] | None = None,
     ) -> str:
-        """Publish a command that never expires, and return its id once the broker has it.
+        """Publish a command that never expires. Return its id once the broker has accepted it.
 
-        `before` is called with the command just before it is published. Raises UsageError for what
-        is no command.
+        `before` is called with the command just before it is published. Raises UsageError for an
+        invalid command.
         """
         command = build_command(action, policy, issued_by, None)
         if before is not None:
@@ -262,21 +262,21 @@ class Operator:
         return command.command_id
 
     async def post_input(self, device_id: str, action: str, **values: str) -> str:
-        """Publish an input, and return its id once the broker has it.
+        """Publish an input. Return its id once the broker has accepted it.
 
-        Raises UsageError where `action` is no input, or comes without what it needs, or with more.
+        Raises UsageError for an unknown input and for a missing or superfluous value.
         """
         press = {**values, "inputId": fresh_id(), "action": action}
         await self._link.publish(self.topics.device(device_id, "inputs"), build_input(press))
         return press["inputId"]
 
     async def post_simulation(self, device_id: str, action: str) -> None:
-        """Publish one of SIMULATIONS, and return once the broker has it."""
+        """Publish one of SIMULATIONS. Returns once the broker has accepted it."""
         payload = build_simulation(action)
         await self._link.publish(self.topics.device(device_id, "simulate"), payload)
 
     async def post_message(self, device_id: str, kind: str, sender: str, body: str) -> None:
-        """Let a text message or call reach a device; returns once the broker has it."""
+        """Send a text message or call to a device. Returns once the broker has accepted it."""
         payload = build_message(kind, sender, body)
         await self._link.publish(self.topics.device(device_id, "messages"), payload)
 
@@ -289,7 +289,7 @@ class Operator:
         *,
         policy: Policy | None = None,
         issued_by: str = "admin",
-        timeout: float = 30.0,  # noqa: ASYNC109  # the command's own, which it carries
+        timeout: float = 30.0,  # noqa: ASYNC109  # also sets the command's expiry
         now: int | None = None,
         on_outcome: Callable[[RequestOutcome], None] | None = None,
     ) -> list[RequestOutcome]:
@@ -331,7 +331,7 @@ class Operator:
     ) -> RequestOutcome:
         """Press a button on a device and wait up to `limit` seconds for its answer.
 
-        Raises UsageError where `action` is no input, or comes without what it needs, or with more.
+        Raises UsageError for an unknown input and for a missing or superfluous value.
         """
         input_id = fresh_id()
         given = {"passcode": passcode, "user": user, "key": key}
@@ -364,7 +364,7 @@ class Operator:
         tracker = PresenceTracker()
         filters = self._filters(device_ids, "state", "presence")
         async with self._link.subscribed(filters, tracker.on_message):
-            await self._settle()
+            await self._wait_for_retained()
             simulation = PendingSimulation(action, device_ids, tracker, on_effect)
             self._link.listeners.append(simulation.on_message)
             try:
@@ -383,37 +383,35 @@ class Operator:
         force: bool = False,
         client_ids: Collection[str] = (),
     ) -> CleanupReport:
-        """Remove what a crashed fleet left at the broker: see `broker.operator.cleanup`."""
+        """Clean the broker up after a crashed fleet: see `broker.operator.cleanup`."""
         return await clean(
             self._link, frozenset(device_ids or ()), force=force, client_ids=client_ids
         )
 
-    # -- parts --------------------------------------------------------------------------------
+    # -- internals --------------------------------------------------------------------------------
 
-    async def _settle(self) -> None:
-        await self._link.settle()
+    async def _wait_for_retained(self) -> None:
+        await self._link.wait_for_retained()
         self._clock_known = True
 
     def _filters(self, only: Collection[str] | None, *leaves: str) -> list[tuple[str, int]]:
-        names = ["+"] if only is None or len(only) > _ONE_BY_ONE else list(only)
-        # States and presences are retained: what gets lost at QoS 0 is said again.
-        quality = {"state": 0, "presence": 0}
+        names = ["+"] if only is None or len(only) > _MAX_SINGLE_FILTERS else list(only)
+        # QoS 0 suffices for states and presences, since they are retained.
+        qos = {"state": 0, "presence": 0}
         return [
-            (self.topics.device(name, leaf), quality.get(leaf, 1))
-            for name in names
-            for leaf in leaves
+            (self.topics.device(name, leaf), qos.get(leaf, 1)) for name in names for leaf in leaves
         ]
 
     async def _listen_for_results(self, device_ids: Sequence[str]) -> None:
-        """Subscribe to the devices' results, and stay so: the next command is quicker for it."""
-        if "+" in self._results_held:
+        """Subscribe to the devices' results. Stay subscribed: the next command is faster then."""
+        if "+" in self._result_subscriptions:
             return
-        new = [device_id for device_id in device_ids if device_id not in self._results_held]
-        if len(self._results_held) + len(new) > _ONE_BY_ONE:
+        new = [device_id for device_id in device_ids if device_id not in self._result_subscriptions]
+        if len(self._result_subscriptions) + len(new) > _MAX_SINGLE_FILTERS:
             new = ["+"]
         if new:
             await self._link.subscribe([(self.topics.device(name, "results"), 1) for name in new])
-            self._results_held.update(new)
+            self._result_subscriptions.update(new)
 
     async def _members(self, target: Target) -> list[str]:
         if not isinstance(target, Group):
@@ -431,7 +429,7 @@ class Operator:
         if now is not None:
             return min(now + round(seconds * 1000), LAST_INSTANT)
         clock = await self.clock()
-        # Where time runs faster, it is there that the command must last as long as the waiting.
+        # The command expires by the fleet's time, which may be faster than real time.
         speed = (parse_clock_speed(clock.clock) or 1.0) if clock else 1.0
         return min(self.last_now() + round(seconds * speed * 1000), LAST_INSTANT)
 
@@ -440,12 +438,12 @@ class Operator:
         with contextlib.suppress(TimeoutError):
             await self._link.wait(batch.complete, max(0.0, left))
 
-    def _on_clock(self, heard: ReceivedMessage) -> None:
-        if heard.topic == self.topics.clock_now:
-            if not heard.payload:
+    def _on_clock(self, message: ReceivedMessage) -> None:
+        if message.topic == self.topics.clock_now:
+            if not message.payload:
                 self._clock = None
-            elif (told := read_clock_now(heard.payload)) is not None:
-                self._clock = told
+            elif (clock_now := read_clock_now(message.payload)) is not None:
+                self._clock = clock_now
 
 
 def _ids(target: str | Sequence[str]) -> list[str]:

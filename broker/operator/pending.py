@@ -45,18 +45,18 @@ class RequestBatch:
         self._origin = time.monotonic()
 
     def messages(self, topics: Topics, leaf: str, payload: bytes) -> Iterator[tuple[str, bytes]]:
-        """The message for each device, its time taken from when it is sent."""
+        """Yield the message for each device and start to measure the device's time."""
         for device_id in self.device_ids:
             self._started[device_id] = time.monotonic()
             yield topics.device(device_id, leaf), payload
 
     def answer(self, device_id: str, result: Answer, document: Mapping[str, Any]) -> None:
-        """Take a device's answer, if it is final and the device has not given one."""
+        """Record the first final answer of a device; ignore all others."""
         if device_id not in self._pending or result.action_state not in FINAL_STATES:
             return
         self._pending.discard(device_id)
         outcome = RequestOutcome(
-            device_id, self.request_id, result, document, self._taken(device_id)
+            device_id, self.request_id, result, document, self._elapsed(device_id)
         )
         self._outcomes[device_id] = outcome
         if self.on_outcome is not None:
@@ -68,11 +68,11 @@ class RequestBatch:
         """Return the outcome of every device; `result` is None for those without an answer."""
         return [
             self._outcomes.get(device_id)
-            or RequestOutcome(device_id, self.request_id, None, None, self._taken(device_id))
+            or RequestOutcome(device_id, self.request_id, None, None, self._elapsed(device_id))
             for device_id in self.device_ids
         ]
 
-    def _taken(self, device_id: str) -> float:
+    def _elapsed(self, device_id: str) -> float:
         return time.monotonic() - self._started.get(device_id, self._origin)
 
 
@@ -96,18 +96,18 @@ class PendingRequests:
         finally:
             del self._waiting[request_id]
 
-    def on_message(self, heard: ReceivedMessage) -> None:
+    def on_message(self, message: ReceivedMessage) -> None:
         """Handle a message; ignore it unless it is an awaited answer."""
-        if heard.leaf != "results" or heard.device_id is None or not self._waiting:
+        if message.leaf != "results" or message.device_id is None or not self._waiting:
             return
-        document = read_json(heard.payload)
+        document = read_json(message.payload)
         if not isinstance(document, dict):
             return
         for key, parse in (("commandId", parse_result), ("inputId", parse_input_result)):
             request_id = document.get(key)
             batch = self._waiting.get(request_id) if isinstance(request_id, str) else None
             if batch is not None and (result := parse(document)) is not None:
-                batch.answer(heard.device_id, result, document)
+                batch.answer(message.device_id, result, document)
                 return
 
 
@@ -140,17 +140,17 @@ class PendingSimulation:
             if self._action in ("offline", "online"):
                 self._check(device_id)
             elif seen is not None and device_id not in self._was_online:
-                self._settle(device_id, "sent")
+                self._complete(device_id, "sent")
 
-    def on_message(self, heard: ReceivedMessage) -> None:
+    def on_message(self, message: ReceivedMessage) -> None:
         """Handle a message that may show the effect."""
-        if heard.device_id is None or heard.retained:
+        if message.device_id is None or message.retained:
             return
         if self._action == "restore":
-            if heard.leaf == "state" and heard.payload:
-                self._settle(heard.device_id, "seen")
-        elif heard.leaf == "presence":
-            self._check(heard.device_id)
+            if message.leaf == "state" and message.payload:
+                self._complete(message.device_id, "seen")
+        elif message.leaf == "presence":
+            self._check(message.device_id)
 
     def left(self, limit: float) -> float:
         """Return the rest of `limit` seconds since the start."""
@@ -158,8 +158,8 @@ class PendingSimulation:
 
     def result(self) -> list[SimulationOutcome]:
         """Return the outcome of every device."""
-        taken = time.monotonic() - self._origin
-        return [self._effects.get(i) or SimulationOutcome(i, "unseen", taken) for i in self._ids]
+        elapsed = time.monotonic() - self._origin
+        return [self._effects.get(i) or SimulationOutcome(i, "unseen", elapsed) for i in self._ids]
 
     def _check(self, device_id: str) -> None:
         seen = self._tracker.devices.get(device_id)
@@ -172,15 +172,15 @@ class PendingSimulation:
         else:
             shows = seen.online and seen.presence.session > self._sessions.get(device_id, -1)
         if shows:
-            self._settle(device_id, "seen")
+            self._complete(device_id, "seen")
 
-    def _settle(self, device_id: str, effect: Literal["seen", "sent"]) -> None:
+    def _complete(self, device_id: str, effect: Literal["seen", "sent"]) -> None:
         if device_id not in self._pending:
             return
         self._pending.discard(device_id)
-        settled = SimulationOutcome(device_id, effect, time.monotonic() - self._origin)
-        self._effects[device_id] = settled
+        outcome = SimulationOutcome(device_id, effect, time.monotonic() - self._origin)
+        self._effects[device_id] = outcome
         if self._on_effect is not None:
-            self._on_effect(settled)
+            self._on_effect(outcome)
         if not self._pending and not self.complete.done():
             self.complete.set_result(None)

@@ -1,7 +1,7 @@
 """Messages that an operator receives: known devices, outcomes of requests, and parsing.
 
-Reading is lenient where sending is strict: unknown keys are ignored, and a payload that is not
-valid by the contract is read as None. Readers never raise.
+Unlike sending, reading is lenient: unknown keys are ignored, and an invalid payload is read as
+None. Readers never raise.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ __all__ = [
 M = TypeVar("M", bound=BaseModel)
 
 FINAL_STATES: Final = frozenset({"done", "failed", "notSupported", "canceled"})
-"""The `actionState`s after which nothing more comes."""
+"""Values of `actionState` that are final."""
 
 
 class _ActionResult(ActionResult):
@@ -93,7 +93,7 @@ class _Inspection(Inspection):
 
 @dataclass(frozen=True, slots=True)
 class ReceivedMessage:
-    """One message. `device_id` and `leaf` are set where the topic is a device's.
+    """One message. `device_id` and `leaf` are set for a topic of a device.
 
     `retained` means that the broker had stored it before the subscription.
     """
@@ -105,7 +105,7 @@ class ReceivedMessage:
     retained: bool
 
     def document(self) -> object:
-        """The payload read as JSON, None where it is none."""
+        """Return the payload parsed as JSON, None if it is not JSON."""
         return read_json(self.payload)
 
 
@@ -124,12 +124,12 @@ class KnownDevice:
 
     @property
     def platform(self) -> str:
-        """The platform's id, `?` where the device has published no state."""
+        """Id of the platform, `?` if the device has published no state."""
         return self.state.platform if self.state else "?"
 
     @property
     def group(self) -> str | None:
-        """The name of the device's group, None where it has published no state."""
+        """Name of the device's group, None if the device has published no state."""
         return self.state.group if self.state else None
 
 
@@ -137,9 +137,9 @@ class KnownDevice:
 class RequestOutcome:
     """Outcome of a command or an input on one device.
 
-    `result` is None where no final answer came in time. `document` is the answer as it arrived,
-    with every key, its passcode included, and so stays out of the repr. `seconds` are real ones,
-    from sending to answer.
+    `result` is None if no final answer came in time. `document` is the answer as it arrived; it may
+    contain a passcode and is not part of the repr. `seconds` is the real time from sending to
+    answer.
     """
 
     device_id: str
@@ -155,7 +155,7 @@ class RequestOutcome:
 
     @property
     def word(self) -> str:
-        """The final `actionState`, or `no answer`."""
+        """Final `actionState`, or `no answer`."""
         return self.result.action_state if self.result else "no answer"
 
 
@@ -178,31 +178,31 @@ class PresenceTracker:
     def __init__(self) -> None:
         self.devices: dict[str, KnownDevice] = {}
 
-    def on_message(self, heard: ReceivedMessage) -> None:
+    def on_message(self, message: ReceivedMessage) -> None:
         """Handle a message; ignore those that are neither a state nor a presence."""
-        if heard.device_id is None or heard.leaf not in ("state", "presence"):
+        if message.device_id is None or message.leaf not in ("state", "presence"):
             return
-        seen = self.devices.get(heard.device_id) or KnownDevice(heard.device_id)
-        if heard.leaf == "state":
-            self._on_state(seen, heard)
+        seen = self.devices.get(message.device_id) or KnownDevice(message.device_id)
+        if message.leaf == "state":
+            self._on_state(seen, message)
         else:
-            self._on_presence(seen, heard)
+            self._on_presence(seen, message)
         if seen.state is None and seen.presence is None:
             self.devices.pop(seen.device_id, None)
         else:
             self.devices[seen.device_id] = seen
 
-    def _on_state(self, seen: KnownDevice, heard: ReceivedMessage) -> None:
-        if not heard.payload:
+    def _on_state(self, seen: KnownDevice, message: ReceivedMessage) -> None:
+        if not message.payload:
             seen.state = None
-        elif (state := read_state(heard.payload)) is not None:
+        elif (state := read_state(message.payload)) is not None:
             seen.state = state
 
-    def _on_presence(self, seen: KnownDevice, heard: ReceivedMessage) -> None:
-        if not heard.payload:
+    def _on_presence(self, seen: KnownDevice, message: ReceivedMessage) -> None:
+        if not message.payload:
             seen.presence = None
             return
-        presence = read_presence(heard.payload)
+        presence = read_presence(message.payload)
         if presence is None:
             return
         if not is_outdated(presence, seen.presence):
@@ -219,7 +219,7 @@ def is_outdated(presence: Presence, last: Presence | int | None) -> bool:
 
 
 def read_json(payload: bytes) -> object:
-    """The payload as plain values, None where it is not JSON or too large to be ours."""
+    """Return the payload as plain values, None if it is not JSON or above 64 KiB."""
     if len(payload) > MAX_PAYLOAD:
         return None
     try:
@@ -245,50 +245,50 @@ def _validate(model: type[M], document: Mapping[str, Any]) -> M | None:
 
 
 def parse_result(document: Mapping[str, Any]) -> ActionResult | None:
-    """Return a command's result from parsed JSON, None where it is not one."""
+    """Return a command's result from parsed JSON, None if it is not valid."""
     return _validate(_ActionResult, document)
 
 
 def parse_input_result(document: Mapping[str, Any]) -> InputResult | None:
-    """Return an input's answer from parsed JSON, None where it is not one."""
+    """Return an input's answer from parsed JSON, None if it is not valid."""
     return _validate(_InputResult, document)
 
 
 def read_result(payload: bytes) -> ActionResult | None:
-    """Return a command's result, None where the payload is not one."""
+    """Return a command's result, None if the payload is not valid."""
     return _read(_ActionResult, payload)
 
 
 def read_state(payload: bytes) -> DeviceState | None:
-    """A device's state, None where the payload is none."""
+    """Return a device's state, None if the payload is not valid."""
     return _read(_DeviceState, payload)
 
 
 def read_presence(payload: bytes) -> Presence | None:
-    """A device's presence, None where the payload is none."""
+    """Return a device's presence, None if the payload is not valid."""
     return _read(_Presence, payload)
 
 
 def read_notification(payload: bytes) -> Notification | None:
-    """A notification on a device's screen, None where the payload is none."""
+    """Return a notification on a device's screen, None if the payload is not valid."""
     return _read(_Notification, payload)
 
 
 def read_escrow(payload: bytes) -> Escrow | None:
-    """A passcode in escrow, None where the payload is none."""
+    """Return a passcode in escrow, None if the payload is not valid."""
     return _read(_Escrow, payload)
 
 
 def read_message(payload: bytes) -> Message | None:
-    """A text message or call that reaches a device, None where the payload is none."""
+    """Return a text message or call for a device, None if the payload is not valid."""
     return _read(_Message, payload)
 
 
 def read_clock_now(payload: bytes) -> ClockNow | None:
-    """Return the fleet's clock, None where the payload is not valid."""
+    """Return the fleet's clock, None if the payload is not valid."""
     return _read(_ClockNow, payload)
 
 
 def read_inspection(payload: bytes) -> Inspection | None:
-    """Return a host's inspection of a device, None where the payload is not valid."""
+    """Return a host's inspection of a device, None if the payload is not valid."""
     return _read(_Inspection, payload)

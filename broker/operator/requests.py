@@ -36,7 +36,7 @@ def fresh_id() -> str:
 def build_command(
     action: str, policy: Policy | None, issued_by: str, expires: int | None
 ) -> DeviceCommand | PolicyCommand:
-    """A command with an id of its own that expires at the instant `expires`; None: never."""
+    """Return a command with a new id. It expires at the instant `expires`; None is never."""
     named = {"command_id": fresh_id(), "expires_date_time": expires, "issued_by": issued_by}
     try:
         if action == "applyPasscodePolicy":
@@ -45,12 +45,12 @@ def build_command(
     except ValidationError as invalid:
         wrong = ".".join(str(part) for part in invalid.errors()[0]["loc"])
         raise UsageError(
-            f"not a command: {wrong} is wrong or missing", hint=f"actions: {', '.join(ACTIONS)}"
+            f"invalid command: {wrong} is wrong or missing", hint=f"actions: {', '.join(ACTIONS)}"
         ) from None
 
 
 def build_input(press: Mapping[str, str]) -> bytes:
-    """The input as it goes on the wire. An error never repeats a value: it may be a passcode."""
+    """Return the payload of an input. Errors never repeat a value: it may be a passcode."""
     try:
         model = _INPUT.validate_python(dict(press), by_alias=True, by_name=False)
     except ValidationError as invalid:
@@ -62,23 +62,26 @@ def build_input(press: Mapping[str, str]) -> bytes:
             raise UsageError(f"{press['action']} takes no {key}") from None
         if key in _VALUES:
             raise UsageError(f"the {key} of {press['action']} must be {_VALUES[key]}") from None
-        raise UsageError(f"{press['action']!r} is not one that a device knows") from None
+        raise UsageError(f"there is no input {press['action']!r}") from None
     return cast("bytes", model.to_bytes())
 
 
 def build_simulation(action: str) -> bytes:
-    """The simulation as it goes on the wire; `action` is one of SIMULATIONS."""
+    """Return the payload of a simulation; `action` is one of SIMULATIONS."""
     if action not in SIMULATIONS:
-        raise UsageError(f"{action!r} is no simulation", hint=", ".join(SIMULATIONS))
+        raise UsageError(
+            f"there is no simulation {action!r}", hint=f"simulations: {', '.join(SIMULATIONS)}"
+        )
     return Simulate(action=action).to_bytes()
 
 
 def build_message(kind: str, sender: str, body: str) -> bytes:
-    """A text message or call as it goes on the wire; `kind` is `text` or `call`."""
+    """Return the payload of a text message or call; `kind` is `text` or `call`."""
     values = {"messageId": fresh_id(), "kind": kind, "from": sender, "body": body}
     try:
         return Message.model_validate(values, by_alias=True, by_name=False).to_bytes()
     except ValidationError:
         raise UsageError(
-            "not a message", hint="kind is text or call, the sender 1 to 256 characters"
+            "invalid message",
+            hint="kind must be text or call, and the sender must have 1 to 256 characters",
         ) from None

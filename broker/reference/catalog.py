@@ -13,7 +13,7 @@ __all__ = ["CHANNELS", "PAYLOADS", "PAYLOADS_BY_NAME", "Channel", "InspectionReq
 
 
 class InspectionRequest(contract.Wire):
-    """Request to the host of a device; the answer has its own topic."""
+    """Request to the host of a device. The answer is published on `inspection`."""
 
     request_id: contract.Id
 
@@ -23,7 +23,7 @@ class Payload:
     """One kind of payload.
 
     `schema` is its name among the components of the AsyncAPI document. `published` is true for
-    what devices and their host publish: there every key is always present.
+    payloads of devices and hosts, which always have every key.
     """
 
     name: str
@@ -36,9 +36,9 @@ class Payload:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Channel:
-    """One topic, seen from the device: `receive` is what it subscribes to.
+    """One topic from the device's point of view: it subscribes if `action` is `receive`.
 
-    `address` makes the topic; parameters stand in braces. `reply` is (channel, payload).
+    `address` returns the topic, with parameters in braces. `reply` is (channel, payload).
     """
 
     key: str
@@ -51,7 +51,7 @@ class Channel:
     reply: tuple[str, str] | None = None
 
 
-def _taken(name: str, schema: str, model: Any, description: str) -> Payload:
+def _received(name: str, schema: str, model: Any, description: str) -> Payload:
     return Payload(name, schema, model, _title(schema), description, published=False)
 
 
@@ -60,60 +60,65 @@ def _published(name: str, schema: str, model: Any, description: str) -> Payload:
 
 
 def _title(schema: str) -> str:
-    """`DeviceState` as `Device state`."""
+    """Convert `DeviceState` to `Device state`."""
     words = "".join(f" {c.lower()}" if c.isupper() else c for c in schema)
     return words.strip().capitalize()
 
 
 PAYLOADS: Final = (
-    _taken("command", "Command", contract.Command, "What a device is told to do."),
-    _taken("input", "Input", contract.Input, "The virtual user's thumb."),
-    _taken("message", "Message", contract.Message, "A text message or a call for the device."),
-    _taken("simulate", "Simulate", contract.Simulate, "What the world around a device does to it."),
-    _taken("clock", "ClockTo", contract.ClockTo, "Moves virtual time; taken by virtual time only."),
-    _taken("inspect", "InspectionRequest", InspectionRequest, "Asks the host about a device."),
+    _received("command", "Command", contract.Command, "A command for a device."),
+    _received("input", "Input", contract.Input, "An action of the virtual user."),
+    _received("message", "Message", contract.Message, "A text message or a call for the device."),
+    _received("simulate", "Simulate", contract.Simulate, "An event, such as a lost connection."),
+    _received("clock", "ClockTo", contract.ClockTo, "Moves the fleet's virtual time."),
+    _received(
+        "inspect",
+        "InspectionRequest",
+        InspectionRequest,
+        "Requests an inspection of a device.",
+    ),
     _published(
         "result",
         "ActionResult",
         contract.ActionResult,
-        "What became of a command, as portal and console read it.",
+        "The result of a command, as portal and console read it.",
     ),
     _published(
         "input-result",
         "InputResult",
         contract.InputResult,
-        "What became of an input: `inputId` in place of `commandId`.",
+        "The result of an input, with `inputId` in place of `commandId`.",
     ),
     _published(
         "notification",
         "Notification",
         contract.Notification,
-        "What appears on the device's own screen.",
+        "A notification on the device's screen.",
     ),
     _published(
         "escrow",
         "Escrow",
         contract.Escrow,
-        "The new passcode, for the administrator alone.",
+        "The new passcode, for the administrator only.",
     ),
     _published(
         "state",
         "DeviceState",
         contract.DeviceState,
-        "A device's state; never a passcode.",
+        "The state of a device, without a passcode.",
     ),
-    _published("presence", "Presence", contract.Presence, "Whether a device is connected."),
+    _published("presence", "Presence", contract.Presence, "The connection status of a device."),
     _published(
         "clock-now",
         "ClockNow",
         contract.ClockNow,
-        "Where the fleet's time stands, where it is not the time of day.",
+        "The fleet's time, published unless it is the time of day.",
     ),
     _published(
         "inspection",
         "Inspection",
         contract.Inspection,
-        "What a device's host knows about it beyond its state; never a passcode.",
+        "Policy in force, last results and last notifications of a device, without passcodes.",
     ),
 )
 PAYLOADS_BY_NAME: Final = {payload.name: payload for payload in PAYLOADS}
@@ -149,7 +154,7 @@ CHANNELS: Final = (
         publisher="device",
         action="send",
         payloads=("result", "input-result"),
-        summary="What became of commands and inputs: what portal and console read.",
+        summary="Results of commands and inputs, as portal and console read them.",
     ),
     Channel(
         key="escrow",
@@ -157,8 +162,8 @@ CHANNELS: Final = (
         publisher="device",
         action="send",
         payloads=("escrow",),
-        summary="The new passcode for the administrator alone, after every reset in hybrid that"
-        " makes one; the console shows it from `resetNumber` 2 on.",
+        summary="The new passcode for the administrator only, after every hybrid reset that"
+        " creates one; the console shows it from `resetNumber` 2 on.",
     ),
     Channel(
         key="notifications",
@@ -166,7 +171,7 @@ CHANNELS: Final = (
         publisher="device",
         action="send",
         payloads=("notification",),
-        summary="What appears on the device's own screen.",
+        summary="A notification on the device's screen.",
     ),
     Channel(
         key="messages",
@@ -174,7 +179,7 @@ CHANNELS: Final = (
         publisher="operator",
         action="receive",
         payloads=("message",),
-        summary="A text message or call reaching the device (verification codes).",
+        summary="A text message or call for the device, such as a verification code.",
     ),
     Channel(
         key="state",
@@ -182,7 +187,7 @@ CHANNELS: Final = (
         publisher="device",
         action="send",
         payloads=("state",),
-        summary="The device's state, after each change; never a passcode.",
+        summary="The device's state after each change, without a passcode.",
         retained=True,
     ),
     Channel(
@@ -191,7 +196,7 @@ CHANNELS: Final = (
         publisher="device",
         action="send",
         payloads=("presence",),
-        summary="Whether the device is connected; `offline` is also the Last Will.",
+        summary="The device's connection status; `offline` is also the Last Will.",
         retained=True,
     ),
     Channel(
@@ -200,7 +205,7 @@ CHANNELS: Final = (
         publisher="anyone allowed",
         action="receive",
         payloads=("input",),
-        summary="The virtual user's thumb, so that a test in any language can press buttons; each"
+        summary="Actions of the virtual user, for example of a test that presses buttons. Each"
         " is answered on `results` with its `inputId`.",
         reply=("results", "input-result"),
     ),
@@ -210,8 +215,8 @@ CHANNELS: Final = (
         publisher="operator",
         action="receive",
         payloads=("simulate",),
-        summary="The world around the device. Taken by the process that hosts it, so it works"
-        " while the device is offline; `restore` is the first state again.",
+        summary="Simulated events. The host process handles them, also while the device is"
+        " offline. `restore` resets the device to its first state.",
     ),
     Channel(
         key="clock",
@@ -219,8 +224,8 @@ CHANNELS: Final = (
         publisher="operator",
         action="receive",
         payloads=("clock",),
-        summary="Moves virtual time; taken by the host. Answered once all that was due has been"
-        " published. What cannot be taken is not answered: the host's log says why.",
+        summary="Moves virtual time. The host answers once all messages due by then have been"
+        " published. It does not answer an invalid request; its log has the reason.",
         reply=("clockNow", "clock-now"),
     ),
     Channel(
@@ -229,7 +234,7 @@ CHANNELS: Final = (
         publisher="host",
         action="send",
         payloads=("clock-now",),
-        summary="Where the fleet's time stands.",
+        summary="The fleet's time.",
         retained=True,
     ),
     Channel(
@@ -238,7 +243,7 @@ CHANNELS: Final = (
         publisher="operator",
         action="receive",
         payloads=("inspect",),
-        summary="passfleet's own: asks the host what it knows about a device.",
+        summary="For passfleet's own commands: requests an inspection of the device.",
         reply=("inspection", "inspection"),
     ),
     Channel(
@@ -247,7 +252,7 @@ CHANNELS: Final = (
         publisher="host",
         action="send",
         payloads=("inspection",),
-        summary="passfleet's own: the host's answer to `inspect`.",
+        summary="For passfleet's own commands: the host's answer to `inspect`.",
     ),
 )
-"""In the order of the contract. QoS is 1 everywhere."""
+"""All channels in the order of the contract. The QoS is always 1."""

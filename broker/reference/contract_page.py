@@ -1,6 +1,6 @@
-"""docs/contract.md: the wire contract for people, written from the models and the words.
+"""Generator of docs/contract.md from the models and descriptions of the wire contract.
 
-The page is made, never edited: `python -m fleet.reference.build`.
+`python -m fleet.reference.build` writes the page.
 """
 
 from __future__ import annotations
@@ -17,26 +17,26 @@ from broker.reference.examples import EXAMPLES
 
 __all__ = ["contract_page"]
 
-_MADE = "<!-- Made by `python -m fleet.reference.build`. Do not edit. -->"
+_HEADER = "<!-- Made by `python -m fleet.reference.build`. Do not edit. -->"
 
 
 def contract_page() -> str:
-    """The whole page, in Markdown."""
+    """Return the page in Markdown."""
     schemas = asyncapi()["components"]["schemas"]
     lines = [
-        _MADE,
+        _HEADER,
         "",
         "# The wire contract, version 1",
         "",
         (
-            "MQTT 3.1.1 or 5, QoS 1 everywhere. Payloads are JSON in UTF-8. `<root>` is"
-            f" `{DEFAULT_ROOT}` unless fleet.toml says otherwise; `<id>` and `<group>` match"
+            "MQTT 3.1.1 or 5, always QoS 1. Payloads are JSON in UTF-8. `<root>` is"
+            f" `{DEFAULT_ROOT}` unless fleet.toml sets another; `<id>` and `<group>` match"
             f" `{DEVICE_ID}`."
         ),
         "",
         (
-            "For machines: `passfleet schema` prints this contract as AsyncAPI 3, `passfleet schema"
-            " command` one payload's JSON Schema."
+            "`passfleet schema` prints this contract as an AsyncAPI 3 document, `passfleet schema"
+            " command` the JSON Schema of one payload."
         ),
         "",
         "## Topics",
@@ -45,7 +45,7 @@ def contract_page() -> str:
         "",
         (
             "Below `<root>/hosts/`, `<root>/operators/` and `<root>/loads/` passfleet's own"
-            " processes ask and answer one another; nothing there is part of the contract."
+            " processes exchange messages that are not part of the contract."
         ),
         "",
         "## Rules",
@@ -62,7 +62,7 @@ def contract_page() -> str:
 
 
 def _topics() -> Iterator[str]:
-    yield "| topic | who publishes | retained | payload | what |"
+    yield "| topic | publisher | retained | payload | description |"
     yield "|---|---|---|---|---|"
     for channel in CHANNELS:
         payloads = ", ".join(_link(PAYLOADS_BY_NAME[name]) for name in channel.payloads)
@@ -118,7 +118,7 @@ def _variant(schema: dict[str, Any]) -> Iterator[str]:
 
 
 def _shared(schemas: dict[str, Any]) -> Iterator[str]:
-    """The objects inside payloads."""
+    """Yield the section on objects inside payloads."""
     yield "## Objects inside payloads"
     yield ""
     for name in ("Policy", "PolicyInForce", "Biometrics"):
@@ -132,7 +132,7 @@ def _shared(schemas: dict[str, Any]) -> Iterator[str]:
 
 def _keys(schema: dict[str, Any]) -> Iterator[str]:
     required = set(schema.get("required", ()))
-    yield "| key | type | required | allowed | what |"
+    yield "| key | type | required | allowed | description |"
     yield "|---|---|---|---|---|"
     for key, spec in schema["properties"].items():
         needed = "yes" if key in required else "no"
@@ -140,7 +140,7 @@ def _keys(schema: dict[str, Any]) -> Iterator[str]:
 
 
 def _type(spec: dict[str, Any]) -> str:
-    """`integer or null`, `[Policy](#policy)`, `list of object`."""
+    """Return a type such as `integer or null`, `[Policy](#policy)` or `list of object`."""
     if "$ref" in spec:
         return _reference(spec["$ref"])
     for several in ("allOf", "anyOf"):
@@ -162,21 +162,21 @@ def _reference(ref: str) -> str:
 def _allowed(spec: dict[str, Any], needed: str) -> str:
     if "const" in spec:
         return f"`{spec['const']}`"
-    said = []
+    parts = []
     if "enum" in spec:
-        said.append(", ".join(f"`{value}`" for value in spec["enum"]))
+        parts.append(", ".join(f"`{value}`" for value in spec["enum"]))
     elif "pattern" in spec:
-        said.append(f"`{spec['pattern']}`")
+        parts.append(f"`{spec['pattern']}`")
     elif "maxLength" in spec:
-        said.append(f"{spec.get('minLength', 0)} to {spec['maxLength']} characters")
-    # A key that is always there has no use for its default.
+        parts.append(f"{spec.get('minLength', 0)} to {spec['maxLength']} characters")
+    # A required key has no default.
     if needed == "no" and spec.get("default") is not None:
-        said.append(f"default `{json.dumps(spec['default'])}`")
-    return "; ".join(said)
+        parts.append(f"default `{json.dumps(spec['default'])}`")
+    return "; ".join(parts)
 
 
 def _errors() -> Iterator[str]:
-    yield "An `errorCode` stands only beside `failed`."
+    yield "`errorCode` is set only if `actionState` is `failed`."
     yield ""
     yield "| errorCode | answers | meaning |"
     yield "|---|---|---|"
@@ -195,7 +195,7 @@ def _name(ref: str) -> str:
 
 
 def _words(name: str) -> str:
-    """`PolicyInForce` as `Policy in force`."""
+    """Convert `PolicyInForce` to `Policy in force`."""
     spaced = "".join(f" {c.lower()}" if c.isupper() else c for c in name)
     return spaced.strip().capitalize()
 
@@ -205,5 +205,5 @@ def _plain(text: str) -> str:
 
 
 def _row(*cells: str) -> str:
-    # A bar inside a cell would end it, in code spans too.
+    # An unescaped bar ends the cell, also inside a code span.
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"

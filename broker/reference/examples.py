@@ -1,4 +1,4 @@
-"""Examples of every payload: those of the design, and one for each that it only describes."""
+"""Examples of every payload, for the generated documents."""
 
 from __future__ import annotations
 
@@ -21,14 +21,17 @@ _RESULT = {
 EXAMPLES: Final[Mapping[str, Mapping[str, dict[str, Any]]]] = MappingProxyType(
     {
         "command": {
-            "reset asked for by the user": {
+            "reset requested by the user": {
                 "commandId": "c-1",
                 "actionName": "resetPasscode",
                 "issuedBy": "user",
                 "issuedDateTime": "2015-12-10T20:19:07Z",
                 "expiresDateTime": "2015-12-10T20:24:07Z",
             },
-            "remote lock, no more than needed": {"commandId": "c-2", "actionName": "remoteLock"},
+            "remote lock, required keys only": {
+                "commandId": "c-2",
+                "actionName": "remoteLock",
+            },
             "passcode policy": {
                 "commandId": "c-3",
                 "actionName": "applyPasscodePolicy",
@@ -39,7 +42,7 @@ EXAMPLES: Final[Mapping[str, Mapping[str, dict[str, Any]]]] = MappingProxyType(
             "set a passcode": {"inputId": "i-1", "action": "setPasscode", "passcode": "4826"},
             "swipe up": {"inputId": "i-2", "action": "swipeUp"},
             "sign in": {"inputId": "i-3", "action": "signIn", "user": "alex"},
-            "key on a call": {"inputId": "i-4", "action": "pressKey", "key": "#"},
+            "key press during a call": {"inputId": "i-4", "action": "pressKey", "key": "#"},
         },
         "message": {
             "verification code": {
@@ -49,9 +52,9 @@ EXAMPLES: Final[Mapping[str, Mapping[str, dict[str, Any]]]] = MappingProxyType(
                 "body": "Your verification code is 123456",
             }
         },
-        "simulate": {"network gone": {"action": "offline"}},
-        "clock": {"sixty-one minutes on": {"to": "2015-12-10T21:20:07Z"}},
-        "inspect": {"question": {"requestId": "q-1"}},
+        "simulate": {"network lost": {"action": "offline"}},
+        "clock": {"61 minutes later": {"to": "2015-12-10T21:20:07Z"}},
+        "inspect": {"request": {"requestId": "q-1"}},
         "result": {
             "Android, done": {
                 "commandId": "c-1",
@@ -130,4 +133,4 @@ EXAMPLES: Final[Mapping[str, Mapping[str, dict[str, Any]]]] = MappingProxyType(
         },
     }
 )
-"""By payload name, then by what the example shows."""
+"""Examples by payload name and title."""

@@ -55,7 +55,7 @@ def broker_problems(broker: BrokerSection, folder: Path) -> Iterator[Problem]:
     lone_key = broker.key is not None and broker.cert is None
     if lone_key:
         expected = 'cert = "fleet.pem" beside it'
-        yield Problem(("broker", "key"), "a client key needs its certificate with it", expected)
+        yield Problem(("broker", "key"), "a client key needs its certificate", expected)
     if broker.url in MANAGED:
         return
     # One check per kind of problem, so that each problem names the key at fault.

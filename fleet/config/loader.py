@@ -19,7 +19,7 @@ from agent.definition.platforms import Platforms, read_platforms
 from agent.device_factory import DeviceSpec
 from agent.random_stream import DeviceRandomStream
 from broker.errors import FileError, UsageError
-from broker.validation import KeyPath, Problem, Problems, line_of, shorten_value, suggest, validated
+from broker.validation import KeyPath, Problem, Problems, line_of, shorten_value, suggest, validate
 from fleet.config.checks import (
     MANAGED,
     broker_problems,
@@ -275,7 +275,7 @@ def parse_fleet(text: str, path: Path | None = None) -> FleetConfig:
     known = reader.platforms()
     groups = reader.groups(known.profiles)
     problems.extend(reader.problems)
-    problems.refuse()
+    problems.raise_first()
     assert fleet is not None  # noqa: S101  # a table that is None left a problem
     assert broker is not None  # noqa: S101
     return FleetConfig(
@@ -304,7 +304,7 @@ def load_platforms(path: Path) -> Platforms:
     problems = Problems(path, document, lines)
     concerned = ("platforms", "conformance")
     problems.extend(p for p in reader.problems if set(concerned) & set(p.path[:2]))
-    problems.refuse()
+    problems.raise_first()
     return known
 
 
@@ -325,21 +325,21 @@ class _Reader:
 
     def fleet(self) -> FleetSection | None:
         table = self._table("fleet")
-        found = validated(FleetSection, table, ("fleet",), self.problems)
+        found = validate(FleetSection, table, ("fleet",), self.problems)
         if found is not None:
             self.problems.extend(fleet_problems(found))
         return found
 
     def broker(self, folder: Path) -> BrokerSection | None:
         table = self._table("broker")
-        found = validated(BrokerSection, table, ("broker",), self.problems)
+        found = validate(BrokerSection, table, ("broker",), self.problems)
         if found is not None:
             self.problems.extend(broker_problems(found, folder))
         return found
 
     def graph(self) -> GraphSection:
         table = self._table("graph")
-        found = validated(GraphSection, table, ("graph",), self.problems)
+        found = validate(GraphSection, table, ("graph",), self.problems)
         if found is None:
             return GraphSection()
         self.problems.extend(graph_problems(found))
@@ -351,7 +351,7 @@ class _Reader:
 
     def organization(self) -> OrganizationSection:
         table = self._table("organization")
-        found = validated(OrganizationSection, table, ("organization",), self.problems)
+        found = validate(OrganizationSection, table, ("organization",), self.problems)
         return found or OrganizationSection()
 
     def platforms(self) -> Platforms:
@@ -372,7 +372,7 @@ class _Reader:
         found: list[tuple[KeyPath, GroupSection]] = []
         for index, table in enumerate(tables):
             path: KeyPath = ("group", index)
-            group = validated(GroupSection, table, path, self.problems)
+            group = validate(GroupSection, table, path, self.problems)
             if group is None:
                 continue
             if group.platform not in platforms and self._names_platform(group.platform):

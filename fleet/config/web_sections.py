@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final
 from pydantic import BeforeValidator, Field
 
 from agent.definition.device import Section
-from broker.validation import Problem, validated, value_error
+from broker.validation import Problem, validate, value_error
 from fleet.config.tables import PasswordSource
 
 __all__ = ["OrganizationSection", "UserSection", "read_users"]
@@ -50,7 +50,7 @@ def read_users(tables: Mapping[str, Any], problems: list[Problem]) -> dict[str, 
     users: dict[str, UserSection] = {}
     for name, table in tables.items():
         problems.extend(_name_problems(name))
-        user = validated(UserSection, table, ("users", name), problems)
+        user = validate(UserSection, table, ("users", name), problems)
         if user is not None:
             problems.extend(_source_problems(name, user.password))
             users[name] = user

@@ -89,7 +89,7 @@ async def record(
                 with contextlib.suppress(TimeoutError):
                     interrupted = await link.wait(stop, seconds) == signal.SIGINT
                 # What the broker had by now is on its way to us.
-                await link.settle()
+                await link.wait_for_retained()
         return RecordingResult(path, len(recorder.devices), writer.messages, interrupted)
 
 
@@ -139,7 +139,7 @@ class _Recorder:
         filters += [(topics.group("+"), 1), (topics.clock, 1), (topics.clock_now, 1)]
         self._link.listeners.append(self._on_message)
         await self._link.subscribe(filters)
-        await self._link.settle()
+        await self._link.wait_for_retained()
         self._start = self._now()
         for device_id, seen in sorted(self._presences.devices.items()):
             if seen.state is not None and _is_own_state(seen.state, device_id):

@@ -158,7 +158,7 @@ class _Profiles:
             self._known[key], found = read_platforms(own, table)
             problems = Problems(self._trace.path, {"platforms": own}, {(): line})
             problems.extend(found)
-            problems.refuse()
+            problems.raise_first()
         return self._known[key]
 
 

@@ -17,7 +17,7 @@ from agent.device_factory import DeviceSpec
 from agent.random_stream import DeviceRandomStream
 from broker.contract import DEVICE_ID
 from broker.errors import FileError, UsageError
-from broker.validation import KeyPath, Problem, Problems, shorten_value, suggest, validated
+from broker.validation import KeyPath, Problem, Problems, shorten_value, suggest, validate
 from platforms.conformance import CONFORMANCE
 from scenarios.model.actor import Account, Organization, SelfServiceReset
 from scenarios.model.file import (
@@ -139,7 +139,7 @@ class _Reader:
             self._raise_problem(
                 Problem((), f"got {shorten_value(document)}", "keys: name, devices, steps")
             )
-        file = validated(ScenarioFile, document, (), self._problems)
+        file = validate(ScenarioFile, document, (), self._problems)
         self._read_platforms(document)
         devices = self._devices(document.get("devices"))
         users = self._users(document.get("users"))
@@ -172,7 +172,7 @@ class _Reader:
             self._path, self._located.value, self._located.lines, self._located.columns
         )
         problems.extend(self._problems)
-        problems.refuse()
+        problems.raise_first()
 
     def _raise_problem(self, problem: Problem) -> None:
         self._problems.append(problem)
@@ -194,7 +194,7 @@ class _Reader:
             if not _NAME.fullmatch(name):
                 words = "1 to 64 letters, digits, dots, dashes or underscores"
                 self._problems.append(Problem(path, "cannot be the name of a device", words))
-            entry = validated(DeviceEntry, tables[name], path, self._problems)
+            entry = validate(DeviceEntry, tables[name], path, self._problems)
             if entry is not None and (device := self._device(entry, name, number)) is not None:
                 found.append(device)
         return found
@@ -232,7 +232,7 @@ class _Reader:
         found = {}
         for name in _keys(tables):
             table = tables[name]
-            entry = validated(
+            entry = validate(
                 UserEntry, {} if table is None else table, ("users", name), self._problems
             )
             if entry is not None:

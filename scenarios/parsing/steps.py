@@ -14,7 +14,7 @@ from typing import Any, Final
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from broker.contract import parse_command
-from broker.validation import KeyPath, Problem, keys_of, shorten_value, suggest, validated
+from broker.validation import KeyPath, Problem, keys_of, shorten_value, suggest, validate
 from scenarios.actors import ACTORS
 from scenarios.model.actor import Actor
 from scenarios.model.file import DURATION_FORMAT, DeviceStep, Duration, RawCommand
@@ -161,7 +161,7 @@ class _Reader:
     def _actor_step(
         self, actor: type[Actor], verb: str, value: Mapping[str, object], path: KeyPath
     ) -> ActorStep | None:
-        arguments = validated(actor.steps[verb], dict(value), path, self._problems)
+        arguments = validate(actor.steps[verb], dict(value), path, self._problems)
         if arguments is None:
             return None
         allows_unknown_users = verb == "sign_in" and issubclass(actor.steps[verb], DeviceStep)
@@ -223,10 +223,10 @@ class _Reader:
                     checked[key] = parts
             elif value is not None:
                 checked[key] = value
-        validated(model, checked, path, self._problems)
+        validate(model, checked, path, self._problems)
 
     def _command(self, value: Mapping[str, object], path: KeyPath) -> RawCommand | None:
-        command = validated(RawCommand, dict(value), path, self._problems)
+        command = validate(RawCommand, dict(value), path, self._problems)
         if command is None or not self._check_names(value, path, users=False):
             return None
         if command.group is not None and command.device is not None:
