@@ -216,8 +216,8 @@ class OperatorLink:
     async def wait(self, future: asyncio.Future[T], limit: float | None) -> T:
         """Return the result of a future.
 
-        Raises TimeoutError after `limit` seconds, and BrokerError if the connection is lost. It is not
-        cancelled and may be awaited again.
+        Raises TimeoutError after `limit` seconds, and BrokerError if the connection is lost. The
+        future is not cancelled and may be awaited again.
         """
         await asyncio.wait((future, self._lost), timeout=limit, return_when=asyncio.FIRST_COMPLETED)
         if future.done():
