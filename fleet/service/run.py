@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from rich.console import Console
 
@@ -30,7 +30,9 @@ from fleet.hosting.system_limits import check_system_limits
 from fleet.plural import count_noun
 from fleet.service import run_file
 from fleet.service.status import progress_bar, show_lines, show_table
-from fleet.web.settings import WebOptions
+
+if TYPE_CHECKING:
+    from fleet.web.settings import WebOptions
 
 __all__ = ["Interrupted", "UpOptions", "run"]
 
@@ -149,6 +151,9 @@ async def _web(config: FleetConfig, options: UpOptions) -> AsyncIterator[WebServ
     from fleet.web.server import open_listener, serving  # noqa: PLC0415  # paid for by who asks
 
     with contextlib.closing(open_listener(options.web)) as listener:
+        # Secrets that cannot be read are refused before the fleet starts.
+        config.graph_token()
+        config.user_passwords()
         yield partial(serving, listener, options.web, config)
 
 

@@ -41,8 +41,9 @@ _GRACE: Final = 2
 def open_listener(options: WebOptions) -> socket.socket:
     """The listening socket, opened before the fleet starts.
 
-    Raises UsageError where the address cannot be used.
+    Raises UsageError where the address or the certificate cannot be used.
     """
+    _check_certificate(options)
     family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
     listener = socket.socket(family)
     try:
@@ -71,8 +72,7 @@ async def serving(
 ) -> AsyncIterator[str]:
     """Serve the fleet's web application for as long as the context lasts; yields its URL.
 
-    Raises BrokerError where the view of the fleet cannot connect, UsageError for a certificate
-    that cannot be used. Closes `listener`.
+    Raises BrokerError where the view of the fleet cannot connect. Closes `listener`.
     """
     from fleet.web.app import create_app  # noqa: PLC0415  # needs the extra
 
@@ -97,17 +97,23 @@ async def serving(
 
 
 def _server(config: uvicorn.Config) -> uvicorn.Server:
-    try:
-        config.load()
-    except (OSError, ssl.SSLError) as error:
-        raise UsageError(
-            f"--web-cert: the certificate or its key cannot be used: {error.strerror or error}",
-            hint="name PEM files: --web-cert CERT.pem --web-key KEY.pem",
-        ) from None
     server = uvicorn.Server(config)
     # Signals are the fleet's own: uvicorn would take them over, and has no switch for it.
     setattr(server, "capture_signals", contextlib.nullcontext)  # noqa: B010
     return server
+
+
+def _check_certificate(options: WebOptions) -> None:
+    """Raise UsageError where TLS is asked for and the certificate or its key cannot be used."""
+    if options.cert is None:
+        return
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(options.cert, options.key)
+    except OSError as error:  # an SSLError is one
+        raise UsageError(
+            f"--web-cert: the certificate or its key cannot be used: {error.strerror or error}",
+            hint="name PEM files: --web-cert CERT.pem --web-key KEY.pem",
+        ) from None
 
 
 def _uvicorn(options: WebOptions) -> dict[str, Any]:

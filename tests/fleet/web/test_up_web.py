@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import os
 import signal
+import ssl
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import httpx
@@ -10,6 +13,7 @@ import pytest
 
 from fleet.cli.web_option import with_web_address
 from tests.support.brokers import free_port, listens, until
+from tests.support.certificates import Certificates
 from tests.support.fleet_files import group
 from tests.support.fleet_processes import Process, Start, up_json, write_fleet
 from tests.support.web_fleets import LISTED
@@ -147,6 +151,42 @@ async def test_without_the_extra_up_runs_and_web_names_it(start: Start, tmp_path
     process = start("up", "--web", PYTHONPATH=path)
     assert await process.ended() == 2
     assert "passfleet[web]" in process.err
+
+
+async def test_with_a_certificate_it_speaks_https(start: Start, tmp_path: Path) -> None:
+    Certificates(tmp_path).server()
+    write_fleet(tmp_path, PHONES)
+    process = start("up", "--web", "--web-cert", "server.pem", "--web-key", "server.key")
+    await printed(process, "web=https://127.0.0.1:")
+    url = process.out.splitlines()[1].removeprefix("web=")
+    trusted = ssl.create_default_context(cafile=str(tmp_path / "ca.pem"))
+    async with httpx.AsyncClient(verify=trusted, trust_env=False, base_url=url) as client:
+        assert (await client.get(LISTED)).json()["@odata.count"] == 4
+        assert "Secure" in (await client.get("/")).headers["set-cookie"]
+        assert (await client.get("/", headers={"Origin": "http" + url[5:]})).status_code == 403
+        assert (await client.get("/", headers={"Origin": url})).status_code == 200
+
+
+async def test_a_secret_that_is_not_there_is_refused_before_the_fleet_starts(
+    start: Start, tmp_path: Path
+) -> None:
+    write_fleet(tmp_path, f'[graph]\ntoken = {{ env = "PF_NOT_SET" }}\n{PHONES}')
+    process = start("up", "--web")
+    assert await process.ended() == 2
+    assert "fleet.toml:2: graph.token.env" in process.err
+    assert process.out == ""
+
+
+def test_without_web_nothing_of_it_is_imported() -> None:
+    listing = (
+        "import sys, fleet.service.run, fleet.cli; fleet.cli.application();"
+        "web = ('fleet.web', 'starlette', 'uvicorn');"
+        "print([m for m in sys.modules if m.startswith(web)])"
+    )
+    printed = subprocess.run(
+        [sys.executable, "-c", listing], capture_output=True, text=True, check=True
+    )
+    assert printed.stdout.strip() == "[]"
 
 
 def test_the_address_of_web_may_be_left_out() -> None:
