@@ -78,6 +78,10 @@ class RealClock:
         passed = (time.monotonic() - self._started) * self.speed
         return int((self._origin + passed) * 1000)
 
+    def jump(self, instant: int) -> None:
+        """Continue from `instant` at the same speed; an instant in the past changes nothing."""
+        self._origin += max(0, instant - self.now()) / 1000
+
     def delay(self, instant: int) -> float:
         """Real seconds until `instant`."""
         return max(0.0, (instant - self.now()) / 1000 / self.speed)
@@ -160,6 +164,13 @@ class Timers:
         self._handle = self._handle_at = None
         self._armed.clear()
         self._heap.clear()
+
+    def clock_moved(self) -> None:
+        """Fire what is due after the clock has jumped, in this turn of the event loop or the next.
+
+        Timers that are not due wait for the shorter time that is left.
+        """
+        self._schedule()
 
     def _schedule(self) -> None:
         if self._handle is not None:

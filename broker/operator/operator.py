@@ -45,6 +45,7 @@ from broker.operator.requests import (
     build_message,
     build_simulation,
     fresh_id,
+    jump_topic,
 )
 from broker.timestamps import LAST_INSTANT, parse_clock_speed
 
@@ -145,6 +146,19 @@ class Operator:
         target = clock.now + (by or 0) if to is None else to
         if target < clock.now:
             raise UsageError("time never goes back", hint="`passfleet clock now` shows the time")
+        return await self._move_clock(self.topics.clock, target, limit)
+
+    async def jump(self, *, by: int, limit: float) -> int:
+        """Move time that runs at a speed `by` milliseconds; returns the fleet's time then.
+
+        The wire contract moves virtual time only: this is for the control of the browser pages.
+        Raises UsageError for the time of day, PeerError where the fleet does not move it.
+        """
+        if await self.clock() is None:
+            raise UsageError("the fleet keeps the time of day, which cannot be moved")
+        return await self._move_clock(jump_topic(self.topics), self.last_now() + by, limit)
+
+    async def _move_clock(self, topic: str, target: int, limit: float) -> int:
         if target > LAST_INSTANT:
             raise UsageError("time ends with the year 9999", hint="choose an earlier time")
 
@@ -155,7 +169,7 @@ class Operator:
             return clock_now.now if clock_now is not None and clock_now.now >= target else None
 
         with self._link.expecting(accept) as moved:
-            await self._link.publish(self.topics.clock, ClockTo(to=target).to_bytes())
+            await self._link.publish(topic, ClockTo(to=target).to_bytes())
             try:
                 return await self._link.wait(moved, limit)
             except TimeoutError:

@@ -17,15 +17,28 @@ from broker.contract import (
     Policy,
     PolicyCommand,
     Simulate,
+    Topics,
 )
 from broker.errors import UsageError
 
-__all__ = ["build_command", "build_input", "build_message", "build_simulation", "fresh_id"]
+__all__ = [
+    "build_command",
+    "build_input",
+    "build_message",
+    "build_simulation",
+    "fresh_id",
+    "jump_topic",
+]
 
 _INPUT: Final[TypeAdapter[Any]] = TypeAdapter(Input)
 _TEXT: Final = "1 to 256 characters of text"
 _VALUES: Final = {"passcode": _TEXT, "user": _TEXT, "key": "one of 0 to 9, * and #"}
 """Descriptions of valid input values for error messages, which never repeat a value."""
+
+
+def jump_topic(topics: Topics) -> str:
+    """Topic that moves time that runs at a speed; passfleet's own, not part of the contract."""
+    return f"{topics.root}/hosts/clock"
 
 
 def fresh_id() -> str:

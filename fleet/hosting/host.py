@@ -35,6 +35,7 @@ from broker.client.messages import ConnectionListener, Delivery, OutgoingMessage
 from broker.client.pace import ConnectionPace
 from broker.client.pool import ConnectionPool
 from broker.contract import Refusal, Topics
+from broker.operator.requests import jump_topic
 from fleet.hosting.device_facts import describe_devices, describe_topic, parse_describe_request
 from fleet.hosting.ownership import find_sessions
 
@@ -182,6 +183,7 @@ class Host(ConnectionListener):
             topics.device("+", "simulate"),
             topics.device("+", "inspect"),
             topics.clock,
+            jump_topic(topics),
             describe_topic(topics),
             self._barrier.topic,
         ]
@@ -277,6 +279,8 @@ class Host(ConnectionListener):
             return
         if topic == self._topics.clock:
             self._handle_clock(payload, retained=retained)
+        elif topic == jump_topic(self._topics):
+            self._handle_jump(payload, retained=retained)
         elif topic == describe_topic(self._topics):
             request = parse_describe_request(payload)
             if request is not None and not retained:
@@ -319,6 +323,20 @@ class Host(ConnectionListener):
             self._moves.put_nowait(parsed.to)
         else:
             _log.warning("clock: this fleet's time is not virtual; nothing moved")
+
+    def _handle_jump(self, payload: bytes, *, retained: bool) -> None:
+        """Move time that runs at a speed; what is due is published as after any wait."""
+        parsed = contract.parse_clock(payload, retained=retained)
+        if isinstance(parsed, Refusal) or not isinstance(self.clock, RealClock):
+            return  # from another version of passfleet: the topic is not part of the contract
+        if not self._publishes_clock:
+            return  # the time of day is not moved
+        self.clock.jump(parsed.to)
+        self.timers.clock_moved()
+        if self._on_clock_moved is None:
+            self.publish_now()
+        else:
+            self._on_clock_moved(self.clock.now())
 
     async def _run_clock(self, clock: VirtualClock) -> None:
         while True:

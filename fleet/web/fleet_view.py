@@ -201,8 +201,15 @@ class FleetView:
         await self._require_operator().post_message(device_id, kind, sender, body)
 
     async def advance_clock(self, milliseconds: int) -> int:
-        """Move virtual time; returns the fleet's time then. Raises UsageError on a real clock."""
-        return await self._require_operator().advance(by=milliseconds, limit=_CLOCK_LIMIT)
+        """Move virtual time, or time at a speed; returns the fleet's time then.
+
+        Raises UsageError for the time of day.
+        """
+        operator = self._require_operator()
+        clock = await operator.clock()
+        if clock is None or clock.clock == "virtual":
+            return await operator.advance(by=milliseconds, limit=_CLOCK_LIMIT)
+        return await operator.jump(by=milliseconds, limit=_CLOCK_LIMIT)
 
     # -- parts ----------------------------------------------------------------------------------
 

@@ -268,3 +268,28 @@ def test_a_duration_is_read_or_refused_and_nothing_else(text: str) -> None:
     except ValueError:
         return
     assert read >= timedelta(0)
+
+
+def test_time_at_a_speed_jumps_forward_and_never_back() -> None:
+    clock = RealClock(speed=60)
+    before = clock.now()
+    clock.jump(before + 3_600_000)
+    assert before + 3_600_000 <= clock.now() < before + 4_200_000
+    clock.jump(before)
+    assert clock.now() >= before + 3_600_000
+
+
+async def test_a_jump_fires_what_is_due_and_leaves_the_rest() -> None:
+    clock = RealClock(speed=2)
+    timers = Timers(clock)
+    due, later = asyncio.Event(), clock.now() + 7_200_000
+    fired: list[str] = []
+    timers.arm("a", "grace", clock.now() + 3_600_000, due.set)
+    timers.arm("a", "reaction", later, partial(fired.append, "reaction"))
+    clock.jump(clock.now() + 3_600_000)
+    timers.clock_moved()
+    async with asyncio.timeout(5):
+        await due.wait()
+    assert not fired
+    assert timers.next_at() == later
+    timers.close()

@@ -228,3 +228,19 @@ def test_time_moves_on_a_virtual_clock_and_the_saved_scenario_waits(
     played = play(file)
     assert played.returncode == 0, f"{played.stdout}\n{file.read_text()}"
     assert "compliance: noncompliant" in file.read_text()
+
+
+def test_time_moves_at_a_speed(page: Page, browser: Browser, tmp_path: Path) -> None:
+    del browser
+    (tmp_path / "fleet.toml").write_text(
+        '[fleet]\nspeed = 2\n[[group]]\nname = "a"\nplatform = "ios"\nowner = "alex"\n'
+    )
+    with served(tmp_path, "up", "--web", "127.0.0.1:0") as url:
+        page.goto(f"{url}/console?list=mobile")
+        page.get_by_role("checkbox", name="a-001", exact=True).check()
+        page.get_by_role("button", name="Remote Tasks").click()
+        page.get_by_role("menuitem", name="Passcode Reset").click()
+        article = phone(page, "a-001")
+        expect(article.get_by_text("In grace period")).to_be_visible()
+        page.get_by_role("button", name="+1 h").click()
+        expect(article.get_by_text("Not compliant")).to_be_visible()
