@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from hashlib import blake2b
 from typing import Final
 
-from scenarios.actors.account_steps import Phone
+from scenarios.actors.account_steps import TARGETS, Phone
 from scenarios.model.actor import ManagedDevice
 
 __all__ = [
@@ -37,11 +37,19 @@ _CODES: Final = 1_000_000
 class PageStatus(StrEnum):
     """Status shown on the page."""
 
+    SIGN_IN_REJECTED = "signInRejected"
+    REGISTRATION_OPTIONS = "registrationOptions"
+    SET_UP = "setUp"
     REGISTERED = "registered"
+    ACCOUNT_UNKNOWN = "accountUnknown"
     CAPTCHA_FAILED = "captchaFailed"
     NOT_ENABLED = "notEnabled"
     NOT_REGISTERED = "notRegistered"
+    LOCKED_OUT = "lockedOut"
+    ADMINISTRATOR_CONTACTED = "administratorContacted"
     CHOOSE_METHOD = "chooseMethod"
+    ENTER_NUMBER = "enterNumber"
+    ANSWER_QUESTIONS = "answerQuestions"
     NUMBER_NOT_VERIFIED = "numberNotVerified"
     CODE_SENT = "codeSent"
     CALLING = "calling"
@@ -50,6 +58,7 @@ class PageStatus(StrEnum):
     SECOND_METHOD = "secondMethod"
     CHOOSE_PASSWORD = "choosePassword"  # noqa: S105  # the name of a page
     PASSWORD_MISMATCH = "passwordMismatch"  # noqa: S105
+    PASSWORD_REJECTED = "passwordRejected"  # noqa: S105
     DONE = "done"
 
 
@@ -86,25 +95,31 @@ class Challenge:
 
 @dataclass(slots=True, kw_only=True)
 class Registration:
-    """Registered contacts of a user. `pending` is a phone whose code was not entered yet."""
+    """Registered contacts of a user. `pending` is a phone whose code was not entered yet.
 
-    phone: Phone | None = None
+    `phones` and `emails` are by target: authenticationPhone, mobilePhone, officePhone;
+    alternateEmail, authenticationEmail.
+    """
+
+    phones: dict[str, Phone] = field(default_factory=dict)
     pending: Phone | None = None
-    email: str | None = None
-    office: Phone | None = None
+    emails: dict[str, str] = field(default_factory=dict)
     questions: Mapping[str, str] | None = None
 
-    def phone_for(self, method: str) -> Phone | None:
-        """Return the phone that a method uses."""
-        return self.office if method == "callOffice" else self.phone
+    def targets(self, method: str) -> list[str]:
+        """Return the registered targets of a method, the first one is the default."""
+        return [each for each in TARGETS[method] if each in self.phones or each in self.emails]
 
     def allows(self, method: str) -> bool:
-        """Return True if the user registered the contact that a method needs."""
-        if method == "emailAlternate":
-            return self.email is not None
+        """Return True if the user registered a contact that the method needs."""
         if method == "securityQuestions":
             return self.questions is not None
-        return self.phone_for(method) is not None
+        return bool(self.targets(method))
+
+    def options(self) -> list[str]:
+        """Return the names of the registered contacts."""
+        questions = [] if self.questions is None else ["securityQuestions"]
+        return [*self.phones, *self.emails, *questions]
 
 
 def verification_code(seed: int, user: str, count: int) -> str:

@@ -13,11 +13,19 @@ from broker.validation import value_error
 
 __all__ = [
     "METHODS",
+    "OPTIONS",
+    "TARGETS",
     "AccountExpectation",
+    "AnswerQuestions",
+    "ChooseMethod",
     "ChoosePassword",
+    "ContactAdministrator",
     "EnterCode",
+    "EnterNumber",
     "Phone",
     "Register",
+    "SetUp",
+    "SignIn",
     "StartReset",
     "Verify",
     "phone_digits",
@@ -32,6 +40,37 @@ METHODS: Final[tuple[Method, ...]] = (
     "securityQuestions",
 )
 """Verification methods, in the order of the page."""
+Target = Literal[
+    "authenticationPhone", "mobilePhone", "officePhone", "alternateEmail", "authenticationEmail"
+]
+TARGETS: Final[Mapping[str, tuple[Target, ...]]] = {
+    "textMobile": ("authenticationPhone", "mobilePhone"),
+    "callMobile": ("authenticationPhone", "mobilePhone"),
+    "callOffice": ("officePhone",),
+    "emailAlternate": ("alternateEmail", "authenticationEmail"),
+    "securityQuestions": (),
+}
+"""Targets between which the user chooses, by method.
+
+For a text the source names the mobile phone or the "authentication email"; the authentication phone
+is assumed to be meant, as for a call."""
+Option = Literal[
+    "authenticationPhone",
+    "mobilePhone",
+    "officePhone",
+    "alternateEmail",
+    "authenticationEmail",
+    "securityQuestions",
+]
+OPTIONS: Final[Mapping[Option, tuple[Method, ...]]] = {
+    "authenticationPhone": ("textMobile", "callMobile"),
+    "mobilePhone": ("textMobile", "callMobile"),
+    "officePhone": ("callOffice",),
+    "alternateEmail": ("emailAlternate",),
+    "authenticationEmail": ("emailAlternate",),
+    "securityQuestions": ("securityQuestions",),
+}
+"""Methods that use each option to register; at least one of them must be allowed."""
 
 _PHONE: Final = re.compile(r"\+?[\d\s().-]+")
 _A_PHONE: Final = "a phone number such as '+1 425 555 0100', or a table with its parts"
@@ -105,16 +144,20 @@ class Phone(_Arguments):
 class Register(_Arguments):
     """Register one or several contacts for password reset.
 
-    `user` and `password` are entered on the sign-in page. Without `user` the only account is used;
-    without `password` none is checked. A text message or a call goes to `authenticationPhone`:
-    enter its six-digit code, or
-    press # on the call; the status is then `registered`.
+    `user` and `password` are entered on the sign-in page. Without `user` the signed-in user or the
+    only account is used; without `password` none is checked. A text message or a call goes to
+    `authenticationPhone`: enter its six-digit code, or press # on the call; the status is then
+    `registered`. The other contacts are registered without a code.
     """
 
     user: str | None = Field(default=None, description="the name of a user")
     password: Text | None = Field(default=None, repr=False, description="a string")
     authentication_phone: Phone | None = Field(default=None, description=_A_PHONE)
+    mobile_phone: Phone | None = Field(default=None, description=_A_PHONE)
     alternate_email: Annotated[str, AfterValidator(_email)] | None = Field(
+        default=None, description="an e-mail address"
+    )
+    authentication_email: Annotated[str, AfterValidator(_email)] | None = Field(
         default=None, description="an e-mail address"
     )
     office_phone: Phone | None = Field(default=None, description=_A_PHONE)
@@ -143,15 +186,67 @@ class StartReset(_Arguments):
     captcha: Literal["solved", "failed"]
 
 
-class Verify(_Arguments):
-    """Choose a verification method.
+class SignIn(_Arguments):
+    """Sign in on the registration page; `user` and `password` default to the correct ones.
+
+    A wrong one leads to the status `signInRejected`, otherwise the page shows the options.
+    """
+
+    user: Text | None = Field(default=None, description="the name of a user")
+    password: Text | None = Field(default=None, repr=False, description="a string")
+
+
+class SetUp(_Arguments):
+    """Click "set it up now" of an option on the registration page; then `register` it."""
+
+    option: Option
+
+
+class ChooseMethod(_Arguments):
+    """Choose a verification method, and its target where there are two.
+
+    An e-mail is sent at once; for a phone the page then asks for its number (`enter_number`), for
+    security questions it shows them (`answer_questions`).
+    """
+
+    method: Method
+    target: Target | None = None
+
+    @model_validator(mode="after")
+    def _fitting_target(self) -> ChooseMethod:
+        targets = TARGETS[self.method]
+        if self.target is not None and self.target not in targets:
+            words = f"give one of {', '.join(targets)}" if targets else "leave it out"
+            raise value_error(f"{self.method} has no target {self.target}", hint=words)
+        return self
+
+
+class EnterNumber(_Arguments):
+    """Type the full phone number and press Next; without `number` the registered one."""
+
+    number: Text | None = Field(default=None, description="a phone number, with country code")
+
+
+class AnswerQuestions(_Arguments):
+    """Answer the security questions on the page; without `answers` as registered."""
+
+    answers: Mapping[str, Text] | None = Field(
+        default=None, description="a table of questions and their answers"
+    )
+
+
+class ContactAdministrator(_Arguments):
+    """Click "contact your administrator" on a page with this link."""
+
+
+class Verify(ChooseMethod):
+    """Choose a verification method, its target, and give the number or the answers, in one step.
 
     `number` is the full phone number that the user types before the page sends a text or calls.
     `answers` are the answers to the security questions, by question. Both default to the
     registered values.
     """
 
-    method: Method
     number: Text | None = Field(default=None, description="a phone number, with country code")
     answers: Mapping[str, Text] | None = Field(
         default=None, description="a table of questions and their answers"
@@ -181,30 +276,48 @@ class EnterCode(_Arguments):
 
 
 class ChoosePassword(_Arguments):
-    """Choose a new password and type it again (if they differ: `passwordMismatch`)."""
+    """Choose a new password and type it again.
+
+    If they differ, the status is `passwordMismatch`; if the password is too weak (assumption: under
+    8 or over 256 characters, or without three of small letters, capital letters, digits, symbols)
+    it is `passwordRejected`.
+    """
 
     password: Text = Field(repr=False, description="a string")
     confirm: Text = Field(repr=False, description="a string")
 
 
 class AccountExpectation(_Arguments):
-    """Visible state of the password reset.
+    """Visible state of registration and password reset.
 
-    `status` is the status of the page: `registered`, `captchaFailed`, `notEnabled` (contact your
-    administrator), `notRegistered`, `chooseMethod`, `numberNotVerified`, `codeSent`, `calling`
-    (press #), `codeRejected`, `answersRejected`, `secondMethod`, `choosePassword`,
-    `passwordMismatch`, `done`. `options` are the offered methods, `mailbox` is the text of
-    the last e-mail.
+    `status` is the status of the page, and `message` its text. Registration: `signInRejected`,
+    `registrationOptions`, `setUp`, `codeSent`, `calling` (press #), `registered` (thanks). Reset:
+    `accountUnknown`, `captchaFailed`, `notEnabled`, `notRegistered`, `lockedOut` (these three link
+    to the administrator), `administratorContacted`, `chooseMethod`, `enterNumber`,
+    `numberNotVerified`, `answerQuestions`, `answersRejected`, `codeSent`, `calling`,
+    `codeRejected`, `secondMethod`, `choosePassword`, `passwordMismatch`, `passwordRejected`,
+    `done`. `setUpOptions` are the options to register (`option`, `registered`, `link`), `hint` is
+    the advice to register a back-up option. `options` are the offered methods, `targets` their
+    targets by method, `questions` the security questions on the page. `links` are the links of the
+    page, `contact` the contact data of the administrator. `mailbox` is the text of the last e-mail.
     """
 
     status: (
         Literal[
+            "signInRejected",
+            "registrationOptions",
+            "setUp",
             "registered",
+            "accountUnknown",
             "captchaFailed",
             "notEnabled",
             "notRegistered",
+            "lockedOut",
+            "administratorContacted",
             "chooseMethod",
+            "enterNumber",
             "numberNotVerified",
+            "answerQuestions",
             "codeSent",
             "calling",
             "codeRejected",
@@ -212,9 +325,23 @@ class AccountExpectation(_Arguments):
             "secondMethod",
             "choosePassword",
             "passwordMismatch",
+            "passwordRejected",
             "done",
         ]
         | None
     ) = None
+    message: str | None = Field(default=None, description="a string")
+    hint: str | None = Field(default=None, description="a string")
     mailbox: str | None = Field(default=None, description="a string")
     options: list[Method] | None = Field(default=None, description="a list of methods")
+    targets: dict[Method, list[Target]] | None = Field(
+        default=None, description="a table such as {textMobile: [mobilePhone]}"
+    )
+    questions: list[str] | None = Field(default=None, description="a list of questions")
+    set_up_options: list[dict[str, Any]] | None = Field(
+        default=None, description="a list of options"
+    )
+    links: list[str] | None = Field(default=None, description="a list of links")
+    contact: str | dict[str, Any] | None = Field(
+        default=None, description="a string, or a table such as {phone: ...}"
+    )

@@ -28,6 +28,7 @@ from scenarios.model.file import (
     UserEntry,
 )
 from scenarios.model.scenario import Scenario
+from scenarios.parsing.phone_numbers import phone_problems
 from scenarios.parsing.steps import KnownNames, parse_steps
 from scenarios.parsing.yaml_positions import YamlDocument, read_yaml
 
@@ -151,6 +152,8 @@ class _Reader:
         steps = document.get("steps")
         read = parse_steps(steps if isinstance(steps, list) else [], names, self._located)
         self._problems += read.problems
+        owners = dict(zip(names.devices, _owners(document.get("devices")), strict=True))
+        self._problems += phone_problems(read.steps, owners, names.users)
         self._raise_problems()
         assert file is not None  # noqa: S101  # otherwise _raise_problems raised
         return Scenario(

@@ -44,16 +44,22 @@ _COUNTRIES: Final = (
     ("+91", "India"),
     ("+81", "Japan"),
 )
-_PROBLEMS: Final = {
-    "captchaFailed": "The characters you entered do not match the picture. Try again.",
-    "notEnabled": "Your account is not enabled for password reset. You can contact your"
-    " administrator to unlock your account.",
-    "notRegistered": "You have not registered for password reset, so we can't verify you.",
-    "numberNotVerified": "The phone number you entered does not match the one we have on file.",
-    "codeRejected": "You entered an incorrect or expired verification code. Try again.",
-    "answersRejected": "Your answers do not match the ones you registered.",
-    "passwordMismatch": "These passwords don't match.",
-}
+_PROBLEMS: Final = frozenset(
+    {
+        "signInRejected",
+        "accountUnknown",
+        "captchaFailed",
+        "notEnabled",
+        "notRegistered",
+        "lockedOut",
+        "numberNotVerified",
+        "codeRejected",
+        "answersRejected",
+        "passwordMismatch",
+        "passwordRejected",
+    }
+)
+"""Statuses of the actor whose message the page shows as a problem."""
 _SCREENS: Final = {
     "captchaFailed": "who",
     "notEnabled": "notPossible",
@@ -67,6 +73,10 @@ _SCREENS: Final = {
     "answersRejected": "answers",
     "choosePassword": "choosePassword",
     "passwordMismatch": "choosePassword",
+    "passwordRejected": "choosePassword",
+    "lockedOut": "notPossible",
+    "accountUnknown": "who",
+    "signInRejected": "register",
     "done": "done",
     "registered": "thanks",
 }
@@ -102,7 +112,7 @@ async def _page(request: Request) -> Response:
         "user": name,
         "own": own[:_PHONES],
         "refused": user.drafts.pop("refused", None),
-        "problem": _PROBLEMS.get(status) if _is_flow(user) else None,
+        "problem": view["message"] if _is_flow(user) and status in _PROBLEMS else None,
         "captcha": user.drafts.get("captcha", ""),
         "registrable": _REGISTRABLE.items(),
         "registered": user.drafts.get("registered", {}).get(name, ()),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from platforms import PLATFORMS_BY_ID
 from platforms.profile import Management
 from scenarios.actors.account import AccountActor
 from scenarios.actors.account_codes import CODE_LIFETIME, SENDER, PageStatus, verification_code
+from scenarios.actors.account_rules import ATTEMPT_WINDOW, ATTEMPTS, LOCKOUT
 from scenarios.actors.account_steps import AccountExpectation
 from scenarios.model.actor import (
     Account,
@@ -49,6 +51,15 @@ def subject(name: str) -> ManagedDevice:
         profile=PLATFORMS_BY_ID["ios"],
         management=Management.STANDALONE,
     )
+
+
+TARGET_CONTACTS = {
+    "authenticationPhone": NUMBER,
+    "mobilePhone": {"number": "+1 425 555 0177", "device": "desk"},
+    "officePhone": {"number": OFFICE, "device": "desk"},
+    "alternateEmail": "alex@home.example",
+    "authenticationEmail": "alex@work.example",
+}
 
 
 class AccountRig:
@@ -244,8 +255,9 @@ def test_a_code_works_once_and_a_newer_one_replaces_it() -> None:
     second = rig.delivered[-1].body.split()[1]
     rig.perform("enter_code", code=second)
     assert rig.status == "secondMethod"
-    rig.perform("enter_code", code=second)
-    assert rig.status == "codeRejected"
+    with pytest.raises(StepRefusedError, match="the page that asks for a code"):
+        rig.perform("enter_code", code=second)
+    assert rig.status == "secondMethod"
 
 
 def test_two_methods_are_two_different_ones() -> None:
@@ -297,10 +309,13 @@ def test_failed_captcha_and_wrong_answers() -> None:
 
 
 def test_the_wrong_password_registers_nothing() -> None:
-    with pytest.raises(StepRefusedError) as refused:
-        AccountRig().perform("register", password="guess-canary", **EVERYTHING)
-    assert "canary" not in str(refused.value)
-    assert "old-secret" not in str(refused.value)
+    rig = AccountRig()
+    for wrong in ({"password": "guess-canary"}, {"user": "nobody@contoso.example"}):
+        assert rig.perform("register", **wrong, **EVERYTHING) == ()
+        assert rig.status == "signInRejected"
+        assert "secret" not in str(rig.view)
+    rig.perform("start_reset", captcha="solved")
+    assert rig.status == "notRegistered"
 
 
 @pytest.mark.parametrize(
@@ -346,6 +361,208 @@ def test_every_status_can_be_expected() -> None:
         AccountExpectation.model_validate({"status": status.value})
     with pytest.raises(ValidationError):
         AccountExpectation.model_validate({"status": "codeSnt"})
+
+
+# -- pages and choices ------------------------------------------------------------------------
+
+
+def test_registration_shows_the_options_and_recommends_a_back_up() -> None:
+    rig = AccountRig()
+    rig.perform("sign_in", user="alex", password="guess")
+    assert rig.status == "signInRejected"
+    rig.perform("sign_in", user="alex@contoso.example", password="old-secret")
+    assert rig.status == "registrationOptions"
+    options: Any = rig.view["setUpOptions"]
+    assert {each["option"] for each in options} == set(TARGET_CONTACTS) | {"securityQuestions"}
+    assert {each["link"] for each in options} == {"set it up now"}
+    rig.perform("set_up", option="authenticationPhone")
+    assert rig.status == "setUp"
+    rig.registered_phone_only()
+    assert rig.status == "registered"
+    assert "Thanks" in str(rig.view["message"])
+    assert "back-up" in str(rig.view["hint"])
+    rig.perform("register", alternateEmail="alex@home.example")
+    assert "hint" not in rig.view
+
+
+def test_options_without_an_allowed_method_are_not_offered() -> None:
+    rig = AccountRig(methods=("emailAlternate",))
+    rig.perform("sign_in")
+    options: Any = rig.view["setUpOptions"]
+    assert [each["option"] for each in options] == ["alternateEmail", "authenticationEmail"]
+    with pytest.raises(StepRefusedError):
+        rig.perform("set_up", option="officePhone")
+
+
+def registered_everywhere() -> AccountRig:
+    rig = AccountRig()
+    rig.perform("register", **TARGET_CONTACTS)
+    rig.perform("enter_code", **{"from": "phone"})
+    return rig.at_reset()
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "reached"),
+    [
+        ("textMobile", None, "phone"),
+        ("textMobile", "authenticationPhone", "phone"),
+        ("textMobile", "mobilePhone", "desk"),
+        ("callMobile", "mobilePhone", "desk"),
+        ("emailAlternate", "alternateEmail", "alex@home.example"),
+        ("emailAlternate", "authenticationEmail", "alex@work.example"),
+    ],
+)
+def test_the_user_chooses_the_target(method: str, target: str | None, reached: str) -> None:
+    rig = registered_everywhere()
+    rig.perform("choose_method", method=method, target=target)
+    if method == "emailAlternate":
+        assert reached in str(rig.view["mailbox"])
+        return
+    assert rig.status == "enterNumber"
+    before = len(rig.delivered)
+    rig.perform("enter_number")
+    assert [each.device.name for each in rig.delivered[before:]] == [reached]
+
+
+def test_a_target_that_is_not_registered_or_does_not_fit() -> None:
+    rig = AccountRig().registered_phone_only().at_reset()
+    assert rig.view["targets"] == {
+        "textMobile": ["authenticationPhone"],
+        "callMobile": ["authenticationPhone"],
+    }
+    rig.perform("choose_method", method="textMobile", target="mobilePhone")
+    assert rig.status == "notRegistered"
+    with pytest.raises(ValidationError, match="has no target"):
+        AccountActor.steps["verify"].model_validate(
+            {"method": "callOffice", "target": "mobilePhone"}
+        )
+
+
+def test_security_questions_are_shown_before_they_are_answered() -> None:
+    rig = AccountRig().registered().at_reset()
+    with pytest.raises(StepRefusedError, match="security questions"):
+        rig.perform("answer_questions")
+    rig.perform("choose_method", method="securityQuestions")
+    assert (rig.status, rig.view["questions"]) == ("answerQuestions", ["First pet?"])
+    with pytest.raises(StepRefusedError, match="phone number"):
+        rig.perform("enter_number")
+    rig.perform("answer_questions", answers={"First pet?": "Fido"})
+    assert (rig.status, rig.view["questions"]) == ("answersRejected", ["First pet?"])
+    rig.perform("answer_questions", answers={"First pet?": "Rex"})
+    assert rig.status == "choosePassword"
+    assert "questions" not in rig.view
+
+
+def test_fewer_methods_than_required_lead_to_the_administrator() -> None:
+    rig = AccountRig(required=2)
+    rig.perform("register", alternateEmail="alex@home.example")
+    rig.perform("start_reset", captcha="solved")
+    assert rig.status == "notRegistered"
+    assert "requires 2 verification methods" in str(rig.view["message"])
+    assert rig.view["links"] == ("contact your administrator",)
+
+
+def test_the_administrator_unlocks_an_account_that_is_not_enabled() -> None:
+    rig = AccountRig(enabled=False)
+    rig.shared.organization = replace(rig.shared.organization, contact="Help desk")
+    with pytest.raises(StepRefusedError, match="contact your administrator"):
+        rig.perform("contact_administrator")
+    rig.perform("start_reset", captcha="solved")
+    assert "not enabled" in str(rig.view["message"])
+    rig.perform("contact_administrator")
+    assert (rig.status, rig.view["contact"]) == ("administratorContacted", "Help desk")
+    rig.shared.unlocked.add("alex")
+    rig.registered().at_reset()
+
+
+def test_an_unknown_user_id_leads_to_a_page() -> None:
+    rig = AccountRig().registered()
+    rig.perform("start_reset", user="nobody@contoso.example", captcha="solved")
+    assert rig.status == "accountUnknown"
+
+
+@pytest.mark.parametrize("way", ["code", "answers", "number"])
+def test_five_failed_attempts_within_an_hour_lock_the_user_out(way: str) -> None:
+    rig = AccountRig().registered()
+    for attempt in range(ATTEMPTS):
+        rig.at_reset()
+        if way == "code":
+            rig.perform("verify", method="emailAlternate")
+            rig.perform("enter_code", code=SENDER)
+        elif way == "answers":
+            rig.perform("verify", method="securityQuestions", answers={"First pet?": "Fido"})
+        else:
+            rig.perform("verify", method="textMobile", number="+1 425 555 0101")
+        assert (rig.status == "lockedOut") is (attempt == ATTEMPTS - 1)
+        rig.now += ATTEMPT_WINDOW // ATTEMPTS - 1
+    with pytest.raises(StepRefusedError, match="lockedOut"):
+        rig.perform("verify", method="emailAlternate")
+    rig.perform("start_reset", captcha="solved")
+    assert rig.status == "lockedOut"
+    rig.now += LOCKOUT
+    rig.at_reset()
+
+
+def test_attempts_of_more_than_an_hour_ago_do_not_count() -> None:
+    rig = AccountRig().registered().at_reset()
+    for _ in range(2 * ATTEMPTS):
+        rig.perform("verify", method="securityQuestions", answers={"First pet?": "Fido"})
+        assert rig.status == "answersRejected"
+        rig.now += ATTEMPT_WINDOW // (ATTEMPTS - 1)
+
+
+def test_the_administrator_ends_a_lockout() -> None:
+    rig = AccountRig().registered().at_reset()
+    for _ in range(ATTEMPTS):
+        rig.perform("verify", method="securityQuestions", answers={"First pet?": "Fido"})
+    assert rig.status == "lockedOut"
+    rig.shared.unlocked.add("alex")
+    rig.at_reset()
+
+
+@pytest.mark.parametrize(
+    ("password", "strong"),
+    [
+        ("x", False),
+        ("Short-1", False),
+        ("long-enough", False),
+        ("n3w-secret", True),
+        ("NewSecret1", True),
+        ("Aa1" * 86, False),
+    ],
+)
+def test_a_new_password_obeys_the_policy(password: str, *, strong: bool) -> None:
+    rig = AccountRig().registered().at_reset()
+    pass_method(rig, "securityQuestions")
+    rig.perform("choose_password", password=password, confirm=password)
+    assert rig.status == ("done" if strong else "passwordRejected")
+    assert (rig.password == password) is strong
+
+
+def test_texts_take_their_time_and_arrive_in_order() -> None:
+    rig = AccountRig()
+    rig.shared.organization = replace(rig.shared.organization, delivery=(10_000, 300_000))
+    assert rig.perform("register", authenticationPhone=NUMBER) == []
+    due = rig.actor.next_change(rig.now)
+    assert due is not None
+    assert 10_000 <= due - rig.now <= 300_000
+    assert rig.actor.on_time(due - 1) == []
+    (text,) = rig.actor.on_time(due)
+    assert isinstance(text, DeliverMessage)
+    assert rig.actor.next_change(due) is None
+    rig.show(text)
+    rig.now = due
+    rig.perform("enter_code", **{"from": "phone"})
+    assert rig.status == "registered"
+
+
+def test_one_number_rings_one_device() -> None:
+    rig = AccountRig()
+    rig.perform("register", officePhone={"number": OFFICE, "device": "desk"})
+    rig.perform("register", authenticationPhone=OFFICE)
+    assert rig.delivered[-1].device.name == "desk"
+    with pytest.raises(StepRefusedError, match="the device of this number"):
+        rig.perform("register", mobilePhone={"number": OFFICE, "device": "phone"})
 
 
 # -- no path ----------------------------------------------------------------------------------
@@ -457,7 +674,7 @@ class AnyPath(RuleBasedStateMachine):
 
     @rule(same=st.booleans())
     def choose(self, same: bool) -> None:  # noqa: FBT001
-        new = f"secret-{self.changes}"
+        new = f"Secret-{self.changes}"
         before = self.rig.password
         went = self.attempt("choose_password", password=new, confirm=new if same else "other")
         if went and self.rig.status == "done":
@@ -478,16 +695,17 @@ class AnyPath(RuleBasedStateMachine):
         if code is None:
             return
         self.enter_right(code)
-        verified = set(self.proved)
-        self.attempt("enter_code", code=code)
-        assert self.rig.status == "codeRejected"
+        verified, status = set(self.proved), self.rig.status
+        if status in ("choosePassword", "secondMethod"):
+            assert not self.attempt("enter_code", code=code)
+            assert self.rig.status == status
         assert self.proved == verified
 
     def enter_right(self, code: str) -> None:
         method, _, sent = self.pending or (None, "", 0)
         self.attempt("enter_code", code=code)
         in_time = self.rig.now <= sent + CODE_LIFETIME
-        assert (self.rig.status != "codeRejected") is in_time
+        assert (self.rig.status not in ("codeRejected", "lockedOut")) is in_time
         if in_time and method is not None:
             self.proved.add(method)
         self.pending = None

@@ -50,6 +50,9 @@ STEPS = [
     ("portal.select_device: {device: phne}", 28, "there is no device", "did you mean 'phone'?"),
     ("console.select: {devices: [phone, x]}", 22, 'there is no device "x"', None),
     ("expect.portal: {screen: hme}", 21, 'got "hme"', "did you mean 'home'?"),
+    ("console.select: {user: alex, group: directManaged}", 5, "exclude each other", None),
+    ("console.select: {}", 5, "selects nothing", None),
+    ("account.verify: {method: callOffice, target: mobilePhone}", 5, "has no target", None),
     ("expect.portal: {within: 5m}", 5, "expects nothing", None),
     ("expect.portal: {status: done, within: soon}", 35, 'got "soon"', None),
     ("expect.portal: {message: {matches: '('}}", 31, "not a regular expression", None),
@@ -96,6 +99,9 @@ FILES = [
     (HEAD.replace("  phone", "  ph one") + "  - wait: 1s\n", 4 - 1, 3, "name of a device"),
     ("organisation: {}\n" + steps("wait: 1s"), 1, 1, "unknown key"),
     ("organization: {resetPasscode: 1}\n" + steps("wait: 1s"), 1, 16, "got 1"),
+    ("organization: {delivery: soon}\n" + steps("wait: 1s"), 1, 16, 'got "soon"'),
+    ("organization: {delivery: 5m..10s}\n" + steps("wait: 1s"), 1, 16, "shortest comes first"),
+    ("organization: {contact: {fax: x}}\n" + steps("wait: 1s"), 1, 16, "got a table"),
     ("users: {kim: {pasword: x}}\n" + steps("wait: 1s"), 1, 15, "unknown key"),
     ("seed: many\n" + steps("wait: 1s"), 1, 1, 'got "many"'),
     ("name: x\nsteps: [{wait: 1s}]\n", 1, 1, "this key is missing"),
@@ -112,6 +118,23 @@ def test_an_invalid_file_is_refused_with_its_position(
     error = refused(text)
     assert message in error.message
     assert line is None or (error.line, error.column) == (line, column)
+
+
+def test_a_telephone_number_belongs_to_one_device() -> None:
+    first = 'account.register: {user: alex, authenticationPhone: "+1 425 555 0100"}'
+    second = 'account.register: {user: kim, officePhone: "+1 (425) 555-0100"}'
+    error = refused(steps(first, second))
+    assert (error.line, error.column) == (7, 35)
+    assert "this is the telephone number of phone, and not of tablet" in error.message
+    assert "add device: phone" in (error.hint or "")
+    shared = second.replace('"+1 (425) 555-0100"', '{number: "+1 425 555 0100", device: phone}')
+    assert len(parse_scenario(steps(first, shared, first), "play.yaml").steps) == 3
+
+
+def test_the_address_of_an_unknown_user_is_accepted() -> None:
+    """It leads to a page; a misspelt user name is refused."""
+    parse_scenario(steps("portal.sign_in: {user: nobody@contoso.example}"), "play.yaml")
+    assert "no user" in refused(steps("portal.sign_in: {user: nobody}")).message
 
 
 def test_an_error_reports_the_first_problem_and_the_number_of_others() -> None:
@@ -171,7 +194,8 @@ def test_every_step_of_the_contract_is_there() -> None:
         " open_notifications enter_address choose_account enter_password back open_link open_menu"
         " choose_menu",
         "console": "open select reset_passcode remote_lock show_passcode unlock_account",
-        "account": "register start_reset verify enter_code choose_password",
+        "account": "register start_reset verify enter_code choose_password sign_in set_up"
+        " contact_administrator choose_method enter_number answer_questions",
         "user": "swipe_up enter_passcode change_now later set_passcode use_biometric"
         " enroll_biometric sign_in purchase",
         "device": "restart crash",
