@@ -115,7 +115,7 @@ async def shared(devices: int, limit: float) -> Figures:
 
 
 def started(born: Figures, fleet: Fleet) -> Figures:
-    """What the start cost."""
+    """Return time, CPU and memory of the start."""
     devices = len(fleet.names)
     return {
         "seconds": born["seconds"],
@@ -126,7 +126,7 @@ def started(born: Figures, fleet: Fleet) -> Figures:
 
 
 async def connected(client: Client, host: str, port: int) -> None:
-    """Connect a client of the bench's own."""
+    """Connect a benchmark client and wait until it is ready."""
     await asyncio.get_running_loop().create_connection(lambda: client, host, port)
     await asyncio.wait_for(client.ready, 10)
 
@@ -137,7 +137,7 @@ def sizes(
     measure: Callable[[int, float], Coroutine[Any, Any, Figures]],
     until: float,
 ) -> Measured:
-    """Measure each size, as long as time is left."""
+    """Measure each size until the time limit is reached."""
 
     async def bounded(devices: int) -> Figures:
         left = until - time.monotonic()
@@ -177,7 +177,7 @@ SHARED_COLUMNS = [
 
 
 def table(first: str, columns: list[tuple[str, str, str]], found: Measured) -> str:
-    """The figures as Markdown, a row each size."""
+    """Return the figures as a Markdown table with one row per size."""
     lines = [
         f"| {first} | " + " | ".join(title for title, _, _ in columns) + " |",
         "|---:" * (len(columns) + 1) + "|",
@@ -190,7 +190,7 @@ def table(first: str, columns: list[tuple[str, str, str]], found: Measured) -> s
 
 
 def machine() -> str:
-    """What it was measured on."""
+    """Return broker, Python version and hardware of this measurement."""
     version = subprocess.run(["mosquitto", "-h"], capture_output=True, text=True, check=False)
     broker = " ".join(["Mosquitto", *version.stdout.split()[2:3]])
     cpu = platform.machine()
@@ -205,7 +205,7 @@ def machine() -> str:
     )
 
 
-# -- the picture ----------------------------------------------------------------------------------
+# -- the chart ------------------------------------------------------------------------------------
 
 WIDTH, HEIGHT = 400, 230
 LEFT, RIGHT, TOP, BOTTOM = 52, 34, 44, 38
@@ -228,7 +228,7 @@ STYLE = """
 
 
 def ceiling(highest: float) -> float:
-    """A round number above the highest value."""
+    """Return a round number above the highest value."""
     unit = 10.0 ** math.floor(math.log10(highest))
     return next(
         unit * step
@@ -243,7 +243,7 @@ def panel(
     lines: list[tuple[str, list[tuple[int, float]]]],
     goal: float | None = None,
 ) -> list[str]:
-    """One plot: devices on a logarithmic axis, the figure from zero."""
+    """Return one plot: devices on a logarithmic axis, the figure on a linear axis from zero."""
     points = [point for _, line in lines for point in line]
     if not points:
         return []
@@ -290,7 +290,7 @@ def panel(
 
 
 def picture(owned: Measured, behind: Measured, where: str) -> str:
-    """The plots, as one self-contained SVG."""
+    """Return all plots as one self-contained SVG."""
 
     def line(found: Measured, name: str, kind: str = "own") -> tuple[str, list[tuple[int, float]]]:
         return kind, [(devices, row[name]) for devices, row in found.items()]
@@ -307,7 +307,7 @@ def picture(owned: Measured, behind: Measured, where: str) -> str:
     return "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img">',
-            "<title>What a device costs, by the number of devices</title>",
+            "<title>Cost of a device by the number of devices</title>",
             f"<style>{STYLE}</style>",
             f'<rect class="page" width="{width}" height="{height}"/>',
             *body,
@@ -323,12 +323,12 @@ def picture(owned: Measured, behind: Measured, where: str) -> str:
 
 
 def main() -> int:
-    """Measure, print, draw; 1 where a size could not be measured or a device did not answer."""
+    """Measure, print and draw; returns 1 if a measurement failed or a device did not answer."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--seconds", type=float, default=90.0, help="time limit of the whole run")
     parser.add_argument("--own", type=int, nargs="*", default=OWN, metavar="DEVICES")
     parser.add_argument("--shared", type=int, nargs="*", default=SHARED, metavar="DEVICES")
-    parser.add_argument("--svg", type=Path, help="file for the picture")
+    parser.add_argument("--svg", type=Path, help="file for the chart")
     args = parser.parse_args()
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -4,8 +4,7 @@
 
 Reads one command per line from stdin, answers each with a line of JSON, and ends with stdin. Only
 the devices run here, so that the CPU time and memory of this process are theirs. KIND is
-`passfleet`,
-`shared` (passfleet's devices behind one connection) or `bare`.
+`passfleet`, `shared` (passfleet's devices behind one connection) or `bare`.
 
     start   connect all: seconds it took, its CPU seconds, and the KiB of memory that came with it
     usage   CPU seconds and KiB so far; the worst lag of the loop since the last `usage`, in ms

@@ -27,7 +27,7 @@ class Load:
         return self.sent - len(self.times)
 
     def percentile(self, share: float) -> float:
-        """The time within which this share of the resets was answered."""
+        """Return the time within which this share of the resets was answered."""
         ordered = sorted(self.times)
         return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else 0.0
 

@@ -1,6 +1,6 @@
-"""A minimal MQTT 3.1.1 client on a bare socket, to load devices and brokers with.
+"""Minimal MQTT 3.1.1 client on a bare socket, used to load devices and brokers.
 
-It uses a fraction of the CPU time of a real client, so that the measurement shows the other side.
+It needs a fraction of the CPU time of a full client, so that the other side is what is measured.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ __all__ = ["Client", "field", "packet", "publish"]
 
 
 def field(data: bytes) -> bytes:
-    """Return `data` with its length before it."""
+    """Return `data` with a length prefix."""
     return len(data).to_bytes(2) + data
 
 
@@ -53,7 +53,7 @@ class Client(asyncio.Protocol):
         transport.write(packet(0x10, body))
 
     def data_received(self, data: bytes) -> None:
-        """Take every whole packet."""
+        """Handle every complete packet in the buffer."""
         inbox = self.inbox
         inbox += data
         while len(inbox) >= 2:
@@ -71,7 +71,7 @@ class Client(asyncio.Protocol):
             self.take(first, content)
 
     def take(self, first: int, body: bytes) -> None:
-        """Go on to the next step, or handle a message."""
+        """Handle one packet: continue the handshake, or handle a message."""
         if first == 0x20:
             asked = b"".join(field(name.encode()) + b"\x01" for name in self.filters)
             self.transport.write(packet(0x82, b"\0\1" + asked))
@@ -87,7 +87,7 @@ class Client(asyncio.Protocol):
             self.transport.write(answer + b"\x40\x02" + body[end : end + 2])
 
     def born(self) -> None:
-        """Be ready as soon as subscribed."""
+        """Set ready after the subscription."""
         self.ready.set_result(None)
 
     def on_message(self, topic: str, data: bytes, retained: bool) -> bytes:  # noqa: FBT001

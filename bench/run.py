@@ -1,11 +1,11 @@
-"""What a device costs, beside a bare MQTT client: what `make bench` prints.
+"""Cost of a device in comparison with a bare MQTT client; run by `make bench`.
 
     python bench/run.py [--quick] [--devices 1000] [--broker mosquitto] [--json]
 
 For each broker, on loopback: a fresh broker, a process of passfleet's devices and a process of bare
-paho-mqtt clients (bench/bare.py), up at the same time and loaded in turn, several times over, by an
-operator in this process. Every figure is the median of the turns, so that a busy machine disturbs
-both alike; the ratios are what to compare between machines. Nothing waits without a limit.
+paho-mqtt clients (bench/bare.py) run at the same time; an operator in this process loads them
+alternately, several times. Every figure is the median of the turns, so that a busy machine affects
+both alike. Compare the ratios, not the times, between machines. Every wait has a time limit.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ ROWS = [
 
 @dataclass
 class Fleet:
-    """A process of devices, and what was measured of it."""
+    """A process of devices, and its measured figures."""
 
     kind: str
     process: asyncio.subprocess.Process
@@ -61,7 +61,7 @@ class Fleet:
     operator: Any = None
 
     async def ask(self, word: str, limit: float = 30.0) -> dict[str, float]:
-        """Say a word and return the answer."""
+        """Send a command to the process and return its answer."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self.process.stdin.write(f"{word}\n".encode())
@@ -72,12 +72,12 @@ class Fleet:
         return dict(json.loads(line))
 
     def note(self, **figures: float) -> None:
-        """Add to what was measured."""
+        """Add measured figures."""
         for name, value in figures.items():
             self.measured.setdefault(name, []).append(value)
 
     async def load(self, commands: int, in_flight: int) -> None:
-        """Send resets and note what they cost."""
+        """Send resets and add their cost to the figures."""
         before = await self.ask("usage")
         load = await self.operator.send(commands, in_flight, LOAD_LIMIT)
         after = await self.ask("usage")
@@ -91,7 +91,7 @@ class Fleet:
         )
 
     def summary(self) -> dict[str, float]:
-        """The median of each figure; of what went wrong, the sum."""
+        """Return the median of each figure, and the sum of failures."""
         return {
             name: sum(values) if name == "bad" else median(values)
             for name, values in self.measured.items()
@@ -100,7 +100,7 @@ class Fleet:
 
 @asynccontextmanager
 async def hosted(kind: str, url: str, devices: int, phone: str) -> AsyncIterator[Fleet]:
-    """A process of devices, not connected yet."""
+    """Start a process of devices that are not connected yet."""
     script = Path(__file__).with_name("hosted.py")
     process = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -159,7 +159,7 @@ async def measure(broker: str, args: argparse.Namespace) -> dict[str, dict[str, 
 
 
 def table(broker: str, found: dict[str, dict[str, float]]) -> str:
-    """One broker's figures, a row each."""
+    """Return the figures of one broker, one row each."""
     kinds = list(found)
     lines = [f"{broker:32}" + "".join(f"{kind:>12}" for kind in kinds) + f"{'ratio':>9}"]
     for title, name, form in ROWS:
@@ -177,7 +177,7 @@ def table(broker: str, found: dict[str, dict[str, float]]) -> str:
 
 
 def arguments() -> argparse.Namespace:
-    """What the command line asks for."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--devices", type=int, default=1000)
     parser.add_argument("--platform", default="android")
@@ -186,8 +186,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--commands", type=int, default=4000, help="resets a turn")
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--in-flight", type=int, default=200)
-    parser.add_argument("--idle", type=float, default=20.0, help="seconds of doing nothing")
-    parser.add_argument("--storm", action="store_true", help="lose all connections at once")
+    parser.add_argument("--idle", type=float, default=20.0, help="seconds of the idle measurement")
+    parser.add_argument(
+        "--storm", action="store_true", help="also measure the loss of all connections at once"
+    )
     parser.add_argument("--quick", action="store_true", help="a short, rough run")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
@@ -199,7 +201,7 @@ def arguments() -> argparse.Namespace:
 
 
 def main() -> int:
-    """Measure and print; 1 where a broker could not be measured."""
+    """Measure and print; returns 1 if a broker could not be measured."""
     args = arguments()
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -1,15 +1,15 @@
-"""What one step of the state machine costs, and what one device's state weighs.
+"""Time of one step of the state machine, and memory of one device's state.
 
     PYTHONPATH=. python bench/step.py [--json] [--profile]
     PYTHONPATH=. python bench/step.py --against OTHER    # OTHER: a checkout, say of HEAD
 
-Microseconds are of the fastest of many short rounds: what the machine takes when nothing disturbs
-it. Bytes are what Python allocated for each of 2,000 devices, their enrollment included, without
-what a group shares: fresh, and after 32 resets that each came with a UUID and each set a temporary
-passcode. The goals are 7 for a remote lock, 16 for a reset, and 5 KiB more for 32 resets.
+Microseconds are those of the fastest of many short rounds, which other load disturbs least. Bytes
+are allocations per device, averaged over 2,000 devices, with the enrollment and without the objects
+shared by a group: fresh, and after 32 resets, each with a UUID and a temporary passcode. The goals
+are 7 us for a remote lock, 16 us for a reset, and 5 KiB for 32 resets.
 
-`--against` measures this checkout and another in turn, three times, and prints the best of each
-with their ratio.
+`--against` measures this checkout and another one alternately, three times, and prints the best
+figures of both and their ratio.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ Figures = dict[str, float]
 
 
 def device(platform: str, device_id: str = "d-1") -> DeviceState:
-    """A device with a passcode and a policy, open in its user's hand."""
+    """Return an unlocked device with a passcode and a policy."""
     policy = PasscodePolicy(min_length=6, history=5, max_inactivity_minutes=5)
     setup = SETUPS.setdefault(
         platform, GroupSetup(name="phones", profile=PLATFORMS_BY_ID[platform], policy=policy)
@@ -63,7 +63,7 @@ SETUPS: dict[str, GroupSetup] = {}
 
 
 def remembering(state: DeviceState) -> DeviceState:
-    """The same device with its memory of results full."""
+    """Return the device with the maximum number of stored results."""
     for n in range(40):
         command = Command(f"earlier-{n}", Action.SYNC_DEVICE)
         state, _ = step(state, command, NOW, DRAWS)
@@ -71,7 +71,7 @@ def remembering(state: DeviceState) -> DeviceState:
 
 
 def reset(state: DeviceState, number: int) -> DeviceState:
-    """The same device after 32 resets, `number` being its own among the devices."""
+    """Return the device after 32 resets; `number` makes its command ids unique."""
     for n in range(32):
         command = Command(str(UUID(int=number << 64 | n)), Action.RESET_PASSCODE)
         state, _ = step(state, command, NOW + 1_000 * n + number, DRAWS)
@@ -79,7 +79,7 @@ def reset(state: DeviceState, number: int) -> DeviceState:
 
 
 def fastest(state: DeviceState, commands: list[Command]) -> float:
-    """Microseconds for one step, each from the same state."""
+    """Return the microseconds of one step from `state`."""
     best = float("inf")
     gc.disable()
     for _ in range(ROUNDS):
@@ -92,12 +92,12 @@ def fastest(state: DeviceState, commands: list[Command]) -> float:
 
 
 def commands(action: Action) -> list[Command]:
-    """As many commands, none of which the device knows."""
+    """Return `STEPS` commands with new ids."""
     return [Command(f"c-{n}", action) for n in range(STEPS)]
 
 
 def microseconds() -> Figures:
-    """What steps cost."""
+    """Measure the steps, in microseconds."""
     open_phone = remembering(device("android"))
     locked, _ = step(open_phone, Command("lock", Action.REMOTE_LOCK), NOW, DRAWS)
     done, _ = step(open_phone, Command("again", Action.REMOTE_LOCK), NOW, DRAWS)
@@ -115,7 +115,7 @@ def microseconds() -> Figures:
 
 
 def weigh(make: Callable[[int], DeviceState]) -> float:
-    """Bytes a device, its enrollment included, what its group shares not."""
+    """Return the bytes per device, with its enrollment, without the objects of its group."""
     make(DEVICES)
     gc.collect()
     tracemalloc.start()
@@ -126,14 +126,14 @@ def weigh(make: Callable[[int], DeviceState]) -> float:
 
 
 def measure() -> Figures:
-    """All figures of this checkout."""
+    """Measure all figures of this checkout."""
     fresh = weigh(lambda n: device("android", f"device-{n:06}"))
     full = weigh(lambda n: reset(device("android", f"device-{n:06}"), n))
     return {**microseconds(), "fresh, bytes": fresh, "32 resets more, bytes": full - fresh}
 
 
 def compare(other: Path) -> None:
-    """This checkout beside another, in turn."""
+    """Compare this checkout with another one, measured alternately."""
     found: dict[Path, list[Figures]] = {HERE: [], other: []}
     for _ in range(TURNS):
         for tree, figures in found.items():

@@ -1,6 +1,6 @@
-"""A help desk's back-end: it resets passcodes and keeps an eye on who has not set a new one.
+"""Back-end of a help desk: resets passcodes and lists devices whose user has not set a new one.
 
-What stands here knows nothing of passfleet. It speaks MQTT to whatever manages the phones.
+This module does not depend on passfleet. It sends MQTT messages to any device management service.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class HelpDesk:
 
     def __init__(self, host: str, port: int, root: str) -> None:
         self.overdue: set[str] = set()
-        """Devices whose user has let the time for a new passcode run out."""
+        """Devices whose user has not set a new passcode within the grace period."""
         self._client = aiomqtt.Client(host, port)
         self._root = root
         self._answers: dict[str, asyncio.Future[dict[str, Any]]] = {}
@@ -46,7 +46,7 @@ class HelpDesk:
         await self._client.__aexit__(kind, error, trace)
 
     async def reset(self, device: str) -> str:
-        """Reset a device's passcode; returns what to say to the caller on the phone."""
+        """Reset a device's passcode and return a sentence for the caller."""
         command_id = f"desk-{uuid.uuid4()}"
         answer = self._answers[command_id] = asyncio.get_running_loop().create_future()
         command = {"commandId": command_id, "actionName": "resetPasscode"}

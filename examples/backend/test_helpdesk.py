@@ -1,4 +1,4 @@
-"""The help desk against virtual phones: `pip install pytest-passfleet pytest-asyncio`, `pytest`."""
+"""Tests of the help desk on virtual phones; needs pytest-passfleet and pytest-asyncio."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ async def desk(passfleet_fleet: Fleet) -> AsyncIterator[HelpDesk]:
         yield helpdesk
 
 
-async def test_android_caller_hears_a_temporary_passcode(
+async def test_android_caller_gets_a_temporary_passcode(
     desk: HelpDesk, passfleet_fleet: Fleet
 ) -> None:
     words = await desk.reset("android-001")
@@ -28,7 +28,7 @@ async def test_android_caller_hears_a_temporary_passcode(
     assert passfleet_fleet.state("android-001")["passcode"] == "temporary"
 
 
-async def test_ios_caller_who_forgets_is_on_the_list_after_an_hour(
+async def test_ios_device_without_new_passcode_is_overdue_after_an_hour(
     desk: HelpDesk, passfleet_fleet: Fleet
 ) -> None:
     phones = passfleet_fleet.aio
@@ -37,7 +37,7 @@ async def test_ios_caller_who_forgets_is_on_the_list_after_an_hour(
 
     await phones.clock_advance("61m")
     await phones.wait_for("state", "ios-001", compliance="noncompliant")
-    # The desk's next answer comes after all that was published before it.
+    # MQTT keeps the order: this answer arrives after the earlier state messages.
     await desk.reset("android-001")
     assert desk.overdue == {"ios-001"}
 

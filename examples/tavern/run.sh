@@ -1,7 +1,7 @@
 #!/bin/sh
-# Starts a fleet, runs Tavern against it, stops it. Tavern's MQTT wants an older paho-mqtt than
-# passfleet: give it an environment of its own (requirements.txt) and name its Python in
-# TAVERN_PYTHON. `passfleet` is the one on PATH.
+# Starts a fleet, runs Tavern on it, and stops it. Tavern needs an older paho-mqtt than passfleet:
+# install it in a separate environment (requirements.txt) and set TAVERN_PYTHON to its Python.
+# `passfleet` must be on PATH.
 set -eu
 cd "$(dirname "$0")"
 ready=$(passfleet up fleet.toml --detach --for 5m)

@@ -49,7 +49,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Bring the fleet, and with it the MQTT client, when asked for: pytest always loads us."""
+    """Import the fleet and its MQTT client on first use: pytest loads this package in every run."""
     if name in ("AsyncFleet", "Fleet"):
         return getattr(import_module("pytest_passfleet.fleet"), name)
     raise AttributeError(name)

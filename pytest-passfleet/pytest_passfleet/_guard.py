@@ -1,4 +1,4 @@
-"""Run a program and end it when stdin ends: no fleet outlives the tests, not even after a kill -9.
+"""Run a program and end it when stdin ends, so that no fleet runs on after a `kill -9` of pytest.
 
     python -I -S _guard.py PROGRAM ARGUMENT...
 
@@ -13,7 +13,7 @@ import sys
 import threading
 
 _LIMIT = 20.0
-"""Seconds that the program has to end before it is killed."""
+"""Seconds between SIGTERM and SIGKILL."""
 
 
 def main() -> None:

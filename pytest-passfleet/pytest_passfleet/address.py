@@ -1,4 +1,4 @@
-"""Where the fleet's broker is, and how to log in."""
+"""Address and login of the fleet's broker."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _PORTS: Final = {"mqtt": 1883, "mqtts": 8883, "ws": 80, "wss": 443}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Address:
-    """A broker, with what is needed to log in; `websocket` is the path where it is one."""
+    """Address and login of a broker; `websocket` is the path of a WebSocket URL, else None."""
 
     url: str
     host: str
@@ -33,9 +33,9 @@ class Address:
 
 
 def address_of(url: str, fleet_file: Path, asked: str | None) -> Address:
-    """The broker at `url`, with the login of the fleet file's `[broker]`.
+    """Return the address of the broker at `url`, with the login of the fleet file's `[broker]`.
 
-    A login in the URL that was asked for goes before it, as it does for the fleet itself.
+    A login in `asked`, the URL of the marker or the settings, has precedence, as in `passfleet up`.
     """
     parts, login = urlsplit(url), urlsplit(asked or "")
     table: dict[str, Any] = tomllib.loads(fleet_file.read_text("utf-8")).get("broker", {})
@@ -61,7 +61,7 @@ def address_of(url: str, fleet_file: Path, asked: str | None) -> Address:
 
 
 def _password(where: dict[str, str] | None, folder: Path) -> str | None:
-    """The password, from where passfleet itself has it: it is never in the fleet file."""
+    """Return the password from the environment variable or file that the fleet file names."""
     if where is None:
         return None
     if "env" in where:

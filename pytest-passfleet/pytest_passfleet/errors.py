@@ -1,4 +1,4 @@
-"""What can go wrong, as sentences for the reader of a test report."""
+"""Errors of the plugin; their texts are shown in test reports."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ __all__ = [
 
 
 class PluginError(Exception):
-    """Something is not as the plugin needs it; its text is all that a reader needs."""
+    """Base class of the plugin's errors; shown as its text, without a traceback."""
 
 
 class CommandMissingError(PluginError):
-    """There is no `passfleet` command."""
+    """The `passfleet` command was not found."""
 
 
 class FleetError(PluginError):
-    """The fleet did not start, or is not there any more."""
+    """The fleet did not start, or has ended."""
 
 
 class ScenarioFailedError(PluginError):
-    """A scenario failed, or could not be played."""
+    """A scenario failed or could not be played."""
 
 
 class UnmetError(AssertionError):
-    """What a test waited for did not come."""
+    """An expected message did not arrive in time."""

@@ -1,4 +1,4 @@
-"""What tests hold: a running fleet, to use from plain and from asynchronous tests."""
+"""Running fleet, for plain and for asynchronous tests."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from pytest_passfleet.wire import Wire
 __all__ = ["AsyncFleet", "Fleet"]
 
 __tracebackhide__ = True
-"""A test's failure is shown where the test stands, not in here."""
+"""Hides these functions from tracebacks: a failure is shown at the line of the test."""
 
 
 class _Base:
-    """What both faces of a fleet have: where it is, who is there, and what it has said."""
+    """Common part of `Fleet` and `AsyncFleet`: address, devices, and received messages."""
 
     def __init__(
         self, address: Address, pid: int, wire: Wire, devices: Sequence[Device], limit: float
@@ -30,35 +30,38 @@ class _Base:
         self.host = address.host
         self.port = address.port
         self.root = wire.root
-        """What every topic starts with."""
+        """Prefix of all topics."""
         self.pid = pid
         """The process id of `passfleet up`."""
         self.devices = tuple(devices)
-        """Who is there, in the order of their ids."""
+        """Devices, sorted by id."""
         self.limit = limit
-        """Seconds that an answer may take where a call does not say."""
+        """Default time limit of calls that wait for an answer, in seconds."""
         self._address = address
         self._wire = wire
         self._talk = Talk(wire, {device.device_id: device for device in devices})
 
     def device(self, **wanted: str) -> Device:
-        """The first device of which this is true: `device(platform="ios")`."""
+        """Return the first device with these attributes: `device(platform="ios")`.
+
+        Raises PluginError if no device has them.
+        """
         for device in self.devices:
             if all(getattr(device, name) == value for name, value in wanted.items()):
                 return device
         raise PluginError(f"no device of the fleet has {wanted}")
 
     def state(self, device: DeviceOrId) -> Document:
-        """A device's state as it was published last."""
+        """Return the last published state of a device."""
         return dict(self._wire.retained[self._talk.known(device), "state"])
 
     def online(self, device: DeviceOrId) -> bool:
-        """Whether a device is online, as far as the broker tells."""
+        """Return True if the last presence message of a device is `online`."""
         presence = self._wire.retained.get((self._talk.known(device), "presence"), {})
         return presence.get("status") == "online"
 
     def messages(self, leaf: str | None = None, device: DeviceOrId | None = None) -> list[Message]:
-        """What was heard since the test began, in order."""
+        """Return the messages received since the test began, in order."""
         name = None if device is None else self._talk.known(device)
         return [
             message
@@ -67,7 +70,7 @@ class _Base:
         ]
 
     def forget(self) -> None:
-        """Forget what was heard so far; done by itself before every test."""
+        """Delete the received messages; done automatically before every test."""
         self._wire.forget()
 
     def _limit(self, limit: float | None) -> float:
@@ -75,14 +78,14 @@ class _Base:
 
 
 class Fleet(_Base):
-    """A running fleet. Its calls wait for the answer; `aio` has the same to be awaited."""
+    """A running fleet. Its calls block until the answer; `aio` has the same calls as coroutines."""
 
     def __init__(
         self, address: Address, pid: int, wire: Wire, devices: Sequence[Device], limit: float
     ) -> None:
         super().__init__(address, pid, wire, devices, limit)
         self.aio = AsyncFleet(address, pid, wire, devices, limit)
-        """The same fleet for asynchronous tests."""
+        """Asynchronous view of this fleet."""
 
     def reset(self, device: DeviceOrId, *, limit: float | None = None, **fields: Any) -> Document:
         """Reset a device's passcode and return the final result."""
@@ -93,13 +96,13 @@ class Fleet(_Base):
         return self.command(device, "remoteLock", limit=limit, **fields)
 
     def sync(self, device: DeviceOrId, *, limit: float | None = None, **fields: Any) -> Document:
-        """Let a device check in and return the final result."""
+        """Send `syncDevice` to a device and return the final result."""
         return self.command(device, "syncDevice", limit=limit, **fields)
 
     def command(
         self, device: DeviceOrId, action: str, *, limit: float | None = None, **fields: Any
     ) -> Document:
-        """Send a command with further `fields` and return the final result."""
+        """Send a command with additional `fields` and return the final result."""
         return self._wire.do(self._talk.command(device, action, self._limit(limit), fields))
 
     def command_group(
@@ -109,7 +112,7 @@ class Fleet(_Base):
         return self._wire.do(self._talk.command_group(group, action, self._limit(limit), fields))
 
     def send(self, device: DeviceOrId, action: str, **fields: Any) -> str:
-        """Send a command and do not wait; returns its commandId, for `result`."""
+        """Send a command without waiting and return its commandId, for `result`."""
         where = f"devices/{self._talk.known(device)}"
         return self._wire.do(self._talk.send(where, action, fields))
 
@@ -126,11 +129,11 @@ class Fleet(_Base):
         return self._wire.do(self._talk.tap(device, action, self._limit(limit), fields))
 
     def simulate(self, device: DeviceOrId, action: str, *, limit: float | None = None) -> None:
-        """Let the world do something to a device, and wait until it can be seen."""
+        """Simulate an event, such as `offline`, and wait until its effect is visible."""
         self._wire.do(self._talk.simulate(device, action, self._limit(limit)))
 
     def clock_now(self) -> datetime:
-        """The fleet's virtual time."""
+        """Return the fleet's virtual time."""
         return self._wire.do(self._talk.clock_now())
 
     def clock_advance(
@@ -140,7 +143,7 @@ class Fleet(_Base):
         to: datetime | str | None = None,
         limit: float | None = None,
     ) -> datetime:
-        """Move virtual time; returns once all that was due has been published."""
+        """Advance virtual time; returns after everything due has been published."""
         return self._wire.do(self._talk.clock_advance(by, to, self._limit(limit)))
 
     def wait_for(
@@ -158,7 +161,7 @@ class Fleet(_Base):
 
 
 class AsyncFleet(_Base):
-    """A running fleet for asynchronous tests: see `Fleet` for what each call does."""
+    """A running fleet for asynchronous tests; the calls are those of `Fleet`, as coroutines."""
 
     async def reset(
         self, device: DeviceOrId, *, limit: float | None = None, **fields: Any
@@ -175,13 +178,13 @@ class AsyncFleet(_Base):
     async def sync(
         self, device: DeviceOrId, *, limit: float | None = None, **fields: Any
     ) -> Document:
-        """Let a device check in and return the final result."""
+        """Send `syncDevice` to a device and return the final result."""
         return await self.command(device, "syncDevice", limit=limit, **fields)
 
     async def command(
         self, device: DeviceOrId, action: str, *, limit: float | None = None, **fields: Any
     ) -> Document:
-        """Send a command with further `fields` and return the final result."""
+        """Send a command with additional `fields` and return the final result."""
         work = self._talk.command(device, action, self._limit(limit), fields)
         return await asyncio.wrap_future(self._wire.call(work))
 
@@ -193,7 +196,7 @@ class AsyncFleet(_Base):
         return await asyncio.wrap_future(self._wire.call(work))
 
     async def send(self, device: DeviceOrId, action: str, **fields: Any) -> str:
-        """Send a command and do not wait; returns its commandId, for `result`."""
+        """Send a command without waiting and return its commandId, for `result`."""
         where = f"devices/{self._talk.known(device)}"
         return await asyncio.wrap_future(self._wire.call(self._talk.send(where, action, fields)))
 
@@ -214,12 +217,12 @@ class AsyncFleet(_Base):
     async def simulate(
         self, device: DeviceOrId, action: str, *, limit: float | None = None
     ) -> None:
-        """Let the world do something to a device, and wait until it can be seen."""
+        """Simulate an event, such as `offline`, and wait until its effect is visible."""
         work = self._talk.simulate(device, action, self._limit(limit))
         await asyncio.wrap_future(self._wire.call(work))
 
     async def clock_now(self) -> datetime:
-        """The fleet's virtual time."""
+        """Return the fleet's virtual time."""
         return await asyncio.wrap_future(self._wire.call(self._talk.clock_now()))
 
     async def clock_advance(
@@ -229,7 +232,7 @@ class AsyncFleet(_Base):
         to: datetime | str | None = None,
         limit: float | None = None,
     ) -> datetime:
-        """Move virtual time; returns once all that was due has been published."""
+        """Advance virtual time; returns after everything due has been published."""
         work = self._talk.clock_advance(by, to, self._limit(limit))
         return await asyncio.wrap_future(self._wire.call(work))
 

@@ -1,4 +1,4 @@
-"""What goes over the wire, as tests see it."""
+"""Devices and MQTT messages of a fleet."""
 
 from __future__ import annotations
 
@@ -25,15 +25,16 @@ class Device:
     owner: str
 
     def __str__(self) -> str:
-        """Its id, so that it fits into topics and texts."""
+        """Return the id, for use in topics and messages."""
         return self.device_id
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message: `device` is empty where it is about none, `leaf` the topic's last level.
+    """A received message. `device` is empty if the topic is not a device's.
 
-    `document` is the payload, None where that is no JSON object.
+    `leaf` is the last level of the topic. `document` is the payload, None if it is not a JSON
+    object.
     """
 
     topic: str
@@ -43,13 +44,13 @@ class Message:
     retained: bool = False
 
     def __str__(self) -> str:
-        """One line for a reader, without passcodes."""
+        """Return one line for test reports, with passcodes masked."""
         shown = json.dumps(redacted(self), ensure_ascii=False)
         return f"{self.device or '-'} {self.leaf}: {shown}"
 
 
 def read(root: str, topic: str, payload: bytes, *, retained: bool) -> Message:
-    """The message that came on `topic`, which lies below `root`."""
+    """Parse a message received on `topic`, a topic below `root`."""
     levels = topic.removeprefix(f"{root}/").split("/")
     about_device = len(levels) > 2 and levels[0] == "devices"  # noqa: PLR2004  # devices/<id>/<leaf>
     device = levels[1] if about_device else ""
@@ -63,7 +64,7 @@ def read(root: str, topic: str, payload: bytes, *, retained: bool) -> Message:
 
 
 def redacted(message: Message) -> Mapping[str, Any]:
-    """The payload with the passcodes masked; `passcode` of a state is a word and no secret."""
+    """Return the payload with passcodes masked; `passcode` of a state is an enum, not a secret."""
     document = message.document or {}
     if message.leaf not in _LEAVES_WITH_SECRETS:
         return document

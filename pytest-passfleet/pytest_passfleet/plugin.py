@@ -1,4 +1,4 @@
-"""The plugin: settings, the fixture `passfleet_fleet`, its marker, and scenario files as tests."""
+"""Pytest hooks: settings, the fixture `passfleet_fleet`, its marker, and scenario collection."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ _FIXTURE: Final = "passfleet_fleet"
 _MARKER: Final = "passfleet"
 _SHOWN: Final = 20
 _HIDDEN: Final[Any] = getattr(pytest, "HIDDEN_PARAM", "fleet")
-"""A marked test keeps its name, from pytest 8.4 on."""
+"""Keeps the marker's parameter out of the test id; pytest has this since 8.4."""
 
 
 class _Pool:
-    """The fleets of this process: one for each spec and each place that it is kept for."""
+    """Running fleets of this process, one for each spec and scope node."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.running: dict[tuple[Spec, str], Running] = {}
 
     def get(self, spec: Spec, place: str, folder: Path) -> Fleet:
-        """The fleet, started where it does not run yet."""
-        # Paid for by those who use it: pytest loads this module in every run.
+        """Return the fleet of a spec; start it if it is not running yet."""
+        # Imported here because pytest loads this module in every run, also in unrelated projects.
         from pytest_passfleet.process import Running  # noqa: PLC0415
 
         key = spec, place
@@ -52,7 +52,7 @@ class _Pool:
         return self.running[key].fleet
 
     def stop(self, place: str | None = None) -> None:
-        """Stop the fleets of a place, or all."""
+        """Stop the fleets of one scope node, or all."""
         for key in [key for key in self.running if place in (None, key[1])]:
             self.running.pop(key).stop()
 
@@ -75,7 +75,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Stop what still runs, however the session ended."""
+    """Stop the fleets that still run; called also after an aborted session."""
     if (pool := config.stash.get(_POOL, None)) is not None:
         pool.stop()
 
@@ -88,7 +88,7 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> ScenarioFi
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Hand a test's marker to the fixture, which by its scope could not see it."""
+    """Pass a test's marker to the fixture: a fixture of a wider scope cannot see it."""
     marker = metafunc.definition.get_closest_marker(_MARKER)
     if marker is None or _FIXTURE not in metafunc.fixturenames:
         return
@@ -99,7 +99,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def _scope(fixture_name: str, config: pytest.Config) -> Any:
-    """The fixture's scope, as the settings have it; pytest asks for it by these names."""
+    """Return the fixture's scope from the settings; pytest prescribes the parameter names."""
     del fixture_name
     return Settings(config).scope
 
@@ -108,21 +108,21 @@ def _scope(fixture_name: str, config: pytest.Config) -> Any:
 def passfleet_fleet(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Fleet]:
-    """A running fleet: started when first asked for, stopped at the end of its scope."""
-    said = getattr(request, "param", None)
-    if isinstance(said, Mapping):
-        said = spec_of(said, request.config.rootpath)
+    """Running fleet, started on first use and stopped at the end of its scope."""
+    spec = getattr(request, "param", None)
+    if isinstance(spec, Mapping):
+        spec = spec_of(spec, request.config.rootpath)
     pool = request.config.stash[_POOL]
     session = request.scope == "session"
-    # In a session's scope all fleets are kept to its end: tests that take turns share them.
+    # In session scope all fleets are kept to the end: tests with alternating markers share them.
     place = "" if session else f"{request.scope} {request.node.nodeid}"
-    yield pool.get(said or Spec(), place, tmp_path_factory.mktemp("passfleet"))
+    yield pool.get(spec or Spec(), place, tmp_path_factory.mktemp("passfleet"))
     if not session:
         pool.stop(place)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Let every test hear only what came since it began."""
+    """Delete the messages of earlier tests."""
     for running in item.config.stash[_POOL].running.values():
         running.fleet.forget()
 
@@ -131,12 +131,12 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Show with a failure what the fleet said last."""
+    """Add the fleet's last messages to the report of a failed test."""
     report = yield
     fleet = getattr(item, "funcargs", {}).get(_FIXTURE)
-    # An UnmetError has told already.
-    told = call.excinfo is not None and isinstance(call.excinfo.value, UnmetError)
-    if fleet is not None and call.when == "call" and report.failed and not told:
-        said = [str(message) for message in fleet.messages()[-_SHOWN:]]
-        report.sections.append(("passfleet: last messages", "\n".join(said) or "none"))
+    # The text of an UnmetError contains them already.
+    shown = call.excinfo is not None and isinstance(call.excinfo.value, UnmetError)
+    if fleet is not None and call.when == "call" and report.failed and not shown:
+        lines = [str(message) for message in fleet.messages()[-_SHOWN:]]
+        report.sections.append(("passfleet: last messages", "\n".join(lines) or "none"))
     return report

@@ -1,4 +1,4 @@
-"""`passfleet up` as a child: started, found ready, and stopped by its own process id."""
+"""`passfleet up` as a child process: start, readiness, and stop by process id."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ PLATFORMS: Final = (
     "windows_rt",
     "windows_rt_8_1",
 )
-"""One device of each where no fleet file is named."""
+"""Platforms of the default fleet, which has one device of each."""
 _OWN_BROKERS: Final = ("embedded", "mosquitto")
 _GUARD: Final = Path(__file__).with_name("_guard.py")
 _STOP_LIMIT: Final = 30.0
@@ -39,7 +39,7 @@ _LAST_LINES: Final = 12
 
 
 class Running:
-    """A fleet that runs for the tests."""
+    """A running `passfleet up` and the connection to its broker."""
 
     def __init__(self, settings: Settings, spec: Spec, folder: Path) -> None:
         self._broker = spec.broker or settings.broker
@@ -55,13 +55,13 @@ class Running:
             raise
 
     def stop(self) -> None:
-        """End the fleet, and wait until it has gone."""
+        """Stop the fleet and wait until its process has ended."""
         if self._wire is not None:
             self._wire.close()
         assert self._child.stdin is not None  # noqa: S101  # opened below
         assert self._child.stdout is not None  # noqa: S101
         with contextlib.suppress(OSError):
-            # The guard ends the fleet, by its process id, when this ends.
+            # The guard stops the fleet when its stdin is closed.
             self._child.stdin.close()
         try:
             self._child.wait(_STOP_LIMIT)
@@ -85,7 +85,7 @@ class Running:
                 stderr=err,
                 text=True,
                 encoding="utf-8",
-                # Ctrl-C is for pytest, which then stops the fleet in its own time.
+                # Ctrl-C must reach pytest only, which then stops the fleet.
                 start_new_session=True,
             )
 
@@ -97,10 +97,10 @@ class Running:
         return _fleet(wire, address, pid, ready["devices"], limit)
 
     def _first_lines(self) -> tuple[int, dict[str, Any]]:
-        """The fleet's process id and its ready line. Raises FleetError where it does not come."""
+        """Read the fleet's process id and its ready line. Raises FleetError if it does not come."""
         assert self._child.stdin is not None  # noqa: S101  # opened below
         assert self._child.stdout is not None  # noqa: S101
-        # Not a kill: it is the guard that ends the fleet, and so what we read from.
+        # Close stdin instead of killing the guard: the guard then stops the fleet.
         with _limited(self._limit, self._child.stdin.close) as is_late:
             lines = [self._child.stdout.readline() for _ in range(2)]
         try:
@@ -110,10 +110,10 @@ class Running:
             raise FleetError(f"the fleet did not start{late}: {self._ended()}") from None
 
     def _why_lost(self) -> str:
-        return f"the fleet has gone: {self._ended()}"
+        return f"the fleet has ended: {self._ended()}"
 
     def _ended(self) -> str:
-        """How the fleet ended, in its own words."""
+        """Describe the end of the fleet: exit code and last lines of stderr."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._child.wait(1.0)
         code = self._child.returncode
@@ -124,7 +124,7 @@ class Running:
 
 @contextlib.contextmanager
 def _limited(seconds: float, end: Callable[[], None]) -> Iterator[Callable[[], bool]]:
-    """Call `end` where the context lasts longer than `seconds`; what it gives tells whether so."""
+    """Call `end` if the context lasts longer than `seconds`; yields a function: True if it did."""
     late = threading.Event()
 
     def give_up() -> None:
@@ -143,7 +143,7 @@ def _limited(seconds: float, end: Callable[[], None]) -> Iterator[Callable[[], b
 def _write_default(folder: Path, broker: str | None) -> Path:
     lines = ["[fleet]", 'clock = "virtual"']
     if broker is not None and broker not in _OWN_BROKERS:
-        # Others may test on the same broker, our own xdist workers for one.
+        # Other test runs may use the same broker, such as the other xdist workers of this run.
         lines.append(f'root = "passfleet/v1/tests/{uuid4().hex[:12]}"')
     for platform in PLATFORMS:
         lines += ["", "[[group]]", f'name = "{platform}"', f'platform = "{platform}"']
@@ -153,7 +153,7 @@ def _write_default(folder: Path, broker: str | None) -> Path:
 
 
 def _fleet(wire: Wire, address: Address, pid: int, count: int, limit: float) -> Fleet:
-    """The fleet, once all its devices have been heard of: their states are retained."""
+    """Return the fleet after the retained states of all its devices have been received."""
 
     def all_there() -> bool | None:
         kinds = [leaf for _, leaf in wire.retained]

@@ -1,4 +1,4 @@
-"""Scenario files `*.passfleet.yaml` as tests: one item a file, played by `passfleet play`."""
+"""Collection of scenario files `*.passfleet.yaml`: one test per file, run by `passfleet play`."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _FAILED: Final = 1
 
 
 class ScenarioFile(pytest.File):
-    """A scenario file: it holds one scenario."""
+    """A scenario file, which contains one scenario."""
 
     def collect(self) -> Iterator[ScenarioItem]:
-        """The scenario, named as its file."""
+        """Yield the scenario, named after its file."""
         yield ScenarioItem.from_parent(self, name=self.path.name.partition(".passfleet.")[0])
 
 
@@ -32,7 +32,7 @@ class ScenarioItem(pytest.Item):
     """A scenario as a test."""
 
     def runtest(self) -> None:
-        """Play it. Raises ScenarioFailedError where it fails, or is not right."""
+        """Play the scenario. Raises ScenarioFailedError if it fails or is invalid."""
         settings = Settings(self.config)
         path = Path(os.path.relpath(self.path, self.config.invocation_params.dir))
         command = [*settings.command(), "play", str(path), *settings.play, "--json"]
@@ -52,32 +52,32 @@ class ScenarioItem(pytest.Item):
             ) from None
         if played.returncode == 0:
             return
-        told = _failures(played.stdout) if played.returncode == _FAILED else []
+        failures = _failures(played.stdout) if played.returncode == _FAILED else []
         words = played.stderr.strip() or f"{path}: `passfleet play` ended with {played.returncode}"
-        raise ScenarioFailedError("\n".join(told) or words)
+        raise ScenarioFailedError("\n".join(failures) or words)
 
     def repr_failure(
         self,
         excinfo: pytest.ExceptionInfo[BaseException],
         style: Any = None,
     ) -> Any:
-        """Where it failed, what was expected, and what was seen: without our own code."""
+        """Return the text of a plugin error without a traceback, other errors as pytest does."""
         if isinstance(excinfo.value, ScenarioFailedError):
             return str(excinfo.value)
         return super().repr_failure(excinfo, style)
 
     def reportinfo(self) -> tuple[Path, int, str]:
-        """Where the scenario stands."""
+        """Return the location of the scenario for the report."""
         return self.path, 0, f"scenario: {self.name}"
 
 
 def _failures(document: str) -> list[str]:
-    """What failed, from the JSON document of `passfleet play`."""
+    """Describe the failures in the JSON document of `passfleet play`."""
     lines = []
     try:
         scenarios = json.loads(document)["scenarios"]
     except ValueError:
-        return []  # stderr has to tell
+        return []  # not JSON: the caller shows stderr
     for scenario in scenarios:
         for step in scenario["steps"]:
             if failure := step["failure"]:

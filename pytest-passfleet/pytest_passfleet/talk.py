@@ -1,4 +1,4 @@
-"""What can be done with a fleet, as coroutines on its connection's loop."""
+"""Operations on a fleet, as coroutines on the event loop of its connection."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pytest_passfleet.wire import Wire
 __all__ = ["DeviceOrId", "Document", "Predicate", "Span", "Talk"]
 
 __tracebackhide__ = True
-"""A test's failure is shown where the test stands, not in here."""
+"""Hides these functions from tracebacks: a failure is shown at the line of the test."""
 
 Document = dict[str, Any]
 DeviceOrId = Device | str
@@ -28,7 +28,7 @@ _SIMULATIONS: Final = ("offline", "online", "dropConnection", "crash", "restart"
 
 
 class Talk:
-    """Commands, inputs, simulations, virtual time; and waiting for what comes of them."""
+    """Commands, inputs, simulated events, virtual time, and waiting for their effects."""
 
     def __init__(self, wire: Wire, devices: Mapping[str, Device]) -> None:
         self._wire = wire
@@ -43,7 +43,7 @@ class Talk:
         return str(command["commandId"])
 
     async def result(self, device: DeviceOrId, command_id: str, limit: float) -> Document:
-        """The final result of a command."""
+        """Wait for the final result of a command."""
         return await self._answer(self.known(device), "commandId", command_id, limit)
 
     async def command(
@@ -51,7 +51,7 @@ class Talk:
     ) -> Document:
         """Send a command and return its final result."""
         name = self.known(device)
-        # Only what comes from now on: the same commandId may have been answered before.
+        # Consider new messages only: the same commandId may have been answered before.
         already = len(self._wire.log)
         command_id = await self.send(f"devices/{name}", action, fields)
         return await self._answer(name, "commandId", command_id, limit, already)
@@ -59,7 +59,7 @@ class Talk:
     async def command_group(
         self, group: str, action: str, limit: float, fields: Mapping[str, Any]
     ) -> dict[str, Document]:
-        """Send a command to a group, or to `all`, and return everybody's final result."""
+        """Send a command to a group, or to `all`, and return the final results by device id."""
         members = [d.device_id for d in self._devices.values() if group in ("all", d.group)]
         if not members:
             raise PluginError(f"no device is in a group {group!r}")
@@ -100,16 +100,18 @@ class Talk:
         found = await self._wire.until(look, limit, what, device)
         return found.document or {}
 
-    # -- the world and time --------------------------------------------------------------------
+    # -- simulated events and time -------------------------------------------------------------
 
     async def simulate(self, device: DeviceOrId, action: str, limit: float) -> None:
-        """Let the world do something to a device, and wait until it can be seen.
+        """Simulate an event and wait until its effect is visible.
 
-        An offline device shows nothing of a crash, a restart or a restore.
+        Returns at once for a crash, restart or restore of an offline device: none is visible.
         """
         name = self.known(device)
         if action not in _SIMULATIONS:
-            raise PluginError(f"no simulation {action!r}; one of {', '.join(_SIMULATIONS)}")
+            raise PluginError(
+                f"unknown simulation {action!r}; expected one of {', '.join(_SIMULATIONS)}"
+            )
         before = self._wire.retained.get((name, "presence"), {})
         log, already = self._wire.log, len(self._wire.log)
 
@@ -130,29 +132,29 @@ class Talk:
         await self._wire.until(seen, limit, f"{action} of {name}", name)
 
     async def clock_now(self) -> datetime:
-        """The fleet's time, where that is virtual. Raises PluginError where it is not."""
-        told = self._wire.retained.get(("", "clock/now"))
-        if told is None or told.get("clock") != "virtual":
+        """Return the fleet's virtual time. Raises PluginError if its clock is not virtual."""
+        clock = self._wire.retained.get(("", "clock/now"))
+        if clock is None or clock.get("clock") != "virtual":
             raise PluginError(
-                'the fleet\'s time is not virtual and cannot be moved: set clock = "virtual" under '
-                "[fleet] in its fleet file"
+                'the fleet\'s clock is not virtual and cannot be advanced: set clock = "virtual" '
+                "in [fleet] of its fleet file"
             )
-        return datetime.fromisoformat(told["now"])
+        return datetime.fromisoformat(clock["now"])
 
     async def clock_advance(
         self, by: Span | None, to: datetime | str | None, limit: float
     ) -> datetime:
-        """Move virtual time; returns it once all that was due has been published."""
+        """Advance virtual time; returns the new time after everything due has been published."""
         now = await self.clock_now()
         if (by is None) == (to is None):
-            raise PluginError("say how far or where to, not both and not neither")
+            raise PluginError("clock_advance needs either a duration or the keyword `to`")
         goal = now + _span(by) if by is not None else _instant(to)
         if goal < now:
-            raise PluginError("time never goes back")
+            raise PluginError("virtual time cannot go back")
 
         def moved() -> datetime | None:
-            told = datetime.fromisoformat(self._wire.retained["", "clock/now"]["now"])
-            return told if told >= goal else None
+            clock = datetime.fromisoformat(self._wire.retained["", "clock/now"]["now"])
+            return clock if clock >= goal else None
 
         text = goal.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         await self._wire.publish("clock", {"to": text})
@@ -168,9 +170,9 @@ class Talk:
         limit: float,
         fields: Mapping[str, Any],
     ) -> Document:
-        """The first message since the test began that fits.
+        """Return the first message since the test began that matches.
 
-        Of a state or a presence: the present one, or the next that fits.
+        For a state or a presence: the last one if it matches, else the next that does.
         """
         name = None if device is None else self.known(device)
 
@@ -198,13 +200,13 @@ class Talk:
 
         return await self._wire.until(present, limit, what, name)
 
-    # -- parts ---------------------------------------------------------------------------------
+    # -- helpers -------------------------------------------------------------------------------
 
     def known(self, device: DeviceOrId) -> str:
-        """The id of a device. Raises PluginError where the fleet has no such."""
+        """Return the id of a device. Raises PluginError if the fleet does not have it."""
         name = str(device)
         if name not in self._devices:
-            raise PluginError(f"no device {name!r}; there is {', '.join(self._devices)}")
+            raise PluginError(f"unknown device {name!r}; the fleet has {', '.join(self._devices)}")
         return name
 
 
@@ -213,7 +215,7 @@ def _span(by: Span) -> timedelta:
         return by
     found = re.fullmatch(r"(\d+(?:\.\d+)?)(us|ms|s|m|h)", by)
     if found is None:
-        raise PluginError(f"{by!r} is no duration; write 200us, 5ms, 2s, 5m, 1h")
+        raise PluginError(f"{by!r} is not a duration; examples: 200us, 5ms, 2s, 5m, 1h")
     return timedelta(seconds=float(found[1]) * _UNITS[found[2]])
 
 

@@ -1,6 +1,6 @@
-"""A connection that hears all of a fleet, on a small event loop in a thread of its own.
+"""MQTT connection that receives all messages of a fleet, on an event loop in its own thread.
 
-So it works in plain tests, and in asynchronous ones under whatever loop they run.
+The thread makes it usable from plain tests and from asynchronous tests on any event loop.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pytest_passfleet.message import Message, read
 __all__ = ["Wire"]
 
 __tracebackhide__ = True
-"""A test's failure is shown where the test stands, not in here."""
+"""Hides these functions from tracebacks: a failure is shown at the line of the test."""
 
 T = TypeVar("T")
 _CONNECT_LIMIT: Final = 10.0
@@ -30,17 +30,17 @@ _SHOWN: Final = 8
 
 
 class Wire:
-    """Sends to a fleet and remembers what it says. Coroutines run by `call`, or in its own loop."""
+    """Publishes to a fleet and stores its messages. `call` runs coroutines on its event loop."""
 
     def __init__(self, address: Address, root: str, why_lost: Callable[[], str]) -> None:
         self.root = root
         self.log: list[Message] = []
         self.retained: dict[tuple[str, str], dict[str, Any]] = {}
-        """What was said last, by device and leaf: state, presence, `clock/now`."""
+        """Last payload by device and leaf: state, presence, `clock/now`."""
         self._address = address
         self._why_lost = why_lost
         self._lost = False
-        # Not Windows' default loop: it cannot watch the client's socket.
+        # The default loop on Windows cannot watch the client's socket.
         self._loop = asyncio.SelectorEventLoop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._changed: asyncio.Event
@@ -50,7 +50,7 @@ class Wire:
     # -- from any thread -----------------------------------------------------------------------
 
     def start(self) -> None:
-        """Connect and subscribe. Raises FleetError where that does not work."""
+        """Connect and subscribe. Raises FleetError if that fails."""
         self._thread.start()
         try:
             self.call(self._open()).result()
@@ -59,16 +59,16 @@ class Wire:
             raise
 
     def call(self, work: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
-        """Run a coroutine on the loop of this connection."""
+        """Start a coroutine on the event loop of this connection."""
         return asyncio.run_coroutine_threadsafe(work, self._loop)
 
     def do(self, work: Coroutine[Any, Any, T]) -> T:
-        """The same, and wait for it."""
+        """Run a coroutine on the event loop of this connection and wait for its result."""
         future = self.call(work)
         try:
             return future.result()
         except (PluginError, UnmetError) as error:
-            # Without the frames of the other thread, which say nothing to a reader.
+            # Drop the frames of the other thread: they do not help the reader of a report.
             raise error.with_traceback(None) from None
         finally:
             future.cancel()
@@ -83,7 +83,7 @@ class Wire:
         self._loop.close()
 
     def forget(self) -> None:
-        """Begin anew to remember: a test is not to see what an earlier one caused."""
+        """Delete the stored messages, so that a test does not see those of an earlier one."""
         self.log = []
 
     # -- on the loop ---------------------------------------------------------------------------
@@ -100,9 +100,10 @@ class Wire:
     async def until(
         self, look: Callable[[], T | None], limit: float, what: str, device: str | None = None
     ) -> T:
-        """What `look` finds, looked for again with every message; raises UnmetError after `limit`.
+        """Call `look` after every message until it returns a value, and return that value.
 
-        The error says `what` was waited for, and what `device` said last, or everybody did.
+        Raises UnmetError after `limit` seconds. Its text contains `what`, and the last messages of
+        `device`, or of all devices if it is None.
         """
         try:
             async with asyncio.timeout(limit):
@@ -118,7 +119,7 @@ class Wire:
             raise UnmetError(f"{what} did not come within {limit:g} s\n{last}") from None
 
     def sift(self, matches: Callable[[Message], bool]) -> Callable[[], Message | None]:
-        """For `until`: the first remembered message that matches, each looked at once."""
+        """Return a function for `until` that finds the first match and checks each message once."""
         log, place = self.log, 0
 
         def look() -> Message | None:
@@ -141,7 +142,7 @@ class Wire:
         if not hasattr(self, "_listening"):
             return
         self._stop.set()
-        # What went wrong has been told to those who waited.
+        # The callers that waited have received the error.
         with contextlib.suppress(Exception):
             await self._listening
 
@@ -150,12 +151,12 @@ class Wire:
             async with self._connected() as self._client:
                 await self._client.subscribe(f"{self.root}/#", qos=1)
                 ready.set_result(None)
-                hearing = asyncio.create_task(self._hear_all())
+                receiving = asyncio.create_task(self._receive())
                 stopping = asyncio.create_task(self._stop.wait())
-                await asyncio.wait({hearing, stopping}, return_when=asyncio.FIRST_COMPLETED)
-                for task in (hearing, stopping):
+                await asyncio.wait({receiving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+                for task in (receiving, stopping):
                     task.cancel()
-                await asyncio.gather(hearing, stopping, return_exceptions=True)
+                await asyncio.gather(receiving, stopping, return_exceptions=True)
         except (aiomqtt.MqttError, OSError) as error:
             if not ready.done():
                 ready.set_exception(FleetError(f"{self._address.url}: {error}"))
@@ -177,10 +178,10 @@ class Wire:
             timeout=_CONNECT_LIMIT,
         )
 
-    async def _hear_all(self) -> None:
-        async for heard in self._client.messages:
-            payload = heard.payload if isinstance(heard.payload, bytes) else b""
-            message = read(self.root, str(heard.topic), payload, retained=heard.retain)
+    async def _receive(self) -> None:
+        async for received in self._client.messages:
+            payload = received.payload if isinstance(received.payload, bytes) else b""
+            message = read(self.root, str(received.topic), payload, retained=received.retain)
             if message.leaf in ("state", "presence", "clock/now") and message.document:
                 self.retained[message.device, message.leaf] = message.document
             if not message.retained:
@@ -190,7 +191,7 @@ class Wire:
     def _last(self, device: str | None) -> str:
         about = [message for message in self.log if device in (None, message.device)]
         lines = [f"  {message}" for message in about[-_SHOWN:]]
-        return "\n".join(["last messages:", *lines]) if lines else "no message has come"
+        return "\n".join(["last messages:", *lines]) if lines else "no message was received"
 
     def _wake(self) -> None:
         changed, self._changed = self._changed, asyncio.Event()

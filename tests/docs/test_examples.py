@@ -1,4 +1,4 @@
-"""What stands in examples/ runs: as it is, in a folder of its own, with this checkout's command."""
+"""The files in examples/ run unchanged, in separate folders, with the command of this checkout."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.support.scratch_project import PLUGIN, ROOT, environment, run_pytest
 
 EXAMPLES = ROOT / "examples"
 NETWORK = ("pip install ", "pipx install ")
-"""Steps that fetch from a package registry: the suite stands in for them, with this checkout."""
+"""Steps that install packages; the tests replace them by the packages of this checkout."""
 ALWAYS = {"passfleet down"}
 _TAVERN = Path(sys.prefix) / "tavern"
 _LIMIT = 90.0
@@ -31,7 +31,7 @@ _LIMIT = 90.0
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Iterator[Path]:
-    """The back-end's repository; a fleet that is left there is ended."""
+    """Repository of the back-end; a fleet still running there is stopped at the end."""
     folder = tmp_path / "repository"
     ignored = shutil.ignore_patterns(".passfleet", "__pycache__", ".pytest_cache")
     shutil.copytree(EXAMPLES / "backend", folder, ignore=ignored)
@@ -63,27 +63,27 @@ def run_shell(command: str, folder: Path, **more: str) -> str:
 
 
 def github_steps() -> list[str]:
-    """What the job runs."""
+    """Commands of the job."""
     document = yaml.safe_load((EXAMPLES / "github-actions.yml").read_text())
     (job,) = document["jobs"].values()
     return [step["run"] for step in job["steps"] if "run" in step]
 
 
 def gitlab_steps() -> list[str]:
-    """What the job runs."""
+    """Commands of the job."""
     (job,) = yaml.safe_load((EXAMPLES / "gitlab-ci.yml").read_text()).values()
     return [*job["before_script"], *job["script"], *job["after_script"]]
 
 
 def uploaded(folder: Path, patterns: list[str]) -> None:
-    """Every file that the job keeps is there."""
+    """Assert that every file that the job uploads exists."""
     for pattern in patterns:
         assert list(folder.glob(pattern)), pattern
     assert ".passfleet/up.json" not in patterns
 
 
 def run_job(steps: list[str], folder: Path) -> None:
-    """Run the steps; those that need the network name what is there."""
+    """Run the steps; skip those that install packages, after checking their arguments."""
     fetched = [step for step in steps if step.startswith(NETWORK)]
     assert len(fetched) == 2
     for named in re.findall(r"\./passfleet(\S*)", " ".join(fetched)):
@@ -122,20 +122,20 @@ def test_back_end_is_tested_on_two_workers(checkout: Path) -> None:
     assert (ran.code, len(ran.tests)) == (0, 5), ran.output
 
 
-def test_back_end_that_is_wrong_fails_its_tests(checkout: Path) -> None:
+def test_defect_in_the_back_end_fails_its_tests(checkout: Path) -> None:
     source = checkout / "helpdesk.py"
     right = source.read_text()
     source.write_text(right.replace('"noncompliant"', '"inGracePeriod"'))
     assert source.read_text() != right
     ran = run_pytest(checkout, "-p", "pytest_asyncio.plugin")
     failed = [name for name, how in ran.tests.items() if how == "failed"]
-    assert failed == ["test_ios_caller_who_forgets_is_on_the_list_after_an_hour"], ran.output
+    assert failed == ["test_ios_device_without_new_passcode_is_overdue_after_an_hour"], ran.output
 
 
 def tavern_python() -> Path:
-    """The Python of an environment with Tavern, made on first use and kept beside our packages.
+    """Python of an environment with Tavern, created on first use and kept in `.venv`.
 
-    Tavern's MQTT wants paho-mqtt 1.6, which cannot live beside ours.
+    Tavern needs paho-mqtt 1.6, which conflicts with the version of passfleet.
     """
     python = _TAVERN / "bin" / "python"
     wanted = (EXAMPLES / "tavern" / "requirements.txt").read_text()

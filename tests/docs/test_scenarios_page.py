@@ -13,7 +13,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "scenarios.md"
 
 
 def examples() -> list[tuple[int, str]]:
-    """(line, text) of the page's scenarios."""
+    """Return (line, text) of each scenario on the page."""
     text = PAGE.read_text(encoding="utf-8")
     found = re.finditer(r"^```yaml\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
     return [(text.count("\n", 0, match.start(1)) + 1, match[1]) for match in found]

@@ -1,4 +1,4 @@
-"""pytest-passfleet, in projects of other people."""
+"""pytest-passfleet in separate projects: fixture, marker, settings, asyncio, xdist."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.support.scratch_project import (
     write,
 )
 
-# -- the example, and every way to run it -----------------------------------------------------
+# -- examples, and ways to run them ------------------------------------------------------------
 
 
 def test_example_of_the_readme_passes(tmp_path: Path) -> None:
@@ -62,7 +62,7 @@ def test_page_has_every_setting() -> None:
     assert all(f"| `{name}`" in page for name in settings)
 
 
-def test_fleet_has_every_platform_and_goes_after_a_failed_test(tmp_path: Path) -> None:
+def test_fleet_has_every_platform_and_stops_after_a_failed_test(tmp_path: Path) -> None:
     text = f"""
 import pytest
 from note import note
@@ -76,21 +76,21 @@ def test_platforms(passfleet_fleet):
     assert passfleet_fleet.device(platform="ios").device_id == "ios-001"
 
 
-def test_world(passfleet_fleet):
+def test_simulated_events(passfleet_fleet):
     fleet = passfleet_fleet
     for action in ("crash", "restart", "dropConnection", "restore"):
         fleet.simulate("ios-001", action)
     assert fleet.online("ios-001")
     assert len(fleet.command_group("all", "remoteLock")) == {len(PLATFORMS_BY_ID)}
     assert fleet.sync("ios-001")["actionState"] == "done"
-    # The same command again gets the stored result, not the one that was heard before.
+    # The same command again gets the stored result, not the one received before.
     results = [fleet.lock("ios-001", commandId="c-1") for _ in range(2)]
     assert [result["duplicate"] for result in results] == [False, True]
 
 
 def test_only_what_came_since_the_test_began(passfleet_fleet):
     assert passfleet_fleet.messages() == []
-    with pytest.raises(UnmetError, match="no message has come"):
+    with pytest.raises(UnmetError, match="no message was received"):
         passfleet_fleet.wait_for("results", "ios-001", limit=0.05)
 
 
@@ -106,7 +106,7 @@ def test_fails_by_itself(passfleet_fleet):
     write(tmp_path, {"pytest.ini": INI, "note.py": NOTE, "test_fleet.py": text})
     ran = run_pytest(tmp_path)
     assert (ran.code, set(ran.tests)) == (1, {
-        "test_platforms", "test_world", "test_only_what_came_since_the_test_began", "test_fails",
+        "test_platforms", "test_simulated_events", "test_only_what_came_since_the_test_began", "test_fails",
         "test_fails_by_itself",
     }), ran.output  # fmt: skip
     assert [name for name, how in ran.tests.items() if how == "failed"] == [
@@ -120,7 +120,7 @@ def test_fails_by_itself(passfleet_fleet):
     assert none_left(tmp_path)
 
 
-def test_beside_pytest_asyncio(tmp_path: Path) -> None:
+def test_works_with_pytest_asyncio(tmp_path: Path) -> None:
     ini = f"{INI}asyncio_mode = auto\nasyncio_default_fixture_loop_scope = function\n"
     text = """
 import asyncio
@@ -136,7 +136,7 @@ async def test_all_at_once(passfleet_fleet):
     assert {r["actionState"] for r in results} == {"done", "notSupported"}
 
 
-async def test_time_and_thumb(passfleet_fleet):
+async def test_time_and_tap(passfleet_fleet):
     phones = passfleet_fleet.aio
     before = await phones.clock_now()
     waiting = asyncio.create_task(phones.wait_for("state", "ios-001", compliance="noncompliant"))
@@ -144,7 +144,7 @@ async def test_time_and_thumb(passfleet_fleet):
     assert await phones.clock_advance(timedelta(minutes=61)) == before + timedelta(minutes=61)
     assert (await waiting)["passcode"] == "none"
     assert (await phones.tap("ios-001", "setPasscode", passcode="4826"))["actionState"] == "done"
-    with pytest.raises(PluginError, match="time never goes back"):
+    with pytest.raises(PluginError, match="virtual time cannot go back"):
         await phones.clock_advance(to=before)
 
 
@@ -169,7 +169,7 @@ async def test_waiting_ends_when_it_is_cancelled(passfleet_fleet):
     assert (ran.code, list(ran.tests.values())) == (0, ["passed"] * 4), ran.output
 
 
-def test_every_xdist_worker_has_a_fleet_of_its_own(tmp_path: Path) -> None:
+def test_every_xdist_worker_has_its_own_fleet(tmp_path: Path) -> None:
     # Each waits for the other: both fleets run at the same time.
     test = """
 import time
@@ -195,10 +195,10 @@ def test_{}(passfleet_fleet):
     assert none_left(tmp_path)
 
 
-# -- which fleet ------------------------------------------------------------------------------
+# -- selection of the fleet --------------------------------------------------------------------
 
 
-def test_marker_parameter_and_scope_say_which_fleet(tmp_path: Path) -> None:
+def test_marker_parameter_and_scope_select_the_fleet(tmp_path: Path) -> None:
     text = """
 import pytest
 from note import note
@@ -259,14 +259,20 @@ platform = "android"
     ("marker", "ini", "says"),
     [
         ("colour=1", "", "the marker passfleet takes broker, devices, fleet, platform; not colour"),
-        ("devices='3'", "", "the marker passfleet: devices='3' is not right"),
+        ("devices='3'", "", "the marker passfleet: devices='3' is not valid"),
         ("fleet='gone.toml'", "", "FleetError: there is no fleet file"),
         ("platform='iso'", "", "there is no platform 'iso'"),
-        ("platform='ios'", "passfleet_scope = week", "passfleet_scope is 'week'; one of session"),
-        ("platform='ios'", "passfleet_limit = long", "passfleet_limit is to be a number of"),
+        (
+            "platform='ios'",
+            "passfleet_scope = week",
+            "passfleet_scope is 'week'; expected one of session",
+        ),
+        ("platform='ios'", "passfleet_limit = long", "passfleet_limit must be a number of"),
     ],
 )
-def test_what_is_not_right_is_said(tmp_path: Path, marker: str, ini: str, says: str) -> None:
+def test_invalid_marker_or_setting_is_reported(
+    tmp_path: Path, marker: str, ini: str, says: str
+) -> None:
     text = f"""
 import pytest
 
@@ -281,7 +287,7 @@ def test_marked(passfleet_fleet):
     assert says in ran.output
 
 
-async def test_workers_share_a_broker_under_roots_of_their_own(
+async def test_workers_share_a_broker_with_separate_roots(
     mosquitto: Server, tmp_path: Path
 ) -> None:
     test = """
@@ -303,7 +309,7 @@ def test_{}(passfleet_fleet):
     assert await retained(mosquitto.port, "passfleet/v1") == {}
 
 
-def test_login_is_the_fleet_files_unless_the_url_has_one(
+def test_login_in_the_url_overrides_that_of_the_fleet_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(PLUGIN)

@@ -1,4 +1,4 @@
-"""pytest-passfleet in projects of other people: scenario files, the command, and every end."""
+"""pytest-passfleet in separate projects: scenario files, missing command, end of a fleet."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_missing_command_is_an_error_with_a_hint(tmp_path: Path) -> None:
     write(tmp_path, {"pytest.ini": f"{INI}passfleet_command = no-passfleet\n", **BOTH})
     ran = run_pytest(tmp_path)
     assert (ran.code, ran.tests) == (1, {"good": "failed", "test_fleet": "error"})
-    assert "there is no command 'no-passfleet'; install it from a checkout" in ran.output
+    assert "command 'no-passfleet' not found; install it from a checkout" in ran.output
     assert "PASSFLEET_COMMAND" in ran.output
 
 
@@ -78,7 +78,7 @@ def test_missing_command_can_be_a_skip(tmp_path: Path) -> None:
     ran = run_pytest(tmp_path, PASSFLEET_COMMAND="no-passfleet")
     assert ran.code == 0
     assert "2 skipped" in ran.output
-    assert "there is no command 'no-passfleet'" in ran.output
+    assert "command 'no-passfleet' not found" in ran.output
 
 
 def test_command_with_arguments_from_the_environment(tmp_path: Path) -> None:
@@ -90,7 +90,7 @@ def test_command_with_arguments_from_the_environment(tmp_path: Path) -> None:
 # -- the end ----------------------------------------------------------------------------------
 
 
-def test_fleet_that_dies_is_told_at_once(tmp_path: Path) -> None:
+def test_fleet_that_dies_is_reported_at_once(tmp_path: Path) -> None:
     text = """
 import os, signal
 
@@ -102,10 +102,10 @@ def test_dies(passfleet_fleet):
     write(tmp_path, {"pytest.ini": INI, "test_dies.py": text})
     ran = run_pytest(tmp_path)
     assert ran.tests == {"test_dies": "failed"}
-    assert "FleetError: the fleet has gone: exit code 137" in ran.output
+    assert "FleetError: the fleet has ended: exit code 137" in ran.output
 
 
-def test_fleet_that_does_not_get_ready_is_given_up(tmp_path: Path) -> None:
+def test_fleet_that_does_not_get_ready_is_stopped(tmp_path: Path) -> None:
     ini = f"{INI}passfleet_start_limit = 0.5\n"
     text = "def test_fleet(passfleet_fleet):\n    raise AssertionError\n"
     write(tmp_path, {"pytest.ini": ini, "test_fleet.py": text})
@@ -115,7 +115,7 @@ def test_fleet_that_does_not_get_ready_is_given_up(tmp_path: Path) -> None:
     assert "busy" in ran.output
 
 
-async def test_no_fleet_outlives_a_pytest_that_is_killed(tmp_path: Path) -> None:
+async def test_no_fleet_runs_on_after_pytest_is_killed(tmp_path: Path) -> None:
     text = """
 import threading
 from note import note
@@ -160,7 +160,7 @@ def test_installed_distribution_needs_no_option(tmp_path: Path) -> None:
     venv.create(home, with_pip=False)
     python = home / "bin" / "python"
     packages = next(home.glob("lib/python*/site-packages"))
-    # pytest, aiomqtt and setuptools of our own; passfleet's rooms stay out of it.
+    # pytest, aiomqtt and setuptools of our own; the environment of passfleet is not on the path.
     ours = next(Path(path) for path in sys.path if path.endswith("site-packages"))
     (packages / "ours.pth").write_text(f"{ours}\n")
     subprocess.run(
