@@ -106,8 +106,8 @@ def test_fails_by_itself(passfleet_fleet):
     write(tmp_path, {"pytest.ini": INI, "note.py": NOTE, "test_fleet.py": text})
     ran = run_pytest(tmp_path)
     assert (ran.code, set(ran.tests)) == (1, {
-        "test_platforms", "test_simulated_events", "test_only_what_came_since_the_test_began", "test_fails",
-        "test_fails_by_itself",
+        "test_platforms", "test_simulated_events", "test_only_what_came_since_the_test_began",
+        "test_fails", "test_fails_by_itself",
     }), ran.output  # fmt: skip
     assert [name for name, how in ran.tests.items() if how == "failed"] == [
         "test_fails",
