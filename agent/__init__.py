@@ -1,1 +1,1 @@
-"""One device: its state, the machine that changes it, its passcode policy, clock and runner."""
+"""One device: state, state machine, passcode policy, clock and runner."""

@@ -28,15 +28,15 @@ _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(us|ms|s|m|h)")
 _STALE_ALLOWED: Final = 64
 """Cancelled timers that the heap may hold in addition to the number of armed ones."""
 
-# The instant at which the screenshots of the source document of 2015-12 were taken.
+# Date and time on the screenshots of the source document of 2015-12.
 VIRTUAL_START: Final = 1_449_778_747_000
 """Start of virtual time: 2015-12-10T20:19:07Z."""
 
 
 def parse_duration(text: str) -> timedelta:
-    """Read `200us`, `5ms`, `2s`, `5m` or `1h`.
+    """Parse `200us`, `5ms`, `2s`, `5m` or `1h`.
 
-    Raises ValueError with the accepted forms where `text` is none of them, or longer than time.
+    Raises ValueError with the accepted forms if `text` is none of them or exceeds `timedelta`.
     """
     match = _DURATION.fullmatch(text.strip())
     if match is None:
@@ -51,18 +51,18 @@ class Clock(Protocol):
     """Source of the current time."""
 
     def now(self) -> int:
-        """Milliseconds since the epoch."""
+        """Return milliseconds since the epoch."""
 
     def delay(self, instant: int) -> float | None:
-        """Real seconds until `instant`; None where it never comes by waiting."""
+        """Return real seconds until `instant`; None if the clock does not run by itself."""
 
 
 class RealClock:
-    """The time of day, or, with `speed`, time that runs so many times as fast.
+    """The time of day, or, with `speed`, time that runs that many times as fast.
 
-    It runs so since `since`, an instant of the time of day in seconds, None for now: processes that
-    are given the same one agree. `origin`, in milliseconds since the epoch, is what it showed then,
-    None for the time of day.
+    `since` is the real start in seconds since the epoch, None for now: clocks of several processes
+    with the same `since` agree. `origin` is the clock's time at `since`, in milliseconds since the
+    epoch, None for the time of day.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class RealClock:
         self._started = time.monotonic() - (time.time() - since)
 
     def now(self) -> int:
-        """Milliseconds since the epoch; never goes back while the process lives."""
+        """Return milliseconds since the epoch; monotonic within a process."""
         passed = (time.monotonic() - self._started) * self.speed
         return int((self._origin + passed) * 1000)
 
@@ -83,7 +83,7 @@ class RealClock:
         self._origin += max(0, instant - self.now()) / 1000
 
     def delay(self, instant: int) -> float:
-        """Real seconds until `instant`."""
+        """Return real seconds until `instant`."""
         return max(0.0, (instant - self.now()) / 1000 / self.speed)
 
 
@@ -94,15 +94,15 @@ class VirtualClock:
         self._now = start
 
     def now(self) -> int:
-        """Milliseconds since the epoch."""
+        """Return milliseconds since the epoch."""
         return self._now
 
     def delay(self, instant: int) -> float | None:
-        """0 for what is due, None for what is not: waiting does not bring it."""
+        """Return 0 if `instant` is due, else None: the clock does not run by itself."""
         return 0.0 if instant <= self._now else None
 
     def move(self, instant: int) -> None:
-        """Set the time; it never goes back."""
+        """Set the time; an instant before the present is ignored."""
         self._now = max(self._now, instant)
 
 
@@ -122,7 +122,7 @@ class Timers:
         self._handle_at: int | None = None
 
     def arm(self, owner: str, name: str, at: int, fire: Callable[[], None]) -> None:
-        """Call `fire` at instant `at`. One armed before under this name is forgotten."""
+        """Call `fire` at instant `at`. Replaces the timer of this name."""
         key = (owner, name)
         self._armed[key] = (at, fire)
         heapq.heappush(self._heap, (at, key))
@@ -134,11 +134,11 @@ class Timers:
             self._schedule()
 
     def cancel(self, owner: str, name: str) -> None:
-        """Forget a timer; nothing happens where there is none."""
+        """Cancel a timer, if it is armed."""
         self._armed.pop((owner, name), None)
 
     def next_at(self) -> int | None:
-        """The instant of the next timer, None where no timer is armed."""
+        """Return the instant of the next timer, None if none is armed."""
         while self._heap:
             at, key = self._heap[0]
             armed = self._armed.get(key)
@@ -148,7 +148,7 @@ class Timers:
         return None
 
     def fire_due(self) -> int:
-        """Fire what is due now, in order; returns how many fired."""
+        """Fire the due timers in order; returns their number."""
         fired = 0
         while (at := self.next_at()) is not None and at <= self._clock.now():
             _, key = heapq.heappop(self._heap)

@@ -1,6 +1,6 @@
-"""Construction of devices: the specification of one, its first or stored state, its connection.
+"""Construction of devices: specification, first or stored state, and connection.
 
-The hosts of a fleet, the scenarios and the replay of a trace all make their devices here.
+Used by the hosts of a fleet, by scenarios and by the replay of a trace.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ class DeviceSpec:
     """Specification of one device.
 
     `setup` is one object shared by the whole group. `passcode` is in clear, None for a device that
-    starts without one: `DeviceFactory` makes its digest, and nothing else may keep it. `offline` is
-    the share of time that the device has no network, from 0 to below 1. `shared` means that it uses
-    the gateway connection of its process.
+    starts without one: `DeviceFactory` makes its digest, and no other code may store it. `offline`
+    is the share of time that the device has no network, from 0 to below 1. `shared` means that it
+    uses the gateway connection of its process.
     """
 
     device_id: str
@@ -39,16 +39,16 @@ class DeviceSpec:
     shared: bool = False
 
     def enrollment(self, rng: RandomSource) -> Enrollment:
-        """Enrollment of the device; `rng` makes the digest of its passcode."""
+        """Return the enrollment of the device; `rng` makes the digest of its passcode."""
         return enroll(self.device_id, self.owner, self.setup, self.passcode, rng)
 
 
 class DeviceFactory:
     """Factory of the devices of one process.
 
-    `stream` gives the random stream of a device id. `load` gives the stored state of an enrollment,
-    None where there is none: such a device starts in its first state. `restored` gives the state
-    and the random stream of single devices by id, before both.
+    `stream` returns the random stream of a device id. `load` returns the stored state of an
+    enrollment, or None: the device then starts in its first state. `restored` maps device ids to a
+    state and a random stream, which have precedence over both.
     """
 
     def __init__(
@@ -82,10 +82,10 @@ class DeviceFactory:
         listener: ConnectionListener | None = None,
         extra_filters: Sequence[str] = (),
     ) -> Connection:
-        """Give a device a connection of its own, in `pool`; `Device.start` opens it.
+        """Create a device's own connection in `pool`; `Device.start` opens it.
 
-        `number` is the last session that the device had. `listener` receives the events of the
-        connection, the device itself where it is None. `extra_filters` are subscribed too.
+        `number` is that of the device's last session. `listener` receives the events of the
+        connection; None means the device itself. `extra_filters` are additional subscriptions.
         """
         device.connection = Connection(
             pool,

@@ -1,8 +1,7 @@
 """Passcodes: traits, policy checks, and the drawing of temporary passcodes.
 
-Pure functions. No passcode in clear is stored. A set passcode is kept as a
-`Secret` (its digest and traits), and a temporary one is named by a `PasscodeRef`, the draw that
-made it.
+Pure functions. No passcode in clear is stored: a set passcode is kept as a `Secret` (digest and
+traits), and a temporary one as a `PasscodeRef`, the number of the random draw that made it.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ __all__ = [
     "violations",
 ]
 
-# Without 0/O, 1/l/I: a temporary passcode is read from one screen and typed into another.
+# Without 0/O, 1/l/I: users read a temporary passcode on one screen and type it on another.
 _SMALL = "abcdefghijkmnopqrstuvwxyz"
 _CAPITALS = "ABCDEFGHJKLMNPQRSTUVWXYZ"
 _DIGITS = "0123456789"
@@ -45,18 +44,18 @@ DIGEST_BYTES: Final = 16
 
 
 class RandomSource(Protocol):
-    """The randomness handed to the state machine: see `agent.random_stream.DeviceRandomStream`."""
+    """Random source of the state machine, implemented by `DeviceRandomStream`."""
 
     def bits(self, purpose: str, number: int) -> int:
-        """512 uniform bits: draw `number` of those made for `purpose`."""
+        """Return 512 uniform bits: draw `number` of those for `purpose`."""
 
     def digest(self, passcode: str) -> bytes:
-        """Keyed digest of the passcode, `DIGEST_BYTES` long."""
+        """Return the keyed digest of the passcode, `DIGEST_BYTES` long."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PasscodePolicy:
-    """A passcode policy; None leaves a setting to the platform.
+    """A passcode policy; None means the platform's default.
 
     `history` counts passcodes, `max_inactivity_minutes` minutes (0: never), `max_age_days` days
     (0: never), `max_failed_attempts` attempts (0: never wipes).
@@ -97,12 +96,12 @@ class Traits:
         return self.digits + self.small + self.capitals + (self.symbols > 0)
 
 
-# A fleet's passcodes are of a handful of kinds: each is made once, and kept once for all devices.
+# Passcodes of a fleet have few different traits: each is stored once for all devices.
 _traits = lru_cache(maxsize=256)(Traits)
 
 
 class Violation(StrEnum):
-    """Reason why a passcode is refused, in the words of the screen."""
+    """Reason why a passcode is refused; the value is the text on the screen."""
 
     TOO_SHORT = "The passcode is too short."
     TOO_LONG = "The passcode is too long."
@@ -116,9 +115,8 @@ class Violation(StrEnum):
 class PasscodeSpec:
     """Specification of a temporary passcode: length, and character classes that all occur.
 
-    A class that is named twice occurs twice. `classes` is a string of letters: `d` digits, `l`
-    letters of either case, `s` small letters,
-    `c` capitals, `y` symbols.
+    `classes` is a string of letters: `d` digits, `l` letters of either case, `s` small letters, `c`
+    capitals, `y` symbols. A class that is listed twice occurs at least twice.
     """
 
     length: int
@@ -130,14 +128,14 @@ _spec = lru_cache(maxsize=64)(PasscodeSpec)
 
 @fast_dataclass
 class PasscodeRef:
-    """A temporary passcode by the draw that makes it: `reveal` gives it in clear."""
+    """Reference to a temporary passcode by its random draw; `reveal` returns it in clear."""
 
     draw: int
     spec: PasscodeSpec
 
 
 def traits_of(passcode: str) -> Traits:
-    """The traits of a passcode in clear."""
+    """Return the traits of a passcode in clear."""
     symbols = len(passcode) - sum(map(str.isalnum, passcode))
     return _traits(
         len(passcode),
@@ -150,7 +148,7 @@ def traits_of(passcode: str) -> Traits:
 
 
 def _is_simple(passcode: str) -> bool:
-    """True if it repeats one character (1111) or counts up or down throughout (1234, dcba)."""
+    """Return True for one repeated character (1111) or a sequence up or down (1234, dcba)."""
     step = ord(passcode[1]) - ord(passcode[0]) if len(passcode) > 1 else None
     return step in {0, 1, -1} and all(ord(b) - ord(a) == step for a, b in pairwise(passcode))
 
@@ -158,7 +156,7 @@ def _is_simple(passcode: str) -> bool:
 def violations(
     traits: Traits, policy: PasscodePolicy | None, rules: PasscodeRules
 ) -> list[Violation]:
-    """Violations of `policy` and of the platform's own limit; empty for a valid passcode."""
+    """Return the violations of `policy` and of the platform's limit; empty if valid."""
     found = []
     if traits.length > rules.max_length:
         found.append(Violation.TOO_LONG)
@@ -177,7 +175,7 @@ def violations(
 
 
 def out_of_bounds(policy: PasscodePolicy, rules: PasscodeRules) -> Iterator[tuple[str, int, Bound]]:
-    """Settings that the platform does not accept, each as (field, value, accepted bound)."""
+    """Yield settings that the platform does not accept, as (field, value, accepted bound)."""
     bounds = {
         "min_length": rules.min_length,
         "min_complex_characters": rules.min_complex,
@@ -195,7 +193,7 @@ def out_of_bounds(policy: PasscodePolicy, rules: PasscodeRules) -> Iterator[tupl
 def temporary_spec(
     alphabet: Alphabet, default_length: int, policy: PasscodePolicy | None, rules: PasscodeRules
 ) -> PasscodeSpec:
-    """Specification of a temporary passcode that obeys `policy` and has one of each class."""
+    """Return the spec of a temporary passcode that satisfies `policy` and has one of each class."""
     policy = policy or _NO_POLICY
     complex_characters = policy.min_complex_characters or 0
     with_letters = alphabet is Alphabet.LETTERS_AND_DIGITS or bool(policy.require_alphanumeric)
@@ -207,12 +205,12 @@ def temporary_spec(
     return _spec(max(default_length, policy.min_length or 0, len(classes)), classes)
 
 
-# A fleet has a handful of specs and asks for each thousands of times. No passcode is kept.
+# A fleet has few specs and uses each thousands of times. The cache contains no passcode.
 @lru_cache(maxsize=64)
 def _recipe(spec: PasscodeSpec) -> tuple[tuple[str, ...], int]:
-    """Alphabet of each character (one of each class, then any of them), and number of outcomes.
+    """Return the alphabet of each character (one per class, then any), and the number of outcomes.
 
-    The outcomes are counted with the order in which the characters are shuffled afterwards.
+    The number includes the orders in which the characters can be shuffled afterwards.
     """
     kinds = {
         "d": _DIGITS if spec.classes == "d" else _DIGITS_IN_TEXT,
@@ -228,9 +226,9 @@ def _recipe(spec: PasscodeSpec) -> tuple[tuple[str, ...], int]:
 
 
 def reveal(ref: PasscodeRef, draws: RandomSource) -> str:
-    """The temporary passcode in clear. Only what goes into `newPasscode` may hold it."""
+    """Return the temporary passcode in clear. Only the field `newPasscode` may contain it."""
     alphabets, outcomes = _recipe(ref.spec)
-    # Of 512 bits, what chooses among the outcomes: small numbers are divided at half the cost.
+    # Reduce the 512 bits to the number of outcomes first: dividing small numbers costs half.
     bits = draws.bits("passcode", ref.draw) % outcomes
     characters = []
     for alphabet in alphabets:

@@ -1,8 +1,8 @@
-"""Results of commands and answers to inputs, and the last ones that a device remembers.
+"""Results of commands and answers to inputs, and the storage of the last ones of a device.
 
-A command that is sent again gets the same result, word for word. A fleet remembers hundreds of
-thousands, so they are kept in columns: what many of them say alike is there once for all devices,
-and numbers (instants, a draw) are bytes.
+A command that is sent again gets the identical stored result. A fleet stores hundreds of thousands
+of results, so they are kept in columns: texts that many of them share are stored once for all
+devices, and numbers (instants, a draw) are packed into bytes.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ __all__ = [
 ]
 
 RESULTS_KEPT: Final = 32
-"""Number of results, and of answers to inputs, that a device remembers."""
+"""Number of results, and of answers to inputs, that a device stores."""
 
 
 class ActionState(StrEnum):
-    """A result's `actionState`, in Microsoft Graph's words."""
+    """`actionState` of a result, with the values of Microsoft Graph."""
 
     ACTIVE = "active"
     DONE = "done"
@@ -68,7 +68,7 @@ class ErrorCode(StrEnum):
 
 @fast_dataclass
 class Result:
-    """Result of a command. `passcode` is set where the result may contain it."""
+    """Result of a command. `passcode` is set if the result may contain it."""
 
     command_id: str
     action: Action
@@ -97,19 +97,19 @@ _Record = TypeVar("_Record", Result, InputAnswer)
 _Words = TypeVar("_Words", bound=tuple[Any, ...])
 
 
-# A fleet's results say a handful of things; past this many (bounds that policies break, told word
-# for word), what is said again is merely kept again.
+# Results of a fleet have few different texts. Beyond this number (messages that quote the bounds of
+# policies) equal texts are stored more than once, which costs memory only.
 @lru_cache(maxsize=1024)
 def _alike(words: _Words) -> _Words:
-    """Interned tuple of words."""
+    """Return one shared tuple for equal tuples."""
     return words
 
 
 class _Remembered(Sequence[_Record], Generic[_Record]):
-    """The last `RESULTS_KEPT` of them, the oldest first, no id twice.
+    """The last `RESULTS_KEPT` records, the oldest first, with unique ids.
 
-    `ids` is their ids end to end, `words` what each says as many others do, and `numbers` the rest,
-    packed: what is its own, then how long its id is.
+    `ids` is the concatenation of the ids, `words` has the shared texts of each record, and
+    `numbers` the packed numbers of each record, followed by the length of its id.
     """
 
     __slots__ = ()
@@ -121,12 +121,12 @@ class _Remembered(Sequence[_Record], Generic[_Record]):
 
     @classmethod
     def of(cls, records: Iterable[_Record]) -> Self:
-        """Columns of `records`, or of the last of them where there are too many."""
+        """Return the columns of the last `RESULTS_KEPT` of `records`."""
         return reduce(cls.plus, records, cls())
 
     @abstractmethod
     def plus(self, last: _Record) -> Self:
-        """These and one more, the last; the oldest is forgotten where there are too many."""
+        """Return a copy with `last` added; drops the oldest record beyond `RESULTS_KEPT`."""
 
     def _with(
         self, name: str, words: _Words, *numbers: int
@@ -136,12 +136,12 @@ class _Remembered(Sequence[_Record], Generic[_Record]):
             *_, oldest = self._NUMBERS.unpack_from(packed)
             ids, kept, packed = ids[oldest:], kept[1:], packed[self._NUMBERS.size :]
         packed += self._NUMBERS.pack(*numbers, len(name))
-        # A sum, because a tuple of what is unpacked is copied twice.
+        # Concatenation: unpacking into a tuple copies the elements twice.
         return ids + name, kept + (_alike(words),), packed  # noqa: RUF005
 
     def find(self, name: str) -> _Record | None:
-        """The one of this id, None where it is not remembered."""
-        # Nearly every id is a new one, which is found out at once.
+        """Return the record with this id, None if there is none."""
+        # Fast path: nearly every id is new.
         if name not in self.ids:
             return None
         end = len(self.ids)
@@ -164,7 +164,7 @@ class _Remembered(Sequence[_Record], Generic[_Record]):
     @staticmethod
     @abstractmethod
     def _whole(name: str, words: Any, row: tuple[Any, ...]) -> _Record:
-        """The record that these are of."""
+        """Build the record of one row."""
 
     def __len__(self) -> int:
         return len(self.words)
@@ -181,8 +181,8 @@ class _Remembered(Sequence[_Record], Generic[_Record]):
 class PastResults(_Remembered[Result]):
     """The last results of a device.
 
-    `words`: action, state, message, error, native, and what the passcode is that a result tells;
-    `numbers`: its start, its end, and the draw of that passcode.
+    `words`: action, state, message, error, native, and the spec of the passcode in the result;
+    `numbers`: start, end, and the draw of that passcode.
     """
 
     _NUMBERS = Struct("<qqQI")
@@ -195,7 +195,7 @@ class PastResults(_Remembered[Result]):
     numbers: bytes = b""
 
     def plus(self, last: Result) -> Self:
-        """These and one more result."""
+        """Return a copy with one more result."""
         r, told = last, last.passcode
         spec, draw = (told.spec, told.draw) if told is not None else (None, 0)
         words = (r.action, r.state, r.message, r.error, r.native, spec)
@@ -213,7 +213,7 @@ class PastResults(_Remembered[Result]):
 class PastAnswers(_Remembered[InputAnswer]):
     """The last answers of a device to inputs.
 
-    `words`: action, state, message, error; `numbers`: its instant.
+    `words`: action, state, message, error; `numbers`: the instant.
     """
 
     _NUMBERS = Struct("<qI")
@@ -223,7 +223,7 @@ class PastAnswers(_Remembered[InputAnswer]):
     numbers: bytes = b""
 
     def plus(self, last: InputAnswer) -> Self:
-        """These and one more answer."""
+        """Return a copy with one more answer."""
         words = (last.action, last.state, last.message, last.error)
         return type(self)(*self._with(last.input_id, words, last.at))
 

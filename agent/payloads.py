@@ -1,6 +1,7 @@
-"""Conversion between the machine's records and the payloads of the contract, both ways.
+"""Conversion between the records of the state machine and the MQTT payloads, in both directions.
 
-The machine knows no wire and the contract no machine; this is the one place that knows both.
+The state machine does not import the payload models, and they do not import it: only this module
+imports both.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ __all__ = [
 def command_event(
     command: contract.DeviceCommand | contract.PolicyCommand, delivery: object
 ) -> events.Command:
-    """The event of a command that arrived as `delivery`."""
+    """Return the event of a command that arrived as `delivery`."""
     policy = policy_of(command.policy) if isinstance(command, contract.PolicyCommand) else None
     return events.Command(
         command.command_id,
@@ -44,12 +45,12 @@ def command_event(
 
 
 def policy_of(policy: contract.Policy) -> PasscodePolicy:
-    """The machine's policy from the wire's."""
+    """Convert a policy payload to the policy of the state machine."""
     return PasscodePolicy(**dict(policy))
 
 
 def policy_payload(policy: PasscodePolicy) -> contract.Policy:
-    """The wire's policy from the machine's."""
+    """Convert a policy of the state machine to its payload."""
     names = contract.Policy.model_fields
     return contract.Policy(**{name: getattr(policy, name) for name in names})
 
@@ -57,7 +58,7 @@ def policy_payload(policy: PasscodePolicy) -> contract.Policy:
 def input_event(
     press: contract.PlainInput | contract.PasscodeInput | contract.SignInInput | contract.KeyInput,
 ) -> events.Input:
-    """The event of an input."""
+    """Return the event of an input."""
     return events.Input(
         press.input_id,
         events.InputAction(press.action),
@@ -68,7 +69,7 @@ def input_event(
 
 
 def message_event(message: contract.Message) -> events.MessageArrived:
-    """The event of a text message or a call."""
+    """Return the event of a text message or a call."""
     return events.MessageArrived(
         message.message_id, events.MessageKind(message.kind), message.sender, message.body
     )
@@ -77,7 +78,7 @@ def message_event(message: contract.Message) -> events.MessageArrived:
 def publication(
     effect: effects.Publication, state: DeviceState, draws: RandomSource
 ) -> tuple[str, bytes, bool]:
-    """Publication of an effect: (leaf of the device's topic, payload, retained)."""
+    """Convert an effect to (last topic level, payload, retained)."""
     match effect:
         case effects.PublishState(snapshot):
             return "state", state_payload(snapshot).to_bytes(), True
@@ -100,7 +101,7 @@ def _revealed(passcode: PasscodeRef | None, draws: RandomSource) -> str | None:
 
 
 def state_payload(state: DeviceState) -> contract.DeviceState:
-    """The snapshot of a state."""
+    """Return the payload of a state."""
     enrollment = state.enrollment
     setup = enrollment.setup
     return contract.DeviceState(
@@ -129,7 +130,7 @@ def _biometrics(touch_id: BiometricState, face: BiometricState) -> contract.Biom
 def notification_payload(
     shown: effects.PublishNotification, state: DeviceState
 ) -> contract.Notification:
-    """Notification payload of a message on the device's screen."""
+    """Return the notification payload of a message on the device's screen."""
     return contract.Notification(
         device_id=state.enrollment.device_id,
         notification_id=f"n-{shown.number}",
@@ -146,7 +147,7 @@ def result_payload(
     new_passcode: str | None,
     duplicate: bool,  # noqa: FBT001  # a field of the payload
 ) -> contract.ActionResult:
-    """A result; `new_passcode` is the passcode in clear that it contains, None for none."""
+    """Return the payload of a result; `new_passcode` is the passcode in clear, None for none."""
     native = None
     if result.native is not None:
         native = state.profile.native_answer(result.action, result.native)
@@ -186,7 +187,7 @@ def _answer_payload(
 def refusal_payload(
     refusal: contract.Refusal, device_id: str, now: int
 ) -> contract.ActionResult | contract.InputResult:
-    """Answer to an invalid message, with its id where that could be read, else null."""
+    """Return the answer to an invalid message, with its id, or null if that is unreadable."""
     said: dict[str, Any] = {
         "device_id": device_id,
         "action_name": refusal.action,
@@ -202,7 +203,7 @@ def refusal_payload(
 
 
 def _plain(value: Any) -> Any:
-    """Platform data as JSON's own types."""
+    """Convert platform data to JSON types."""
     if isinstance(value, str):
         return value
     if isinstance(value, Mapping):

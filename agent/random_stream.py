@@ -1,8 +1,8 @@
 """Random stream of a device: numbered bits and passcode digests, keyed by seed and device id.
 
-A draw is addressed by its number, not by how many came before it in this process: the same seed,
-device and number give the same bits after a restart, in another worker, or in another order. That
-is what lets a stored result name its temporary passcode without holding it.
+A draw is addressed by its number, not by its order in this process: the same seed, device and
+number give the same bits after a restart, in another worker, or in another order. So a stored
+result can refer to its temporary passcode without containing it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _DRAW_BYTES = 64
 
 
 class DeviceRandomStream:
-    """The stream of one device."""
+    """Random stream of one device."""
 
     __slots__ = ("_key",)
 
@@ -25,15 +25,15 @@ class DeviceRandomStream:
         self._key = blake2b(f"{seed}/{device_id}".encode(), digest_size=32).digest()
 
     def bits(self, purpose: str, number: int) -> int:
-        """512 uniform bits: draw `number` (from 1 on) of those made for `purpose`."""
+        """Return 512 uniform bits: draw `number` (from 1 on) of those for `purpose`."""
         stream = blake2b(f"{purpose}/{number}".encode(), key=self._key, digest_size=_DRAW_BYTES)
         return int.from_bytes(stream.digest())
 
     def digest(self, passcode: str) -> bytes:
-        """Digest of a passcode on this device: equal for equal passcodes.
+        """Return the digest of a passcode on this device; equal passcodes have equal digests.
 
-        Keyed by the seed, so that a four-digit passcode cannot be found from a state file alone by
-        trying all ten thousand.
+        The seed is the key, so that a four-digit passcode cannot be found from the state file
+        alone by trying all 10,000.
         """
         text = b"passcode/" + passcode.encode("utf-8", "surrogatepass")
         return blake2b(text, key=self._key, digest_size=DIGEST_BYTES).digest()

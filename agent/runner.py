@@ -1,11 +1,11 @@
-"""Runner of one device: connection -> contract -> machine -> effects -> contract -> connection.
+"""Runner of one device: connection -> payload -> event -> effects -> payload -> connection.
 
-A device holds its state and does nothing by itself: messages come from its connection, instants
-from the shared timers, simulated events from the host. Each becomes one event, one `step`, and
-the step's effects, carried out in their order.
+A device is passive: it reacts to messages of its connection, to the shared timers, and to
+simulated events of the host. Each is one event and one `step`, whose effects are carried out in
+order.
 
-Where a state file is kept, effects wait until the step that made them has been stored, so that a
-command is answered and acknowledged only when what it did would survive a kill -9.
+With a state file, effects wait until the step that made them has been stored, so that a command is
+answered and acknowledged only after its outcome would survive a `kill -9`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ __all__ = ["Device", "DeviceContext", "Store"]
 ParsedCommand = contract.DeviceCommand | contract.PolicyCommand | Refusal
 
 _RECENT: Final = 5
-"""Notifications and results in the answer to an inspection."""
+"""Maximum number of notifications, and of results, in an inspection."""
 
 
 class Store(Protocol):
@@ -43,17 +43,17 @@ class Store(Protocol):
         publications: Sequence[effects.Publication],
         then: Callable[[Sequence[int | None]], None],
     ) -> None:
-        """Store the device's state and what it is about to publish.
+        """Store the device's state and its next publications.
 
-        Afterwards `then` is called with a mark for each publication, None for one that is not
-        stored: a state snapshot, which is published again after every restart.
+        Then call `then` with a mark for each publication, None for one that is not stored: a state
+        snapshot, which is published again after every restart.
         """
 
     def accepted(self, device: Device, mark: int) -> None:
-        """The broker has a publication: it need not be sent again."""
+        """Delete a publication that the broker has acknowledged."""
 
     def connected(self, device: Device, number: int) -> None:
-        """The device is in its session `number`: the next one, ever, is a later one."""
+        """Store the session number of the device; later sessions have higher numbers."""
 
 
 @dataclass(kw_only=True)
@@ -80,7 +80,7 @@ class DeviceContext:
 
 
 class Device(ConnectionListener):
-    """One virtual phone, connected."""
+    """One virtual phone and its connection."""
 
     __slots__ = ("_recent", "_shared", "connection", "draws", "online", "state")
 
@@ -91,7 +91,7 @@ class Device(ConnectionListener):
     ) -> None:
         self.state = state
         self.online = True
-        """False while the device is simulated to have no network."""
+        """False while the simulated network is off."""
         self.draws = draws
         self._shared = shared
         self._recent: tuple[effects.PublishNotification, ...] = ()
@@ -107,16 +107,16 @@ class Device(ConnectionListener):
         return [topics.device(device_id, leaf) for leaf in ("commands", "inputs", "messages")]
 
     def group_filters(self) -> list[str]:
-        """Topics that it shares with other devices of its group."""
+        """Topics shared with other devices of the group."""
         groups = (self.state.enrollment.setup.name, "all")
         return [self._shared.topics.group(group) for group in groups]
 
     def start(self, unsent: Sequence[tuple[int, effects.Publication]] = ()) -> None:
-        """Arm the timers of the state, queue what was never accepted, and connect."""
+        """Arm the timers of the state, queue unacknowledged publications, and connect."""
         for timer, at in timers(self.state).items():
             self._arm(timer, at)
         if unsent:
-            # The state comes before the results that left it, after a restart too.
+            # Publish the state before the results that led to it, also after a restart.
             self._send_state()
         for mark, publication in unsent:
             self._publish(publication, mark)
@@ -125,7 +125,7 @@ class Device(ConnectionListener):
     # -- ConnectionListener
 
     def presence(self, number: int) -> tuple[str, bytes, bytes]:
-        """(topic, online payload, offline payload) of this session."""
+        """Return (topic, online payload, offline payload) of this session."""
         online = contract.Presence(status="online", session=number).to_bytes()
         offline = contract.Presence(status="offline", session=number).to_bytes()
         return self._shared.topics.device(self.id, "presence"), online, offline
@@ -178,14 +178,14 @@ class Device(ConnectionListener):
         self.connection.publish(self.refusal(refusal))
 
     def refusal(self, refusal: Refusal) -> OutgoingMessage:
-        """Answer to an invalid message."""
+        """Return the answer to an invalid message."""
         answer = payloads.refusal_payload(refusal, self.id, self._shared.clock.now())
         return OutgoingMessage(self._shared.topics.device(self.id, "results"), answer.to_bytes())
 
     # -- one event -----------------------------------------------------------------------
 
     def apply(self, event: events.Event, delivery: Delivery | None = None) -> None:
-        """Apply an event; `delivery` is acknowledged once its effects are carried out."""
+        """Apply an event; acknowledges `delivery` after its effects are carried out."""
         self.state, done = step(self.state, event, self._shared.clock.now(), self.draws)
         store = self._shared.store
         if store is None or not done:
@@ -248,7 +248,7 @@ class Device(ConnectionListener):
         topic = self._shared.topics.device(self.id, leaf)
         self.connection.publish(OutgoingMessage(topic, payload, retain, accepted))
 
-    # -- the world -----------------------------------------------------------------------
+    # -- simulated events ----------------------------------------------------------------
 
     def simulate(self, action: str) -> None:
         """Simulate an event: an action of `contract.Simulate`."""
@@ -279,13 +279,13 @@ class Device(ConnectionListener):
         await self.connection.close(last=self.blank() if forget else [self._offline()])
 
     def blank(self) -> list[OutgoingMessage]:
-        """Empty retained messages that remove those of the device."""
+        """Return empty retained messages that remove those of the device."""
         names = ("state", "presence")
         topics = [self._shared.topics.device(self.id, name) for name in names]
         return [OutgoingMessage(topic, b"", retain=True) for topic in topics]
 
     def inspection(self) -> contract.Inspection:
-        """Data of the device beyond its state; its results without their passcodes."""
+        """Return the data of the device beyond its state; results without passcodes."""
         state = self.state
         results = [
             payloads.result_payload(result, state, None, False).model_dump(

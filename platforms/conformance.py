@@ -1,11 +1,11 @@
-"""Dated conformance: what Microsoft's tables said about reset and lock, and when.
+"""Dated conformance: Microsoft's published tables about reset and lock, by date.
 
 The tables changed over the years and contradict each other, so each is data with a name and a date
-(`platforms.tables_intune`, `platforms.tables_later`). A row says what a table says of one platform
-and one action; `under` gives the profile that behaves as the table says. The default,
-`intune-2015-12`, is the profiles as they stand.
+(`platforms.tables_intune`, `platforms.tables_later`). A row is the statement of a table about one
+platform and one action; `under` returns the profile that behaves accordingly. The default,
+`intune-2015-12`, is the unchanged profiles.
 
-What a table does not list is read as not supported: that is an assumption, and its rows say so.
+A platform that a table does not list counts as not supported: an assumption, marked in its rows.
 """
 
 from __future__ import annotations
@@ -35,17 +35,17 @@ __all__ = [
 CONFORMANCE: Final[Mapping[str, ConformanceTable]] = MappingProxyType(
     {table.name: table for table in (INTUNE_2015_12, INTUNE_2016_07, HYBRID_2017_10, AZURE_2018_02)}
 )
-"""The tables by name, the oldest first."""
+"""Tables by name, the oldest first."""
 
 DEFAULT_CONFORMANCE: Final = INTUNE_2015_12.name
-"""Table that is in force by default."""
+"""Name of the default table."""
 
 _WITHOUT_PASSCODE: Final = (Action.REMOTE_LOCK, NativeCase.NO_PASSCODE)
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Difference of two tables about one action on one platform; None where one has no row."""
+    """Difference of two tables about one action on one platform; a missing row is None."""
 
     platform: str
     action: Action
@@ -56,7 +56,7 @@ class Difference:
 def differences(
     one: ConformanceTable, other: ConformanceTable, platforms: tuple[str, ...]
 ) -> Iterator[Difference]:
-    """Differences of two tables on any of `platforms`, platform by platform."""
+    """Return the differences of two tables about `platforms`, in their order."""
     for platform in platforms:
         for action in (RESET, LOCK):
             rows = one.row(platform, action), other.row(platform, action)
@@ -65,7 +65,7 @@ def differences(
 
 
 def agree(one: Row | None, other: Row | None) -> bool:
-    """True if two rows mean the same; wording and source are not compared."""
+    """Return True if two rows mean the same; wording and source are not compared."""
     return one is other or (one is not None and other is not None and _gist(one) == _gist(other))
 
 
@@ -79,10 +79,10 @@ def _condition(limit: Limit) -> tuple[object, ...]:
 
 
 def under(profile: PlatformProfile, table: ConformanceTable, like: str) -> PlatformProfile:
-    """The profile that behaves as `table` says of the platform `like`.
+    """Return the profile that behaves as `table` specifies for the platform `like`.
 
-    That is the profile's own id, or the built-in platform that it extends. A profile whose
-    platform the table does not mention is returned as it is.
+    `like` is the profile's own id, or the built-in platform that it extends. A profile whose
+    platform is not in the table is returned unchanged.
     """
     reset, lock = table.row(like, RESET), table.row(like, LOCK)
     if reset is not None:
@@ -125,6 +125,6 @@ def _lock_under(profile: PlatformProfile, row: Row) -> PlatformProfile:
         rule="Locks. Without a passcode the command is refused: passcodeNotSet.",
         source=row.source,
     )
-    # The protocol, which would lock all the same, is not asked.
+    # The device refuses the command itself: the native protocol would lock without a passcode.
     native = {key: answer for key, answer in profile.native.items() if key != _WITHOUT_PASSCODE}
     return replace(profile, lock=narrowed, native=MappingProxyType(native))

@@ -1,7 +1,7 @@
-"""Exchange ActiveSync: what is assumed of devices that are managed by it alone.
+"""Exchange ActiveSync: assumptions about devices that are managed by it alone.
 
-The console lists them and offers them both actions; no source says what becomes of these there. So
-nothing differs by it in a profile, and what is assumed is told with every action.
+The console lists these devices and offers both actions, but no source documents the outcome. So the
+profiles are the same as for enrolled devices, and every action lists the assumption.
 """
 
 from __future__ import annotations
@@ -48,4 +48,4 @@ EXCHANGE_ACTIVESYNC: Final[Mapping[Action, tuple[Source, ...]]] = MappingProxyTy
         ),
     }
 )
-"""By action: what the sources say of it under Exchange ActiveSync, and what is assumed."""
+"""Sources and assumptions about Exchange ActiveSync, by action."""

@@ -32,9 +32,9 @@ class Support(StrEnum):
 class Row:
     """Row of a table: one action on some platforms.
 
-    `says` is the table's own statement in short. `limits` narrow the support it gives;
-    `without_passcode` is set where the table changes what a lock does on a device that has none.
-    `departs` says that devices do otherwise than the words: the source's assumption says why.
+    `says` is the table's statement, shortened. `limits` restrict the support; `without_passcode` is
+    set if the table changes the outcome of a lock on a device without a passcode. `departs` means
+    that devices deviate from the statement, for the reason in the source's assumption.
     """
 
     platforms: tuple[str, ...]
@@ -57,7 +57,7 @@ class ConformanceTable:
     rows: tuple[Row, ...]
 
     def row(self, platform: str, action: Action) -> Row | None:
-        """Row about an action on a platform; None where the table has none."""
+        """Return the row about an action on a platform, None if the table has none."""
         for row in self.rows:
             if row.action is action and platform in row.platforms:
                 return row
@@ -72,5 +72,5 @@ ENROLLING_USER = "supported if the current user is the user who enrolled the dev
 
 
 def unlisted(source: Source) -> Source:
-    """The source of a row that is not in its table."""
+    """Return the source of a row for a platform that the table does not list."""
     return replace(source, assumption=_UNLISTED)

@@ -1,1 +1,1 @@
-"""Device settings and user-defined platforms, as files give them."""
+"""Device settings and user-defined platforms in fleet files, scenarios and traces."""

@@ -1,7 +1,7 @@
 """Keys and types of a device, in a group of a fleet file and in a scenario.
 
-A field's `description` says what it accepts and is printed as such; `repr=False` marks a secret,
-which is never printed. Rules over several values, or on the platform, are in
+A field's `description` names the accepted values and is printed in error messages; `repr=False`
+marks a secret, which is never printed. Rules that involve several values or the platform are in
 `agent.definition.device_rules`.
 """
 
@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 ATTRIBUTES: Final = ("os_version", "api_level", "supervised", "azure_ad_joined")
-"""The keys that say more of a device than its platform does, as `Attributes` names them."""
+"""Keys that override attributes of the platform, by their names in `Attributes`."""
 
 _VERSION: Final = re.compile(r"\d{1,9}(?:\.\d{1,9}){0,3}", re.ASCII)
 _Member = TypeVar("_Member", bound=StrEnum)
@@ -66,18 +66,18 @@ def _conformance(name: str) -> str:
 
 
 Conformance = Annotated[str, AfterValidator(_conformance)]
-"""The name of a dated table."""
+"""Name of a dated table."""
 CONFORMANCE_WORDS: Final = f"one of {', '.join(CONFORMANCE)}"
 
 
 def _listed(value: object) -> object:
-    # Strict pydantic takes no list, the one kind of sequence that TOML has, for a tuple.
+    # Strict pydantic does not accept a list for a tuple, and TOML has lists only.
     return tuple(value) if isinstance(value, list) else value
 
 
 def _reaction(reaction: object) -> tuple[int, int]:
     if not isinstance(reaction, str):
-        raise ValueError  # noqa: TRY004  # pydantic's way
+        raise ValueError  # noqa: TRY004  # pydantic handles ValueError only
     low, dots, high = reaction.partition("..")
     try:
         shortest = _milliseconds(low)
@@ -85,23 +85,23 @@ def _reaction(reaction: object) -> tuple[int, int]:
     except (ValueError, OverflowError):
         raise value_error(f"got {shorten_value(reaction)}") from None
     if shortest > longest:
-        raise value_error(f"the shortest comes first, unlike in {shorten_value(reaction)}")
+        raise value_error(f"the shortest time must come first in {shorten_value(reaction)}")
     return shortest, longest
 
 
 def _milliseconds(text: str) -> int:
-    """Whole milliseconds, rounded up: a reaction is a timer, and timers have no finer grain."""
+    """Convert to whole milliseconds, rounded up: timers have a resolution of 1 ms."""
     return -(-parse_duration(text) // timedelta(milliseconds=1))
 
 
 class Section(BaseModel):
-    """What all tables have in common: nothing unknown, nothing converted, nothing changed."""
+    """Base class of all tables: strict types, no unknown keys, immutable."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
 class PolicySection(Section):
-    """A `policy`. The platform bounds its values: see `agent.definition.device_rules`."""
+    """A `policy` table. `agent.definition.device_rules` checks the platform's bounds."""
 
     model_config = ConfigDict(alias_generator=to_camel)
 
@@ -121,16 +121,16 @@ class PolicySection(Section):
     max_age_days: int | None = Field(default=None, ge=0, description="a whole number of days")
 
     def policy(self) -> PasscodePolicy:
-        """The policy as a device knows it."""
+        """Convert to the policy of the state machine."""
         return PasscodePolicy(**self.model_dump())
 
 
 class DeviceSection(Section):
-    """What a device is.
+    """Settings of a device.
 
     `reaction` is (shortest, longest) in milliseconds. None means the default: for `biometrics` all
-    that the platform has, for `passcode` one that the policy accepts, for `ATTRIBUTES` what the
-    platform says; an empty `passcode` is a device that starts without one.
+    that the platform has, for `passcode` one that the policy accepts, for `ATTRIBUTES` the
+    platform's value. An empty `passcode` means that the device starts without one.
     """
 
     platform: str = Field(

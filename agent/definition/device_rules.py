@@ -1,6 +1,6 @@
 """Checks across the values of a `DeviceSection`, and against its platform.
 
-Nothing here raises for what a user wrote: what is wrong is yielded, with the path of its key.
+The checks do not raise: they yield problems, each with the path of its key.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ from platforms.profile import Alphabet, PasscodeRules, PlatformProfile
 
 __all__ = ["device_problems", "setup_of", "starting_passcode"]
 
-# What most people choose: the middle column of the keypad. It is in every walkthrough of ours.
+# The middle column of the keypad, a common choice; used throughout the documentation.
 _USUAL_PASSCODE: Final = "2580"
 _USUAL_LENGTH: Final = 4
-# A drawn passcode may count up by chance where `allowSimple` is false; a hundred never all do.
+# A random passcode may break `allowSimple = false` by chance; a hundred in a row practically never.
 _TRIES: Final = 100
 
 
 def device_problems(
     section: DeviceSection, path: KeyPath, profile: PlatformProfile
 ) -> Iterator[Problem]:
-    """Problems of a device of the platform `profile`."""
+    """Yield the problems of a device of the platform `profile`."""
     yield from _policy_problems(section, path, profile)
     for index, biometric in enumerate(section.biometrics or ()):
         if biometric not in profile.biometrics:
@@ -50,7 +50,7 @@ def device_problems(
     if len(section.passcode or "") > longest:
         yield Problem(
             (*path, "passcode"),
-            f"{profile.title} cannot have so long a passcode",
+            f"the passcode is too long for {profile.title}",
             f"{longest} characters at most",
         )
     yield from _attribute_problems(section, path, profile)
@@ -59,17 +59,17 @@ def device_problems(
 def _attribute_problems(
     section: DeviceSection, path: KeyPath, profile: PlatformProfile
 ) -> Iterator[Problem]:
-    """A platform has those attributes to which it gives a value: on no other does it depend."""
+    """Yield attributes that the platform does not use; it uses those to which it gives a value."""
     of_platform = profile.attributes
     has = [name for name in ATTRIBUTES if getattr(of_platform, name) not in (None, ())]
     for name in ATTRIBUTES:
         if getattr(section, name) is not None and name not in has:
-            message = f"nothing that {profile.title} does depends on {name}"
-            yield Problem((*path, name), message, " or ".join(has) or "no such attribute here")
+            message = f"{profile.title} does not use {name}"
+            yield Problem((*path, name), message, " or ".join(has) or "no attribute at all")
 
 
 def setup_of(section: DeviceSection, group: str, profile: PlatformProfile) -> GroupSetup:
-    """Group setup of `section`, for the state machine."""
+    """Return the group setup of `section`, for the state machine."""
     policy = section.policy.policy() if section.policy else None
     said = {name: value for name in ATTRIBUTES if (value := getattr(section, name)) is not None}
     return GroupSetup(
@@ -88,16 +88,16 @@ def setup_of(section: DeviceSection, group: str, profile: PlatformProfile) -> Gr
 def starting_passcode(
     section: DeviceSection, policy: PasscodePolicy | None, rules: PasscodeRules, draws: RandomSource
 ) -> str | None:
-    """The passcode with which a device starts; None without one.
+    """Return the initial passcode of a device, None if it starts without one.
 
-    Raises ValueError where no passcode satisfies the policy.
+    Raises ValueError if no passcode satisfies the policy.
     """
     if section.passcode is not None:
         return section.passcode or None
     if not violations(traits_of(_USUAL_PASSCODE), policy, rules):
         return _USUAL_PASSCODE
     spec = temporary_spec(Alphabet.DIGITS, _USUAL_LENGTH, policy, rules)
-    # The device's own draws count from 1 upwards.
+    # Numbers from 0 downwards: the device's own draws count from 1 upwards.
     for draw in range(0, -_TRIES, -1):
         passcode = reveal(PasscodeRef(draw, spec), draws)
         if not violations(traits_of(passcode), policy, rules):
@@ -115,7 +115,7 @@ def _policy_problems(
     for name, value, bound in outside:
         yield Problem(
             (*path, to_camel(name)),
-            f"{profile.title} does not take {value}",
+            f"{profile.title} does not accept {value}",
             f"{bound.low} to {bound.high}",
         )
     if outside:

@@ -1,12 +1,12 @@
-"""A platform of the user's own: the tables of a file read into the platforms' frozen data.
+"""Parser of user-defined platforms: converts tables of a file to the dataclasses of `platforms`.
 
-There is no second list of what a platform has: the keys, and what each takes, are read off the
-dataclasses of `platforms.profile`, so that whatever is a field there can be said in a fleet file.
-What is wrong is collected with its place; the value underneath stays then.
+The accepted keys and types are read from the dataclasses of `platforms.profile`, so that every
+field there can be set in a fleet file. Problems are collected with their key path; the value of
+the base platform is kept then.
 
-How a value is written: an enumeration by its value, a duration as `30m` or in seconds, a version
-as `10.0.15063`, a bound as `[low, high]`, a source as a string or a table; `"none"` takes away
-what need not be there.
+Notation of values: an enumeration by its value, a duration as `30m` or in seconds, a version as
+`10.0.15063`, a bound as `[low, high]`, a source as a string or a table; `"none"` removes an
+optional value.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ _T = TypeVar("_T")
 _NONE: Final = "none"
 _MOST: Final = 10**9
 _WRONG: Final = object()
-"""Placeholder of a refused value; its problem has been added."""
+"""Placeholder of an invalid value; its problem has been added."""
 
 
 def overridden(
     base: _T, table: object, path: KeyPath, problems: list[Problem], *, fixed: frozenset[str]
 ) -> _T:
-    """`base` with the fields that `table` gives; `fixed` ones are not for a table to say."""
+    """Return `base` with the fields in `table`; fields in `fixed` cannot be set by a table."""
     values = _Reader(problems).fields_of(type(base), table, path, base, fixed)
     return base if values is None else replace(base, **values)  # type: ignore[type-var]
 
 
 class _Reader:
-    """Reads values by the annotation of the field they are for."""
+    """Converts values by the type annotation of their field."""
 
     def __init__(self, problems: list[Problem]) -> None:
         self._problems = problems
@@ -55,7 +55,7 @@ class _Reader:
         base: object = None,
         fixed: frozenset[str] = frozenset(),
     ) -> dict[str, Any] | None:
-        """The values that `table` gives for fields of `kind`; None where it is no table."""
+        """Convert the values in `table` for the fields of `kind`; None if it is not a table."""
         if not isinstance(table, dict):
             self._refuse(path, table, "a table")
             return None
@@ -74,7 +74,7 @@ class _Reader:
         return values
 
     def value(self, hint: Any, value: object, path: KeyPath, base: object = None) -> Any:
-        """`value` as the annotation `hint` has it; `_WRONG` after noting what is wrong."""
+        """Convert `value` to the annotation `hint`; `_WRONG` after adding a problem."""
         marks = getattr(hint, "__metadata__", ())
         if marks:
             return self._marked(marks[0], value, path)
@@ -97,7 +97,7 @@ class _Reader:
         if kind is Bound:
             return self._bound(value, path)
         if kind is Source:
-            # Never half of one source and half of another.
+            # A source is replaced as a whole: cite and assumption belong together.
             base, value = None, {"cite": value} if isinstance(value, str) else value
         if is_dataclass(kind):
             return self._record(kind, value, path, base)
@@ -144,14 +144,14 @@ class _Reader:
             return _WRONG
         if base is not None:
             return replace(base, **values)  # type: ignore[type-var]
-        assert isinstance(value, dict)  # noqa: S101  # fields_of asked
+        assert isinstance(value, dict)  # noqa: S101  # checked by fields_of
         for field in fields(kind):
             if _required(field) and field.name not in value:
                 self._problems.append(Problem((*path, field.name), "this key is missing"))
         return _WRONG if len(self._problems) > before else kind(**values)
 
     def _sequence(self, kinds: tuple[Any, ...], value: object, path: KeyPath) -> Any:
-        """A list of one kind of thing (`X, ...`), or of as many things as `kinds`."""
+        """Convert a list of any length (`X, ...`) or of the length of `kinds`."""
         if not isinstance(value, list):
             return self._refuse(path, value, "a list")
         if kinds[-1] is ...:
@@ -167,7 +167,7 @@ class _Reader:
     def _mapping(
         self, arguments: tuple[Any, ...], value: object, path: KeyPath, base: object
     ) -> Any:
-        """A table laid over the one underneath, key by key."""
+        """Merge a table into that of the base platform, key by key."""
         if not isinstance(value, dict):
             return self._refuse(path, value, "a table")
         merged: dict[Any, Any] = dict(base) if isinstance(base, Mapping) else {}
@@ -181,7 +181,7 @@ class _Reader:
         return MappingProxyType(merged)
 
     def _native(self, table: dict[str, Any], path: KeyPath, merged: dict[Any, Any]) -> None:
-        """`{resetPasscode = {done = {...}}}`: native answers by action and case."""
+        """Merge native answers by action and case: `{resetPasscode = {done = {...}}}`."""
         for action_name, cases in table.items():
             where = (*path, action_name)
             action = self._key(Action, action_name, where)
@@ -215,7 +215,7 @@ class _Reader:
 
 @cache
 def _hints(kind: type) -> dict[str, Any]:
-    """The fields of a dataclass, each with its annotation."""
+    """Return the type annotations of a dataclass by field name."""
     hints = get_type_hints(kind, include_extras=True)
     return {field.name: hints[field.name] for field in fields(kind)}
 
@@ -236,7 +236,7 @@ _PLAIN: Final[Mapping[type, tuple[str, Callable[[object], bool]]]] = {
 
 
 def _frozen(value: Any) -> Any:
-    """A TOML value as the platforms hold theirs: nothing in it can be changed."""
+    """Convert a TOML value to immutable types."""
     if isinstance(value, dict):
         return MappingProxyType({key: _frozen(item) for key, item in value.items()})
     if isinstance(value, list):

@@ -1,7 +1,7 @@
 """Checks across the values of a user-defined platform, and its ledger entries.
 
-`profile_problems` yields what is wrong, with the path of the key at fault. `truthful` sees to it
-that nothing which the file says is told as if a document of Microsoft's or Apple's said so.
+`profile_problems` yields problems with the path of their key. `truthful` adapts the sources, so
+that no rule of the file is attributed to a document of Microsoft or Apple.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ __all__ = ["profile_problems", "truthful"]
 
 _RULES: Final = ("reset", "lock", "passcode")
 _WORDS: Final = frozenset({"rule", "source", "portal_explains", "message", "refusal"})
-"""Fields that tell of a rule and are none themselves."""
+"""Fields that describe a rule without changing the behaviour."""
 _KINDS: Final = 4
-"""Digits, small letters, capitals, symbols: what `minComplexCharacters` counts as classes."""
+"""Number of classes for `minComplexCharacters`: digits, small letters, capitals, symbols."""
 
 
 # ---------------------------------------------------------------------------------------------
-# What is wrong
+# Problems
 
 
 def profile_problems(
     profile: PlatformProfile, table: Mapping[str, Any], path: KeyPath
 ) -> Iterator[Problem]:
-    """Problems of the platform that `table`, at `path`, makes of its base."""
+    """Yield the problems of a user-defined platform, whose keys are below `path`."""
     if not profile.title.strip():
         yield Problem((*path, "title"), "a title cannot be empty", "a name for people")
     yield from _reset_problems(profile, table, (*path, "reset"))
@@ -53,7 +53,7 @@ def _reset_problems(
     rule, longest = profile.reset, profile.passcode.max_length
     if rule.outcome is ResetOutcome.TEMPORARY:
         if rule.alphabet is None:
-            message = "a temporary passcode is made of something"
+            message = "a temporary passcode needs an alphabet"
             yield Problem((*path, "alphabet"), message, "digits or lettersAndDigits")
         if not 1 <= rule.default_length <= longest:
             message = f"a temporary passcode cannot have {rule.default_length} characters"
@@ -62,27 +62,28 @@ def _reset_problems(
         message = "only a temporary passcode has an alphabet"
         yield Problem((*path, "alphabet"), message, "one where the outcome is temporary")
     if rule.grace == 0:
-        yield Problem((*path, "grace"), "a grace of no time is none", '"30m", or "none"')
+        yield Problem((*path, "grace"), "a grace period of 0 is not allowed", '"30m", or "none"')
 
 
 def _passcode_problems(profile: PlatformProfile, path: KeyPath) -> Iterator[Problem]:
     rules = profile.passcode
     if rules.max_length == 0:
-        yield Problem((*path, "max_length"), "a passcode cannot have no characters", "1 or more")
+        yield Problem((*path, "max_length"), "a passcode has at least 1 character", "1 or more")
     elif rules.min_length.high > rules.max_length:
         yield Problem(
             (*path, "min_length"),
-            f"nobody can satisfy a minLength of {rules.min_length.high}",
+            f"no passcode can satisfy a minLength of {rules.min_length.high}",
             f"{rules.max_length} at most, which is max_length",
         )
     if rules.complex_characters is ComplexCharacters.CLASSES and rules.min_complex.high > _KINDS:
         yield Problem(
             (*path, "min_complex"),
-            f"nobody can satisfy a minComplexCharacters of {rules.min_complex.high}",
+            f"no passcode can satisfy a minComplexCharacters of {rules.min_complex.high}",
             f"{_KINDS} at most: digits, small letters, capitals, symbols",
         )
     if rules.policy_grace == 0:
-        yield Problem((*path, "policy_grace"), "a grace of no time is none", '"30m", or "none"')
+        message = "a grace period of 0 is not allowed"
+        yield Problem((*path, "policy_grace"), message, '"30m", or "none"')
 
 
 def _screen_problems(profile: PlatformProfile, path: KeyPath) -> Iterator[Problem]:
@@ -107,20 +108,20 @@ def _screens(rules: PasscodeRules) -> Iterator[tuple[str, ScreenMessage]]:
 
 
 # ---------------------------------------------------------------------------------------------
-# What is told
+# Sources and ledger
 
 
 def truthful(
     profile: PlatformProfile, base: PlatformProfile, table: Mapping[str, Any]
 ) -> PlatformProfile:
-    """The profile with its rules, sources and ledger telling what the fleet file has changed."""
+    """Return the profile with rules, sources and ledger that name the changes of the fleet file."""
     changes: dict[str, Any] = {}
     for part in _RULES:
         said = table.get(part, {})
         if said:
             changes[part] = _told(getattr(profile, part), getattr(base, part), said, profile, part)
     if "reset" in changes and changes["reset"].outcome is not ResetOutcome.TEMPORARY:
-        # What is left of a temporary passcode that the base made.
+        # The base made a temporary passcode: remove its alphabet.
         changes["reset"] = replace(changes["reset"], alphabet=None, default_length=0)
     if "native" in table and "native" not in table.get("sources", {}):
         sources = dict(profile.sources)
@@ -157,12 +158,12 @@ def _ledger(
     told = {"extends", "title", "sources"}
     changed = ", ".join(key for key in table if key not in told)
     if changed:
-        note = f"said by the fleet file, over {base.title}; no document is behind it"
+        note = f"set by the fleet file, based on {base.title}; not from a document"
         yield LedgerEntry(f"{profile.title}: {changed}", Fidelity.ASSUMED, note)
 
 
 def _short(value: object) -> str:
-    """A value of a rule, as a sentence can have it."""
+    """Return a value of a rule as text."""
     match value:
         case None | ():
             text = "none"

@@ -1,12 +1,12 @@
-"""The platforms that a file may name: the built-in ones and its own, under the table in force.
+"""Platforms available in a file: built-in and user-defined ones, under the dated table in force.
 
-`platforms.kiosk` says what it `extends` and what it does otherwise. What a file says of its own
-platform's reset or lock goes before the dated table; where it says nothing of whether and when
-these are supported, the table rules as it does over the built-in platform underneath. Fleet files,
-scenarios and traces say it alike.
+A table such as `platforms.kiosk` names the platform that it `extends`, and the differences. Reset
+and lock settings of a user-defined platform have precedence over the dated table; where they do not
+set the support or its limits, the table applies as to the built-in platform that is extended.
+Fleet files, scenarios and traces use the same format.
 
-`Platforms` holds the tables as they are written and makes the profiles when they are first asked
-for, so that it can be pickled for a worker process.
+`Platforms` stores the tables of the file and builds the profiles on first use, so that it can be
+pickled for a worker process.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _Tables = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Platforms:
-    """The platforms that a file may name. `own` are those that files define, as written."""
+    """Platforms available in a file. `own` are the tables of the user-defined ones."""
 
     conformance: str = DEFAULT_CONFORMANCE
     own: _Tables = field(default_factory=dict)
@@ -50,22 +50,22 @@ class Platforms:
 
     @cached_property
     def profiles(self) -> Mapping[str, PlatformProfile]:
-        """The profiles by id, as they behave under the table: the built-in ones first."""
+        """Profiles under the dated table by platform id, the built-in ones first."""
         table = self.table
         own = {name: self._under(name, table) for name in self.own}
         return MappingProxyType({**_built_in(self.conformance), **own})
 
     def like(self, platform: str) -> str:
-        """The built-in platform that a platform is, or extends in the end."""
+        """Return the built-in platform that a platform is, or extends directly or indirectly."""
         return _line(platform, self.own)[-1]
 
     def definitions(self, platforms: Iterable[str]) -> dict[str, Any]:
-        """The own ones among `platforms`, and those that they extend: all that they need."""
+        """Return the tables of user-defined `platforms` and of those that they extend."""
         needed = {name for platform in platforms for name in _line(platform, self.own)}
         return {name: table for name, table in self.own.items() if name in needed}
 
     def at(self, conformance: str) -> Platforms:
-        """Platforms under another dated table. Raises UsageError for an unknown one."""
+        """Return the platforms under another dated table. Raises UsageError if it is unknown."""
         return replace(self, conformance=table_named(conformance).name)
 
     def _under(self, platform: str, table: ConformanceTable) -> PlatformProfile:
@@ -79,19 +79,19 @@ class Platforms:
         return ruled
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without the profiles, which are made again."""
+        """Return the state without the profiles, which are built again."""
         return {"conformance": self.conformance, "own": self.own}
 
 
 @cache
 def _built_in(conformance: str) -> Mapping[str, PlatformProfile]:
-    """One profile a platform and table, for all fleets of the process."""
+    """Return the built-in profiles under a dated table, shared by all fleets of the process."""
     table = CONFORMANCE[conformance]
     return MappingProxyType({p.id: under(p, table, p.id) for p in PLATFORMS})
 
 
 def table_named(name: str) -> ConformanceTable:
-    """The dated table of that name. Raises UsageError where there is none."""
+    """Return the dated table of that name. Raises UsageError if there is none."""
     table = CONFORMANCE.get(name)
     if table is None:
         known = f"known are: {', '.join(CONFORMANCE)}"
@@ -105,10 +105,10 @@ def table_named(name: str) -> ConformanceTable:
 def read_platforms(
     tables: object, conformance: str, besides: _Tables | None = None
 ) -> tuple[Platforms, list[Problem]]:
-    """The platforms of a file whose `platforms` key holds `tables`, and what is wrong with them.
+    """Parse the `platforms` key of a file; returns the valid platforms and the problems.
 
-    Those with a problem are left out. `besides` are own ones that another file has defined, and
-    that was found right: these may extend them, and not be called as they are.
+    Platforms with a problem are left out. `besides` are valid user-defined platforms of another
+    file: these may extend them but not redefine them.
     """
     given = dict(besides or {})
     if not isinstance(tables, dict):
@@ -132,7 +132,7 @@ def read_platforms(
 
 
 def _misnamed(name: str, table: object, given: _Tables, problems: list[Problem]) -> bool:
-    """Note what is wrong with a platform's name, or that it is no table."""
+    """Add a problem if the platform's id is invalid or taken, or its value is not a table."""
     path: KeyPath = ("platforms", name)
     before = len(problems)
     if name in PLATFORMS_BY_ID:
@@ -152,7 +152,7 @@ def _misnamed(name: str, table: object, given: _Tables, problems: list[Problem])
 
 
 def _lost(name: str, tables: _Tables, problems: list[Problem]) -> bool:
-    """Note where what a platform extends does not end at a built-in one."""
+    """Add a problem if the chain of extended platforms does not end at a built-in one."""
     base = tables[name].get(_EXTENDS)
     path: KeyPath = ("platforms", name, _EXTENDS)
     known = (*PLATFORMS_BY_ID, *(other for other in tables if other != name))
@@ -175,15 +175,15 @@ def _lost(name: str, tables: _Tables, problems: list[Problem]) -> bool:
             return False
         if line[-1] == name:
             circle = " extends ".join(line)
-            expected = "a built-in platform at the end of the line"
-            problems.append(Problem(path, f"this goes in a circle: {circle}", expected))
+            expected = "a built-in platform at the end of the chain"
+            problems.append(Problem(path, f"the platforms extend each other: {circle}", expected))
     return True
 
 
 def _line(name: str, tables: _Tables) -> tuple[str, ...]:
-    """A platform and what it extends, one after the other, up to a built-in one.
+    """Return a platform and the chain of platforms that it extends, up to a built-in one.
 
-    Ends with the one met again where it is a circle, with one that is unknown where there is one.
+    The chain ends with the first repeated platform if it is a cycle, or with an unknown platform.
     """
     line = [name]
     while line[-1] in tables:
@@ -197,14 +197,14 @@ def _line(name: str, tables: _Tables) -> tuple[str, ...]:
 
 
 def _check(name: str, tables: _Tables, problems: list[Problem]) -> None:
-    """Note what is wrong with the values of a platform, or with what they come to together."""
+    """Add the problems of a platform's values, single and in combination."""
     profile = _profile(name, tables, problems)
     if not problems:
         problems.extend(profile_problems(profile, tables[name], ("platforms", name)))
 
 
 def _profile(name: str, tables: _Tables, problems: list[Problem]) -> PlatformProfile:
-    """Profile of a platform before any dated table; adds problems of its own values only."""
+    """Return the profile without a dated table; adds problems of the platform's own values only."""
     if name in PLATFORMS_BY_ID:
         return PLATFORMS_BY_ID[name]
     table = tables[name]
@@ -217,7 +217,7 @@ def _profile(name: str, tables: _Tables, problems: list[Problem]) -> PlatformPro
 
 
 def _supports_said(name: str, tables: _Tables) -> Iterator[str]:
-    """Of `reset` and `lock`, those whose support a platform or one that it extends says itself."""
+    """Yield `reset` and `lock` if the platform, or one that it extends, sets their support."""
     for platform in _line(name, tables)[:-1]:
         table = tables[platform]
         if _RESET_SUPPORT & set(table.get("reset", ())):

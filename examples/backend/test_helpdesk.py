@@ -41,6 +41,7 @@ async def test_ios_device_without_new_passcode_is_overdue_after_an_hour(
     await desk.reset("android-001")
     assert desk.overdue == {"ios-001"}
 
+    await phones.tap("ios-001", "swipeUp")
     await phones.tap("ios-001", "setPasscode", passcode="4826")
     await desk.reset("android-001")
     assert desk.overdue == set()

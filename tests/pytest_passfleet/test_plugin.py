@@ -143,6 +143,7 @@ async def test_time_and_tap(passfleet_fleet):
     await phones.reset("ios-001")
     assert await phones.clock_advance(timedelta(minutes=61)) == before + timedelta(minutes=61)
     assert (await waiting)["passcode"] == "none"
+    await phones.tap("ios-001", "swipeUp")
     assert (await phones.tap("ios-001", "setPasscode", passcode="4826"))["actionState"] == "done"
     with pytest.raises(PluginError, match="virtual time cannot go back"):
         await phones.clock_advance(to=before)

@@ -51,7 +51,7 @@ BAD = {
         "'android'",
     ),
     "base itself": Bad(
-        '[platforms.a]\nextends = "a"\n', 2, "platforms.a.extends", "in a circle: a extends a"
+        '[platforms.a]\nextends = "a"\n', 2, "platforms.a.extends", "extend each other: a extends a"
     ),
     "circle": Bad(
         '[platforms.a]\nextends = "b"\n[platforms.b]\nextends = "c"\n'
@@ -65,7 +65,7 @@ BAD = {
         '[platforms.z]\nextends = "a"\n[platforms.a]\nextends = "a"\n',
         4,
         "platforms.a.extends",
-        "circle",
+        "extend each other",
     ),
     "unknown key": Bad(A + "resett = 1\n", 3, "platforms.a.resett", "unknown", "'reset'"),
     "id is no key": Bad(A + 'id = "b"\n', 3, "platforms.a.id", "unknown key"),
@@ -117,9 +117,9 @@ BAD = {
     "duration parts": Bad(
         A + 'reset = { grace = "1500ms" }\n', 3, "platforms.a.reset.grace", "whole seconds"
     ),
-    "duration zero": Bad(A + "reset = { grace = 0 }\n", 3, "platforms.a.reset.grace", "no time"),
+    "duration zero": Bad(A + "reset = { grace = 0 }\n", 3, "platforms.a.reset.grace", "of 0"),
     "policy grace zero": Bad(
-        A + 'passcode = { policy_grace = "0s" }\n', 3, "platforms.a.passcode.policy_grace", "none"
+        A + 'passcode = { policy_grace = "0s" }\n', 3, "platforms.a.passcode.policy_grace", "of 0"
     ),
     "version": Bad(
         A + 'attributes = { os_version = "7.x" }\n',
@@ -241,7 +241,7 @@ BAD = {
         A + "[platforms.a.passcode]\nmin_length = [4, 18]\n",
         4,
         "platforms.a.passcode.min_length",
-        "nobody can satisfy a minLength of 18; expected 16 at most",
+        "no passcode can satisfy a minLength of 18; expected 16 at most",
     ),
     "no length": Bad(
         IOS + "passcode = { max_length = 0 }\n", 3, "platforms.a.passcode.max_length", "1 or more"
@@ -258,7 +258,7 @@ BAD = {
         + group("d", "a", policy="{ minLength = 9 }"),
         7,
         "group[d].policy.minLength",
-        "A does not take 9; expected 4 to 8",
+        "A does not accept 9; expected 4 to 8",
     ),
     "passcode of a kiosk": Bad(
         A
@@ -276,13 +276,13 @@ BAD = {
         group("d", "ios", api_level="24"),
         4,
         "group[d].api_level",
-        "nothing that iOS does depends on api_level; expected os_version or supervised",
+        "iOS does not use api_level; expected os_version or supervised",
     ),
     "attribute where none matters": Bad(
         group("d", "windows_rt", azure_ad_joined="true"),
         4,
         "group[d].azure_ad_joined",
-        "no such attribute here",
+        "no attribute at all",
     ),
     "attribute false": Bad(
         group("d", "android", supervised="false"), 4, "group[d].supervised", "api_level"

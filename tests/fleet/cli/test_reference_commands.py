@@ -315,4 +315,4 @@ def test_a_circle_of_platforms_is_refused_with_its_line(
     ran = _run(*command, folder=tmp_path)
 
     assert (ran.returncode, ran.stdout) == (2, "")
-    assert "fleet.toml:2: platforms.a.extends: this goes in a circle" in ran.stderr
+    assert "fleet.toml:2: platforms.a.extends: the platforms extend each other" in ran.stderr

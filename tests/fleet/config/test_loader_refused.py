@@ -202,7 +202,7 @@ BAD = {
         group("a", "windows_phone_8_1", policy="{ minLength = 3 }"),
         4,
         "group[a].policy.minLength",
-        "does not take 3; expected 4 to 18",
+        "does not accept 3; expected 4 to 18",
     ),
     "policy bounds in a table": Bad(
         group("a", "ios") + "[group.policy]\nminLength = 4\nhistory = 0\n",
