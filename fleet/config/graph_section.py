@@ -61,7 +61,7 @@ class GraphSection(Section):
 
 
 def graph_problems(graph: GraphSection) -> Iterator[Problem]:
-    """What is wrong with `[graph]`."""
+    """Problems of the section `[graph]`."""
     token = graph.token
     if token is not None and (token.env is None) == (token.file is None):
         yield Problem(("graph", "token"), "a token has exactly one source", _SOURCE)

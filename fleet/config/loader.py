@@ -46,7 +46,7 @@ from platforms.profile import PlatformProfile
 __all__ = ["FleetConfig", "load_fleet", "load_platforms", "parse_fleet"]
 
 _UNNAMED: Final = Path("fleet.toml")
-"""How the text of a fleet file is called that stands in none."""
+"""Name of a fleet file that exists as text only."""
 _TABLES: Final = ("fleet", "broker", "graph", "users", "organization", "platforms", "group")
 _LINE_OF_SYNTAX_ERROR: Final = re.compile(r" \(at line (\d+), column \d+\)$")
 _AT_END: Final = " (at end of document)"
@@ -399,7 +399,7 @@ class _Reader:
 
 
 def _table_hint(key: str) -> str | None:
-    """Where a key belongs that stands outside of all tables."""
+    """Hint for a key outside of all tables: the table it belongs to, or None."""
     tables = (("[fleet]", FleetSection), ("[broker]", BrokerSection), ("[graph]", GraphSection))
     for name, model in tables:
         if key in model.model_fields:

@@ -1,7 +1,7 @@
-"""What a platform does, told: the facts behind `platforms`, `explain` and docs/platforms.md.
+"""Facts about platforms for `platforms`, `explain` and docs/platforms.md.
 
-Everything is read off the frozen `PlatformProfile`; no platform's name is asked for. What the
-sources leave open is told as an assumption, never as a fact.
+All facts come from the frozen `PlatformProfile`, never from a platform's name. Points that the
+sources leave open are marked as assumptions.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ __all__ = [
 ]
 
 BEHAVIOUR_TABLE: Final = DEFAULT_CONFORMANCE
-"""The name and date of the behaviour table that is told: the one in force unless said."""
+"""Name of the behaviour table that is explained by default: the one in force."""
 
 _WORDS: Final = {
     Action.RESET_PASSCODE: ("reset",),
@@ -75,7 +75,7 @@ _CHECK_STATUS: Final = Source(
 
 @dataclass(frozen=True, slots=True)
 class PortalView:
-    """What the end user's portal and the administrator's console say, under one management."""
+    """Texts of the end user's portal and the administrator's console under one management."""
 
     management: str
     reset_button: bool
@@ -85,7 +85,7 @@ class PortalView:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One way an action can end, with what the platform's own protocol would have answered."""
+    """One way an action can end, with the answer of the platform's own protocol."""
 
     when: str
     action_state: str
@@ -95,7 +95,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class CitedSource:
-    """A source of what is told, what it is about, and what had to be assumed beside it."""
+    """Source of a fact, its subject, and the assumption made beside it."""
 
     about: str
     cite: str
@@ -104,7 +104,7 @@ class CitedSource:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """All that can be told of one action on one platform."""
+    """Explanation of one action on one platform."""
 
     platform: str
     title: str
@@ -119,7 +119,7 @@ class Explanation:
     otherwise: tuple[TableStatement, ...]
 
     def only(self, management: str) -> Explanation:
-        """The same, with the portal part of one management alone."""
+        """Return a copy with the portal part of one management only."""
         return replace(self, portal=tuple(v for v in self.portal if v.management == management))
 
     def as_json(self) -> dict[str, Any]:
@@ -130,10 +130,10 @@ class Explanation:
 def explain(
     profile: PlatformProfile, action: Action, table: str = BEHAVIOUR_TABLE, like: str | None = None
 ) -> Explanation:
-    """Why `action` does on `profile` what it does, and which dated tables say otherwise.
+    """Explain `action` on `profile`, with the dated tables that disagree.
 
-    `table` is the one that the profile is under, `like` the built-in platform that it is or
-    extends, its own id unless said. What the tables do not deal with has none that differ.
+    `table` is the profile's own dated table. `like` is the built-in platform that the profile is
+    or extends; None means its own id. No table disagrees on an action that tables do not list.
     """
     dated, like = CONFORMANCE[table], like or profile.id
     ruled = action in _DATED
@@ -155,7 +155,7 @@ def explain(
 def platform_facts(
     profile: PlatformProfile, table: str = BEHAVIOUR_TABLE, like: str | None = None
 ) -> dict[str, Any]:
-    """Everything about a platform, for `platforms --json`; `table` and `like` as in `explain`."""
+    """All facts about a platform, for `platforms --json`; `table` and `like` as in `explain`."""
     rules = profile.passcode
     return {
         "platform": profile.id,
@@ -188,7 +188,7 @@ def platform_facts(
 def _action_facts(
     profile: PlatformProfile, action: Action, table: str, like: str | None
 ) -> dict[str, Any]:
-    told = explain(profile, action, table, like).as_json()
+    explanation = explain(profile, action, table, like).as_json()
     extra: dict[str, Any] = {"supported": _supported(profile, action)}
     if action is Action.RESET_PASSCODE:
         rule = profile.reset
@@ -210,7 +210,7 @@ def _action_facts(
             "biometrics": str(lock.biometrics),
         }
     shared = {"platform", "title", "action", "table"}
-    return {**{k: v for k, v in told.items() if k not in shared}, **extra}
+    return {**{k: v for k, v in explanation.items() if k not in shared}, **extra}
 
 
 # ---------------------------------------------------------------------------------------------
@@ -314,7 +314,7 @@ def _supported(profile: PlatformProfile, action: Action) -> bool:
 
 
 def _limits(profile: PlatformProfile, action: Action) -> tuple[Limit, ...]:
-    """Where the action is not done although the platform supports it."""
+    """Conditions under which a supported action is not done."""
     return profile.reset.limits if action is Action.RESET_PASSCODE else ()
 
 
@@ -361,7 +361,7 @@ def _camel(name: str) -> str:
 
 
 def _jsonable(value: Any) -> Any:
-    """Frozen data as JSON has it, its keys in camelCase."""
+    """Convert frozen data to JSON values, with keys in camelCase."""
     if isinstance(value, Mapping):
         return {_camel(str(key)): _jsonable(item) for key, item in value.items()}
     if isinstance(value, tuple | list):

@@ -116,7 +116,7 @@ def _platform(profile: PlatformProfile) -> Iterator[str]:
 
 
 def _ledger(profile: PlatformProfile) -> Iterator[str]:
-    """How true the model is, line by line."""
+    """Table of the fidelity of the model, one row per feature."""
     if not profile.ledger:
         return
     yield "| how true is it | | |"
@@ -126,28 +126,28 @@ def _ledger(profile: PlatformProfile) -> Iterator[str]:
     yield ""
 
 
-def _explanation(profile: PlatformProfile, told: Explanation) -> Iterator[str]:
-    yield _escaped(told.rule)
+def _explanation(profile: PlatformProfile, explanation: Explanation) -> Iterator[str]:
+    yield _escaped(explanation.rule)
     yield ""
-    if told.action == Action.RESET_PASSCODE:
+    if explanation.action == Action.RESET_PASSCODE:
         yield f"The portal explains: “{_escaped(profile.reset.portal_explains)}”"
         yield ""
     yield "| management | end user's portal | administrator's console |"
     yield "|---|---|---|"
-    for view in told.portal:
+    for view in explanation.portal:
         yield _row(view.management, _lines(view.portal) or "says nothing", _lines(view.console))
     yield ""
     yield "On the device:"
     yield ""
-    for line in told.device:
+    for line in explanation.device:
         yield f"- {_escaped(line)}"
     yield ""
     yield "| when | actionState | errorCode | native |"
     yield "|---|---|---|---|"
-    for answer in told.answers:
+    for answer in explanation.answers:
         yield _answer(answer)
     yield ""
-    yield from _sources(told)
+    yield from _sources(explanation)
 
 
 def _answer(answer: Answer) -> str:
@@ -156,8 +156,8 @@ def _answer(answer: Answer) -> str:
     return _row(answer.when, f"`{answer.action_state}`", error, native)
 
 
-def _sources(told: Explanation) -> Iterator[str]:
-    for source in told.sources:
+def _sources(explanation: Explanation) -> Iterator[str]:
+    for source in explanation.sources:
         yield f"- Source ({source.about}): {_escaped(source.cite)}"
         if source.assumption:
             yield f"  - **Assumption:** {_escaped(source.assumption)}"

@@ -1,6 +1,6 @@
-"""What a platform does, in sentences read off its frozen `PlatformProfile`.
+"""Behaviour of a platform in sentences, made from its frozen `PlatformProfile`.
 
-No platform's name is asked for: a platform that a user added reads as well as one of ours.
+No sentence depends on a platform's name, so platforms that a user adds are described as well.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def bounds(rules: PasscodeRules) -> dict[str, Bound]:
 
 
 def reset_in_short(rule: ResetRule) -> str:
-    """What a reset does, in one line."""
+    """Effect of a reset, in one line."""
     if rule.outcome is ResetOutcome.NOT_SUPPORTED:
         return "not supported (notSupported)"
     if rule.alphabet is None:
@@ -75,7 +75,7 @@ def reset_in_short(rule: ResetRule) -> str:
 
 
 def portal_in_short(rule: ResetRule) -> list[str]:
-    """What the end user's portal says on success; one line where all managements agree."""
+    """Success texts of the end user's portal; one line if all managements agree."""
     if rule.outcome is ResetOutcome.NOT_SUPPORTED:
         return ["no Reset Passcode button: contact your IT admin"]
     lines = {m: success_lines(rule, m) for m in Management if enrolled_in_intune(m)}
@@ -85,12 +85,12 @@ def portal_in_short(rule: ResetRule) -> list[str]:
 
 
 def screen_in_short(profile: PlatformProfile) -> str:
-    """What the device does after a reset, in one line."""
+    """Behaviour of the device after a reset, in one line."""
     return "; ".join(device_after_reset(profile))
 
 
 def lock_in_short(profile: PlatformProfile) -> str:
-    """Whether a remote lock works, in one line."""
+    """Support for a remote lock, in one line."""
     if not profile.lock.supported:
         return "not supported (notSupported)"
     if profile.lock.enrolling_user_only:
@@ -99,12 +99,12 @@ def lock_in_short(profile: PlatformProfile) -> str:
 
 
 def enrolled_in_intune(management: Management) -> bool:
-    """Whether the end user's portal can do something for the device."""
+    """Return True if the end user's portal offers actions for the device."""
     return management is not Management.EXCHANGE_ACTIVESYNC
 
 
 def success_lines(rule: ResetRule, management: Management) -> tuple[str, ...]:
-    """What is said once a reset is done, with the new passcode where this management shows it."""
+    """Texts after a successful reset, with the new passcode if this management shows it."""
     if rule.alphabet is not None and management in rule.shown_to_user:
         return rule.message, _NEW_PASSCODE
     return (rule.message,)
@@ -115,7 +115,7 @@ def success_lines(rule: ResetRule, management: Management) -> tuple[str, ...]:
 
 
 def device_after_reset(profile: PlatformProfile) -> Iterator[str]:
-    """What a user sees of a reset on the device."""
+    """Effects of a reset that a user sees on the device."""
     rule = profile.reset
     if rule.outcome is ResetOutcome.NOT_SUPPORTED:
         yield "nothing changes"
@@ -131,7 +131,7 @@ def device_after_reset(profile: PlatformProfile) -> Iterator[str]:
 
 
 def device_after_lock(profile: PlatformProfile) -> Iterator[str]:
-    """What a user sees of a remote lock."""
+    """Effects of a remote lock that a user sees on the device."""
     rule = profile.lock
     if not rule.supported:
         yield "nothing changes"
@@ -148,12 +148,12 @@ def device_after_lock(profile: PlatformProfile) -> Iterator[str]:
 
 
 def device_after_sync(_: PlatformProfile) -> Iterator[str]:
-    """What a user sees of a check-in."""
+    """Effects of a check-in that a user sees on the device."""
     yield "nothing changes; the state is published again"
 
 
 def device_after_policy(profile: PlatformProfile) -> Iterator[str]:
-    """What a new passcode policy asks of the user, and the platform's rules."""
+    """Effects of a new passcode policy for the user, and the platform's passcode rules."""
     rules = profile.passcode
     yield f"where the passcode is not enough, shows {_screen(rules.requirement_screen)}"
     if rules.policy_grace is not None:
@@ -165,7 +165,7 @@ def device_after_policy(profile: PlatformProfile) -> Iterator[str]:
 
 
 def passcode_rules(rules: PasscodeRules) -> Iterator[str]:
-    """How the platform treats passcodes and wrong attempts, line by line."""
+    """Rules of the platform for passcodes and wrong attempts, one per line."""
     for key, bound in bounds(rules).items():
         yield f"{key}: {bound.low} to {bound.high}"
     yield f"a passcode has at most {rules.max_length} characters"
@@ -187,17 +187,17 @@ def passcode_rules(rules: PasscodeRules) -> Iterator[str]:
 
 
 def limit_condition(limit: Limit) -> str:
-    """On which devices a limit holds: `API level 24 or later, a passcode is set`."""
-    said = []
+    """Condition of a limit: `API level 24 or later, a passcode is set`."""
+    conditions = []
     if limit.from_api_level is not None:
-        said.append(f"API level {limit.from_api_level} or later")
+        conditions.append(f"API level {limit.from_api_level} or later")
     if limit.below_os is not None:
-        said.append(f"below version {_version(limit.below_os)}")
+        conditions.append(f"below version {_version(limit.below_os)}")
     if limit.azure_ad_joined is not None:
-        said.append(f"{'' if limit.azure_ad_joined else 'not '}joined to Azure AD")
+        conditions.append(f"{'' if limit.azure_ad_joined else 'not '}joined to Azure AD")
     if limit.with_passcode is not None:
-        said.append(f"{'a' if limit.with_passcode else 'no'} passcode is set")
-    return ", ".join(said) or "always"
+        conditions.append(f"{'a' if limit.with_passcode else 'no'} passcode is set")
+    return ", ".join(conditions) or "always"
 
 
 def _version(numbers: tuple[int, ...]) -> str:

@@ -1,4 +1,4 @@
-"""What the dated tables say of an action, each with its source: for `explain`, `--diff`, docs."""
+"""Statements of the dated tables about actions, with sources: for `explain`, `--diff`, docs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class TableStatement:
-    """What one table says. `support` is `supported`, `notSupported`, `notListed`, or None."""
+    """Statement of one table. `support` is `supported`, `notSupported`, `notListed`, or None."""
 
     table: str
     date: str
@@ -32,7 +32,7 @@ class TableStatement:
 
 @dataclass(frozen=True, slots=True)
 class TableDifference:
-    """One action on one platform of which two tables say different things."""
+    """Action on a platform about which two tables disagree."""
 
     platform: str
     action: str
@@ -41,14 +41,14 @@ class TableDifference:
 
 
 def table_statement(table: ConformanceTable, platform: str, action: Action) -> TableStatement:
-    """What `table` says of an action on a built-in platform."""
+    """Statement of `table` about an action on a built-in platform."""
     return _dated(table, table.row(platform, action))
 
 
 def disagreeing_statements(
     table: ConformanceTable, platform: str, action: Action
 ) -> Iterator[TableStatement]:
-    """What every other table says that does not agree with `table`, the oldest first."""
+    """Statements of all other tables that disagree with `table`, the oldest first."""
     row = table.row(platform, action)
     for other in CONFORMANCE.values():
         theirs = other.row(platform, action)
@@ -57,7 +57,7 @@ def disagreeing_statements(
 
 
 def table_differences(one: ConformanceTable, other: ConformanceTable) -> Iterator[TableDifference]:
-    """Row by row, where two tables differ."""
+    """Rows on which two tables disagree."""
     for found in differences(one, other, tuple(profile.id for profile in PLATFORMS)):
         yield TableDifference(
             found.platform,

@@ -1,8 +1,8 @@
 """`passfleet demo`: one device of every platform, and the flows of the source documents on each.
 
 A real fleet on the embedded broker, an operator beside it, and virtual time, so that the hour that
-iOS gives its user passes at once. What a platform does is not known here: the tour asks its
-profile, as the device does.
+iOS gives its user passes at once. Platform rules come from each platform's profile, as on the
+devices.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _PAST_GRACE: Final = 61 * 60 * 1000
 
 @dataclass
 class DemoRow:
-    """What one device did. `story` is what its user did afterwards and how that ended."""
+    """Row of the table: the outcome on one device. `story` describes its user's next steps."""
 
     device_id: str
     profile: PlatformProfile
@@ -80,7 +80,7 @@ class DemoRow:
 
 
 async def run_demo(err: Console) -> list[DemoRow]:
-    """Run the tour on a broker of its own. Raises what the fleet and the operator raise."""
+    """Run the tour on a broker of its own. Raises the errors of the fleet and of the operator."""
     rows = list(_rows())
     specs = [
         DeviceSpec(
@@ -139,7 +139,7 @@ async def _run_flows(operator: Operator, rows: list[DemoRow]) -> None:
 
 
 async def _collect_escrow(operator: Operator, escrow: dict[str, dict[str, Any]]) -> None:
-    """Keep what reaches the administrator's console."""
+    """Store the escrow documents that reach the administrator's console, by device."""
     async for message in operator.watch():
         document = message.document()
         if message.leaf == "escrow" and message.device_id and isinstance(document, dict):
@@ -147,7 +147,7 @@ async def _collect_escrow(operator: Operator, escrow: dict[str, dict[str, Any]])
 
 
 async def _reset(operator: Operator, row: DemoRow) -> ActionResult | InputResult | None:
-    """Reset the passcode as the portal would, and see what it came to."""
+    """Reset the passcode as the portal does, and note the outcome in the row."""
     outcome = (await operator.send(row.device_id, "resetPasscode", issued_by="user"))[0]
     result = outcome.result
     if result is None:
@@ -177,7 +177,7 @@ async def _use_device(
     result: ActionResult | InputResult | None,
     escrow: dict[str, dict[str, Any]],
 ) -> None:
-    """Do what the user does next with what he was told."""
+    """Perform the user's next steps after the reset."""
     rule = row.profile.reset
     if rule.outcome is ResetOutcome.REMOVES:
         await _tap(operator, row, "swipeUp")
@@ -205,7 +205,7 @@ async def _after_grace(operator: Operator, row: DemoRow) -> None:
 
 
 async def _lock(operator: Operator, row: DemoRow) -> None:
-    """Lock it, where only its own user's device locks also while somebody else is signed in."""
+    """Lock the device; also with another user signed in, where only the enrolling user counts."""
     parts = []
     if row.profile.lock.enrolling_user_only:
         await _tap(operator, row, "signIn", user=_OTHER_USER)

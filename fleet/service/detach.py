@@ -34,11 +34,11 @@ class _FleetEndedError(PassfleetError):
 
 
 def start_detached(folder: Path, *, announced: Sequence[str] = ()) -> None:
-    """Start the same command line again without `--detach`, and wait until it says it is ready.
+    """Start the same command line again without `--detach`, and wait until the fleet is ready.
 
-    Its output goes to `.passfleet/up.log`; what it says on stdout when it is ready is repeated,
-    with the lines `NAME=URL` of the names in `announced`. Raises PassfleetError, with its exit
-    code, where it ends before that; what it said is repeated.
+    Its output goes to `.passfleet/up.log`. Its `ready` line is repeated on stdout, with the lines
+    `NAME=URL` of the names in `announced`. Raises PassfleetError, with the fleet's exit code and
+    last lines of output, if the fleet ends before it is ready.
     """
     found = run_file.find_running(folder)
     if found is not None and found[0].parent.parent == folder and found[1].alive:
@@ -71,13 +71,13 @@ def start_detached(folder: Path, *, announced: Sequence[str] = ()) -> None:
 
 
 def _ready_lines(log: Path, announced: Sequence[str]) -> list[str]:
-    """What a fleet that is ready has said on stdout; nothing until all of it stands there."""
+    """Lines that a ready fleet writes on stdout; empty until all of them are in the log."""
     written = log.read_text(encoding="utf-8", errors="replace")
     lines = written[: written.rfind("\n") + 1].splitlines()
     ready = [line for line in lines if line.startswith(("ready ", '{"event": "ready"'))]
-    told = [line for line in lines if line.startswith(tuple(f"{name}=" for name in announced))]
-    whole = ready and (len(told) == len(announced) or ready[0].startswith("{"))
-    return ready + told if whole else []
+    addresses = [line for line in lines if line.startswith(tuple(f"{name}=" for name in announced))]
+    whole = ready and (len(addresses) == len(announced) or ready[0].startswith("{"))
+    return ready + addresses if whole else []
 
 
 def _last_lines(log: Path) -> str:
@@ -86,9 +86,9 @@ def _last_lines(log: Path) -> str:
 
 
 def stop_running(start: Path, err: Console) -> int | None:
-    """Stop the fleet whose run file is found from `start` upwards, and wait until it has gone.
+    """Stop the fleet whose run file is found from `start` upwards, and wait until it has ended.
 
-    Returns its process id, None where none runs. Raises PeerError where it does not end.
+    Returns its process id, None if no fleet runs. Raises PeerError if it does not end in time.
     """
     found = run_file.find_running(start)
     if found is None:

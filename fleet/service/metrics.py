@@ -1,6 +1,6 @@
 """`--metrics PORT`: what a running fleet does, as Prometheus text, all workers in one.
 
-Read from the backend when somebody asks. No label carries a device id: a label for each of ten
+Read from the backend at each request. No label carries a device id: a label for each of ten
 thousand devices would cost the reader more than the fleet costs us.
 """
 
@@ -32,7 +32,7 @@ _HOST: Final = "127.0.0.1"
 def check_port(port: int) -> None:
     """Raise UsageError where the metrics cannot be served on this loopback port."""
     with socket.socket() as probe:
-        # As the server will do: what an earlier one left in TIME_WAIT is no hindrance.
+        # The server sets this too: connections of an earlier one may still be in TIME_WAIT.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((_HOST, port))
@@ -61,13 +61,13 @@ def serve_metrics(backend: HostingBackend, port: int) -> str:
 
 
 class _FleetCollector(Collector):
-    """Turns what the backend knows into metrics, on the server's thread."""
+    """Collector that turns the backend's counts into metrics, on the server's thread."""
 
     def __init__(self, backend: HostingBackend) -> None:
         self._backend = backend
 
     def collect(self) -> Iterator[Metric]:
-        """Give every metric."""
+        """Yield every metric."""
         yield self._devices()
         yield self._commands()
         yield self._durations()

@@ -32,17 +32,17 @@ _TICKS: Final = {
 }
 _RUNNING_SHOWN: Final = 8
 _CONNECTIONS_A_SCENARIO: Final = 1
-"""Beside those of its devices."""
+"""Connections of a scenario beside those of its devices."""
 
 
 def chosen(
     paths: Sequence[Path], names: Sequence[str], known: Platforms | None = None
 ) -> list[Scenario]:
-    """The scenarios of files and folders, the library's where none are named.
+    """The scenarios of files and folders, or of the library if `paths` is empty.
 
-    `names` keeps those whose name or file contains one of them; `known` are the platforms, and the
-    dated table, of a fleet file. Raises FileError for one that is not right, UsageError where
-    nothing is left.
+    `names` keeps those whose name or file name contains one of them; `known` has the platforms and
+    the dated table of a fleet file. Raises FileError for a file with a mistake, UsageError if no
+    scenario is left.
     """
     scenarios = load_scenarios(find_scenarios(paths or [LIBRARY]), known)
     if not names:
@@ -64,7 +64,7 @@ def chosen(
 async def play(
     scenarios: Sequence[Scenario], options: PlayOptions, show: Show | None
 ) -> list[ScenarioOutcome]:
-    """Play them, and show how it goes. Raises what `scenarios.run.runner` raises."""
+    """Play scenarios and show their progress. Raises the errors of `scenarios.run.runner`."""
     if sys.platform == "win32":
         raise UsageError(
             "scenarios cannot be played on Windows' own event loop, which does not watch sockets",
@@ -79,7 +79,7 @@ async def play(
 
 
 class Show:
-    """The list of scenarios on a console: a line for each that ended, and those that are on."""
+    """List of scenarios on a console: a line for each that ended, and those that are running."""
 
     def __init__(self, console: Console, total: int) -> None:
         self._console = console
@@ -90,7 +90,7 @@ class Show:
 
     @contextlib.contextmanager
     def live(self) -> Iterator[None]:
-        """Keep what is under way at the end of the list, on a terminal."""
+        """Show the running scenarios at the end of the list, on a terminal."""
         if not self._console.is_terminal:
             yield
             return

@@ -54,7 +54,7 @@ View = Callable[[Console, HostingBackend], Coroutine[Any, Any, None]]
 
 @dataclass(frozen=True, kw_only=True)
 class UpOptions:
-    """What the command line adds to the fleet file.
+    """Options of the command line that add to the fleet file.
 
     `broker` overrides `broker.url`; `duration` is how long to run, None until Ctrl-C; `metrics` is
     the port to serve them on, 0 for a free one, None for not at all; `view` shows the backend while
@@ -138,13 +138,13 @@ async def _run_backend(
                     _announce(out, err, address, config, options, urls)
                     await _until_stopped(backend, stop, broker, options, err)
     finally:
-        # Also where only some came up, or somebody lost patience before all did.
+        # Also if only some devices came up, or the start was interrupted.
         await _take_down(backend, err, forget=not ours and config.state is None, leave=not ours)
 
 
 @contextlib.asynccontextmanager
 async def _web(config: FleetConfig, options: UpOptions) -> AsyncIterator[WebServer]:
-    """What serves the pages and the Graph API; its port is taken before the fleet starts."""
+    """Web server of the pages and the Graph API; takes its port before the fleet starts."""
     if options.web is None:
         yield _no_web
         return
@@ -282,7 +282,7 @@ async def _first_of(*futures: asyncio.Future[Any], limit: float | None = None) -
 
 
 async def _finish_start(started: asyncio.Future[None]) -> bool:
-    """Whether the fleet is up; the start is given up where it is not done. Raises what it did."""
+    """Return True if the fleet is up, else cancel the start. Raises the error of the start."""
     if started.done():
         started.result()
         return True
@@ -292,7 +292,7 @@ async def _finish_start(started: asyncio.Future[None]) -> bool:
 
 
 async def _take_down(backend: HostingBackend, err: Console, *, forget: bool, leave: bool) -> None:
-    """Stop; where the broker ends with us there is nobody to say goodbye to."""
+    """Stop the fleet; without a farewell if the broker ends with this process (`leave` False)."""
     if not leave:
         await backend.abandon()
         return

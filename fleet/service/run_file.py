@@ -1,4 +1,4 @@
-"""Where a running fleet is: `.passfleet/up.json`, beside its fleet file.
+"""Run file of a fleet: `.passfleet/up.json`, beside its fleet file.
 
 Written by `passfleet up` with mode 0600, since it may hold the broker's credentials, and read by
 every command that talks to a running fleet, searched from the current folder upwards.
@@ -34,7 +34,7 @@ _NAME = "up.json"
 
 @dataclass(frozen=True, kw_only=True)
 class RunningFleet:
-    """What `up` writes down about itself."""
+    """Content of the run file: broker, topic root and process of a running fleet."""
 
     broker: str
     root: str
@@ -49,7 +49,7 @@ class RunningFleet:
     web: str | None = None
     """URL of the web server; None where there is none."""
     started: str | None = None
-    """When the process started, by the system's own count; None where it is not known."""
+    """Start time of the process in clock ticks since boot; None if unknown."""
 
     def __repr__(self) -> str:
         """Without the password."""
@@ -57,7 +57,7 @@ class RunningFleet:
 
     @property
     def alive(self) -> bool:
-        """Whether the process that wrote this still runs."""
+        """True if the process that wrote this still runs."""
         return is_alive(self.pid, self.started)
 
     def address(self) -> BrokerAddress:
@@ -69,9 +69,9 @@ class RunningFleet:
 
 
 def is_alive(pid: int, started: str | None = None) -> bool:
-    """Whether a process runs; one that has ended and was not waited for does not.
+    """Return True if a process runs. A zombie process does not count.
 
-    Nor does another one that has its number since: `started` tells them apart, where it is known.
+    With `started`, a later process that was given the same id does not count either.
     """
     if pid <= 1:
         return False
@@ -86,12 +86,12 @@ def is_alive(pid: int, started: str | None = None) -> bool:
 
 
 def started_at(pid: int) -> str | None:
-    """When a process started, by the system's own count (known on Linux alone)."""
+    """Start time of a process in clock ticks since boot; None where unknown (only Linux has it)."""
     return _stat(pid)[1]
 
 
 def _stat(pid: int) -> tuple[str | None, str | None]:
-    """(state, start time) of a process; None where the system does not say."""
+    """(state, start time) of a process; None where unknown."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
     except OSError:
@@ -113,7 +113,7 @@ def make_folder(folder: Path) -> Path:
 def write(folder: Path, running: RunningFleet) -> Path | None:
     """Write `.passfleet/up.json` into `folder`, readable by its owner alone.
 
-    None where another fleet that still runs has written one there: its commands must reach it.
+    Returns None, and writes nothing, if another running fleet has its run file there.
     """
     path = make_folder(folder) / _NAME
     other = _read(path)
@@ -148,8 +148,8 @@ def find_running(start: Path) -> tuple[Path, RunningFleet] | None:
 def locate(broker: str | None, root: str | None) -> tuple[BrokerAddress, str]:
     """The broker and topic root of the fleet a command talks to.
 
-    `broker` is what `--broker` or PASSFLEET_BROKER said. Raises BrokerError (exit 3) where nothing
-    is said and no fleet runs from here, or the one that did has died.
+    `broker` is the value of `--broker` or PASSFLEET_BROKER. Raises BrokerError (exit 3) if it is
+    None and no run file is found from the current folder upwards, or its process has ended.
     """
     if broker is not None:
         return BrokerAddress.parse(broker), root or DEFAULT_ROOT
@@ -162,7 +162,7 @@ def locate(broker: str | None, root: str | None) -> tuple[BrokerAddress, str]:
     path, running = found
     if not running.alive:
         raise BrokerError(
-            f"the fleet that {path} tells of (process {running.pid}) no longer runs",
+            f"the fleet of {path} (process {running.pid}) no longer runs",
             hint="start it again with `passfleet up`, or name a broker with --broker URL",
         )
     return running.address(), root or running.root

@@ -1,4 +1,4 @@
-"""What `passfleet up` shows while it runs: a live table on a terminal, plain lines elsewhere."""
+"""Display of a running `passfleet up`: a live table on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -20,11 +20,14 @@ __all__ = ["progress_bar", "show_lines", "show_table"]
 _REFRESH: Final = 0.5
 _LINES_EVERY: Final = 5.0
 _MANY: Final = 2_000
-"""From so many devices on, the table is drawn a quarter as often: it looks at each of them."""
+"""Number of devices from which the table, which counts all of them, is drawn less often."""
 
 
 def progress_bar(console: Console, what: str, total: int) -> tuple[Progress, Callable[[int], None]]:
-    """A progress bar, to enter as a context, and what moves it. Silent off a terminal."""
+    """Progress bar, used as a context manager, and the function that advances it.
+
+    Prints nothing unless the console is a terminal.
+    """
     progress = Progress(
         TextColumn(what),
         BarColumn(),

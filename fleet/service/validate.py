@@ -1,4 +1,4 @@
-"""`passfleet check`: what `up` and `play` would trip over, findings without starting anything."""
+"""`passfleet check`: find what would stop `up` and `play`, without starting a fleet."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ __all__ = ["check_fleet", "check_scenarios", "split_by_kind"]
 
 
 async def check_fleet(config: FleetConfig, broker: str | None) -> dict[str, str]:
-    """What was looked at and what was findings, in order; `broker` overrides the file's.
+    """Check a fleet file; return the finding of each check, in order.
 
-    Raises what `up` would raise: UsageError where there is no room, BrokerError where the broker is
-    not there or lets nobody in.
+    `broker` overrides the file's. Raises the errors of `up`: UsageError if file descriptors or
+    ports do not suffice, BrokerError if the broker does not answer or refuses the login.
     """
     devices = count_noun(len(config.devices()), "device")
     findings = {"fleet": f"{config.path}: {devices} in {count_noun(len(config.groups), 'group')}"}
@@ -45,15 +45,15 @@ async def check_fleet(config: FleetConfig, broker: str | None) -> dict[str, str]
 
 
 def split_by_kind(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
-    """(fleet files, scenario files and folders of them), told apart by their names."""
+    """Split into (fleet files, scenario files and folders of them), by file ending."""
     scenarios = [path for path in paths if path.suffix in ENDINGS or path.is_dir()]
     return [path for path in paths if path not in scenarios], scenarios
 
 
 def check_scenarios(paths: Sequence[Path], known: Platforms | None = None) -> dict[str, str]:
-    """What was findings in scenario files, which may name the platforms of `known` besides.
+    """Check scenario files; return what they contain. They may name the platforms of `known`.
 
-    Raises FileError for the first that is not right.
+    Raises FileError for the first file with a mistake.
     """
     files = find_scenarios(paths)
     steps = sum(len(scenario.steps) for scenario in load_scenarios(files, known))

@@ -1,8 +1,8 @@
-"""`passfleet record`: what goes over a broker, into a trace.
+"""`passfleet record`: the messages of a broker, written to a trace.
 
-The recorder is an operator that listens. What the broker has retained tells which devices there
-are; how they were set up and what they remember is asked of the processes that host them
-(`fleet.hosting.device_facts`), and left out where none answers.
+The recorder is an operator that only subscribes. The broker's retained messages give the devices.
+Their setup and their memory are requested from the processes that host them
+(`fleet.hosting.device_facts`), and left out if no host answers.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ from scenarios.traces.format import (
 __all__ = ["RecordingResult", "check_output_path", "record"]
 
 _GATHERING: Final = 0.2
-"""Seconds in which devices that join are gathered, to be asked about together."""
+"""Seconds in which devices that join are collected, to be requested together."""
 _LAST_ASKING: Final = 3.0
-"""Seconds that hosts have, at the end, to tell of devices that have just joined."""
+"""Seconds that hosts have, at the end, to describe devices that have just joined."""
 
 
 @dataclass(frozen=True, slots=True)
 class RecordingResult:
-    """What was recorded. `interrupted`: Ctrl-C ended it, in good order."""
+    """Counts of a recording. `interrupted` is True if Ctrl-C ended it in good order."""
 
     path: Path
     devices: int
@@ -54,7 +54,7 @@ class RecordingResult:
 
 
 def check_output_path(path: Path, *, overwrite: bool) -> None:
-    """Raise UsageError where no trace is to be written, before anything else is done."""
+    """Raise UsageError if no trace can be written to `path`; called before the recording."""
     if path.is_dir():
         raise UsageError(f"{path} is a folder", hint="name a file in it")
     if path.exists() and not overwrite:
@@ -74,10 +74,9 @@ async def record(
 ) -> RecordingResult:
     """Record until `seconds` have passed, Ctrl-C or SIGTERM.
 
-    `started` hears of how many devices, once everything that happens from now on is recorded.
-    Raises UsageError for a file that is there already and not to be overwritten, FileError where
-    it cannot be written, BrokerError where the broker cannot be reached or goes away; the trace
-    then breaks off.
+    `started` is called with the number of devices once the recording has begun. Raises UsageError
+    if the file exists and `overwrite` is False, FileError if it cannot be written, BrokerError if
+    the broker cannot be reached or goes away; the trace then has no end line.
     """
     async with OperatorLink(address, topics) as link:
         recorder = _Recorder(link)
@@ -117,7 +116,7 @@ def _stop_signal() -> Iterator[asyncio.Future[int]]:
 
 
 class _Recorder:
-    """Hears everything; keeps it until there is a file to write it to."""
+    """Subscriber to all messages of a fleet; buffers them until the file is open."""
 
     def __init__(self, link: OperatorLink) -> None:
         self.devices: dict[str, TraceDevice] = {}
@@ -132,7 +131,7 @@ class _Recorder:
         self._definitions = _Definitions([])
 
     async def listen(self) -> None:
-        """Subscribe; returns once all retained messages have arrived and hosts told of devices."""
+        """Subscribe; returns once the retained messages and the hosts' answers have arrived."""
         topics = self._link.topics
         leaves = (*PUBLISHED_LEAVES, *OPERATOR_LEAVES)
         filters = [(topics.device("+", leaf), 1) for leaf in leaves]
@@ -173,29 +172,30 @@ class _Recorder:
         finally:
             self._writer = None
 
-    # -- what hosts tell -----------------------------------------------------------------------
+    # -- descriptions by hosts -----------------------------------------------------------------
 
     async def _request_descriptions(self, devices: Iterable[str]) -> None:
         platforms = {name: self.devices[name].state.platform for name in devices}
         if platforms:
             await request_descriptions(self._link, platforms, self._on_description)
 
-    def _on_description(self, device_id: str, told: DeviceDescription) -> None:
-        # At work, it remembers more by now than it did when the trace began.
+    def _on_description(self, device_id: str, description: DeviceDescription) -> None:
+        # A busy device may remember more now than it did when the trace began.
         calm = not self._busy & {device_id, EVERYONE}
+        facts = description.facts
         self.devices[device_id] = self.devices[device_id].model_copy(
             update={
-                "policy": told.facts.policy if calm else told.facts.setup.policy,
-                "setup": told.facts.setup,
-                "memory": told.facts.memory if calm else None,
-                "conformance": told.conformance,
-                "platforms": dict(told.platforms),
+                "policy": facts.policy if calm else facts.setup.policy,
+                "setup": facts.setup,
+                "memory": facts.memory if calm else None,
+                "conformance": description.conformance,
+                "platforms": dict(description.platforms),
             }
         )
 
     @contextlib.asynccontextmanager
     async def describing_new_devices(self, writer: TraceWriter) -> AsyncIterator[None]:
-        """Ask about devices that join, many at a time, and write down what their hosts tell."""
+        """Request descriptions of devices that join, many at a time, and write them down."""
         asking = asyncio.create_task(
             self._describe_new_devices(writer), name="passfleet.record.new_devices"
         )
@@ -241,14 +241,14 @@ class _Recorder:
             self._buffered.append((instant, message))
 
     def _on_clock(self, payload: bytes) -> None:
-        told = read_clock_now(payload)
-        if told is not None and self._clock is None and self._writer is not None:
-            self._writer.clock(told.clock, told.now)
-        # A fleet that leaves clears it: its time stays what it was.
-        self._clock = told or self._clock
+        published = read_clock_now(payload)
+        if published is not None and self._clock is None and self._writer is not None:
+            self._writer.clock(published.clock, published.now)
+        # A fleet that stops clears this topic; the last time that it published is kept.
+        self._clock = published or self._clock
 
     def _mark_busy(self, message: ReceivedMessage) -> None:
-        """Remember whom something happens to while hosts are asked of what was before."""
+        """Note devices that receive messages while hosts are asked for their earlier memory."""
         topics = self._link.topics
         if message.device_id is not None and message.leaf != "presence":
             self._busy.add(message.device_id)
@@ -276,7 +276,7 @@ class _Recorder:
         writer.message(instant, topic, message.payload, message.retained)
 
     def _now(self) -> int:
-        """The fleet's time: its own where it tells it, else the time of day."""
+        """The fleet's time in milliseconds since the epoch: as published, else the wall clock's."""
         wall = time.time_ns() // 1_000_000
         clock = self._clock
         if clock is None:
@@ -287,23 +287,24 @@ class _Recorder:
 
 
 def _is_own_state(state: DeviceState, device_id: str) -> bool:
-    """Whether a state is a device's: of one that can be, on the topic that is its own."""
+    """Return True if a state has a valid device id and came on that device's topic."""
     return state.device_id == device_id and is_trace_topic(f"devices/{device_id}/state")
 
 
 class _Definitions:
-    """The dated table and own platforms that most devices of a trace share: its header has them."""
+    """Dated table and own platforms that most devices of a trace share, for its header."""
 
     def __init__(self, devices: Iterable[TraceDevice]) -> None:
-        told = [device for device in devices if device.conformance is not None]
-        self.conformance = next((d.conformance for d in told if d.conformance), DEFAULT_CONFORMANCE)
+        known = [device for device in devices if device.conformance is not None]
+        tables = (device.conformance for device in known if device.conformance)
+        self.conformance = next(tables, DEFAULT_CONFORMANCE)
         self.platforms: dict[str, Any] = {}
-        for device in told:
+        for device in known:
             if device.conformance == self.conformance:
                 self.platforms = {**(device.platforms or {}), **self.platforms}
 
     def without_shared(self, device: TraceDevice) -> TraceDevice:
-        """The device with these only where they are others than the header's."""
+        """The device without its table and platforms if they equal the header's."""
         own = device.platforms or {}
         shared = all(self.platforms.get(name) == table for name, table in own.items())
         if not shared or device.conformance not in (None, self.conformance):

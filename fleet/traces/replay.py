@@ -36,7 +36,7 @@ _CONNECTION_ACTIONS: Final = frozenset({"offline", "online", "dropConnection", "
 
 @dataclass(frozen=True, slots=True)
 class ReplayResult:
-    """What came of a replay. `sent` and `published` count messages."""
+    """Outcome of a replay. `sent` and `published` count messages."""
 
     devices: int
     sent: int
@@ -49,9 +49,9 @@ async def replay(
 ) -> ReplayResult:
     """Replay a trace on a broker that is started for it: "embedded" or "mosquitto".
 
-    `progress` hears of each message that was sent. Raises FileError for a trace whose devices
-    cannot be made, UsageError where there is no room for them, BrokerError and PeerError where the
-    broker or the fleet fail.
+    `progress` is called after each message that was sent. Raises FileError for a trace whose
+    devices cannot be restored, UsageError if file descriptors do not suffice, BrokerError and
+    PeerError if the broker or the fleet fails.
     """
     bindings = PlaceholderBindings()
     devices = restore_devices(trace, _placeholder_resolver(bindings))
@@ -64,7 +64,7 @@ async def replay(
         restored={each.spec.device_id: (each.state, each.draws) for each in devices},
     )
     check_system_limits(len(devices))
-    # The link first: its look at the broker needs a small file descriptor, whoever has the others.
+    # The link connects first, so that it gets a low file descriptor: the devices use many.
     async with open_broker(broker) as handle, OperatorLink(handle.address, topics) as link:
         session = _ReplaySession(trace, host, link, bindings)
         try:
@@ -81,7 +81,7 @@ async def replay(
 
 
 def _placeholder_resolver(bindings: PlaceholderBindings) -> Callable[[Mapping[str, Any]], str]:
-    """What a placeholder stands for: what the devices made, else something made up that stays."""
+    """Function from a placeholder to its value: as the devices drew it, else generated once."""
 
     def resolve_placeholder(placeholder: Mapping[str, Any]) -> str:
         value = bindings.value(placeholder)
@@ -165,9 +165,11 @@ class _ReplaySession:
             return
         topics = self._link.topics
 
-        def accept(heard: ReceivedMessage) -> bool | None:
-            told = read_clock_now(heard.payload) if heard.topic == topics.clock_now else None
-            return True if told is not None and told.now >= to else None
+        def accept(message: ReceivedMessage) -> bool | None:
+            published = (
+                read_clock_now(message.payload) if message.topic == topics.clock_now else None
+            )
+            return True if published is not None and published.now >= to else None
 
         with self._link.expecting(accept) as moved:
             await self._link.publish(topics.clock, ClockTo(to=to).to_bytes())
@@ -176,7 +178,7 @@ class _ReplaySession:
         await self._settle()
 
     async def _settle(self) -> None:
-        """Let the devices do what was sent, and hear what they said of it."""
+        """Wait until the devices have handled what was sent and their messages have arrived."""
         await self._host.settle()
         await self._patiently(self._link.pass_barrier(_LIMIT))
 
@@ -189,9 +191,9 @@ class _ReplaySession:
     async def _network_settled(
         self, message: ScheduledMessage, sessions: Mapping[str, int]
     ) -> None:
-        """Wait for a connection that was taken away, or is to come back, to be seen so.
+        """Wait for the presence messages of a connection that ends or begins.
 
-        A Last Will and a reconnect take real time, of which virtual time knows nothing.
+        A Last Will and a reconnect take real time, even if the fleet's time is virtual.
         """
         device_id, action = message.device_id, self._connection_action(message)
         if device_id is None or device_id not in sessions or action is None:
@@ -220,11 +222,11 @@ class _ReplaySession:
                     await self._link.pause(_POLL_INTERVAL)
         except TimeoutError:
             raise PeerError(
-                f"the connection of {device_id} did not come and go within {_LIMIT:g} s"
+                f"{device_id} did not disconnect or reconnect as recorded within {_LIMIT:g} s"
             ) from None
 
     def _connection_action(self, message: ScheduledMessage) -> str | None:
-        """What a message does to a device's connection, None for nothing."""
+        """Effect of a message on a device's connection, or None."""
         action = str(message.document.get("action"))
         if message.leaf == "simulate":
             return action if action in _CONNECTION_ACTIONS else None
@@ -247,14 +249,14 @@ class _ReplaySession:
             for published in self.published
         )
 
-    def _on_message(self, heard: ReceivedMessage) -> None:
-        if heard.retained or heard.device_id is None or heard.leaf not in PUBLISHED_LEAVES:
+    def _on_message(self, message: ReceivedMessage) -> None:
+        if message.retained or message.device_id is None or message.leaf not in PUBLISHED_LEAVES:
             return
-        document = heard.document()
-        self.published.append(PublishedMessage(heard.device_id, heard.leaf, document))
+        document = message.document()
+        self.published.append(PublishedMessage(message.device_id, message.leaf, document))
         if isinstance(document, dict) and isinstance(document.get("newPasscode"), str):
             recorded = self._recorded_passcodes.get(
-                (heard.device_id, heard.leaf, str(document.get("commandId")))
+                (message.device_id, message.leaf, str(document.get("commandId")))
             )
             if recorded is not None:
                 self._bindings.bind(recorded["newPasscode"], document["newPasscode"])

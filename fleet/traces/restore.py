@@ -1,10 +1,9 @@
-"""Devices as they were when a trace began: made anew from what the trace tells of them.
+"""Restoring devices to their state at the beginning of a trace.
 
-A snapshot tells most of a device's state, and its host recorded how it was set up and what it
-remembered (`scenarios.traces.device_facts`). The rest is read off the trace itself: the passcode
-it starts
-with (the one that opens it later), and how long it takes for each command; without a host's answer
-also how many notifications and resets there had been.
+A snapshot has most of a device's state; its host recorded its setup and its memory
+(`scenarios.traces.device_facts`). The rest is derived from the messages of the trace: the first
+passcode (the one that opens the device later) and the duration of each command; without a host's
+answer also the numbers of earlier notifications and resets.
 """
 
 from __future__ import annotations
@@ -42,14 +41,14 @@ from scenarios.traces.placeholders import is_placeholder
 __all__ = ["SEED", "ReplayRandomStream", "RestoredDevice", "restore_devices"]
 
 SEED: Final = 7
-"""Of the fresh devices: what they draw need not be what was drawn."""
+"""Seed of the restored devices. It may differ from the recorded fleet's."""
 _NOT_DEFINED: Final = (
     "since version 2 a trace defines the platforms of a fleet's own that its devices are of;"
     " record it anew"
 )
 _BEYOND_TRACE: Final = 60_000
 _UNFINISHED: Final = 1_000
-"""What a command takes that had not ended with the trace, and had not been announced: at most."""
+"""Longest duration, in milliseconds, of a command without any result in the trace."""
 _DEFAULT_PASSCODE: Final = "2580"
 _COMPLEX_PREFIX: Final = "aK7"
 _REFUSALS: Final = frozenset(
@@ -64,11 +63,11 @@ _REFUSALS: Final = frozenset(
         ErrorCode.PAYLOAD_TOO_LARGE,
     }
 )
-"""What may be answered at once: no reaction is drawn for it then."""
+"""Errors that a device may answer at once, without drawing a reaction time."""
 
 
 class ReplayRandomStream(DeviceRandomStream):
-    """A device's own draws, but for its reactions, which take as long as they were recorded."""
+    """Random stream of a device that draws its reaction times from a recording."""
 
     __slots__ = ("_left",)
 
@@ -85,7 +84,7 @@ class ReplayRandomStream(DeviceRandomStream):
 
 @dataclass(frozen=True, slots=True)
 class RestoredDevice:
-    """A device to be, and the state and draws that it is to have."""
+    """Spec of a device to host, with its state and random stream."""
 
     spec: DeviceSpec
     state: DeviceState
@@ -98,8 +97,8 @@ def restore_devices(
 ) -> list[RestoredDevice]:
     """Devices of a trace. `resolve_placeholder` returns the passcode for a placeholder.
 
-    Raises FileError where a device is of a platform that neither the trace nor this passfleet
-    knows, or where a platform of the trace's own is not right.
+    Raises FileError if neither the trace nor this passfleet defines the platform of a device, or
+    if the trace defines a platform incorrectly.
     """
     profiles = _Profiles(trace)
     messages = {device_id: list[TraceMessage]() for device_id in trace.devices}
@@ -127,7 +126,7 @@ def _concerned_devices(trace: Trace, message: TraceMessage) -> Iterator[str]:
 
 
 class _Profiles:
-    """The platforms of a trace's devices, as they behave under the table that was in force."""
+    """Platform profiles of a trace's devices, under the dated table of the recording."""
 
     def __init__(self, trace: Trace) -> None:
         self._trace = trace
@@ -171,7 +170,7 @@ class _EnteredPasscodes:
 
 
 class _DeviceRestorer:
-    """What a trace tells of one device. `number` is one of its own, from 1."""
+    """Builder of one device from a trace. `number` is unique per device, from 1."""
 
     def __init__(
         self,
@@ -189,7 +188,7 @@ class _DeviceRestorer:
         self._documents = [m.payload if isinstance(m.payload, dict) else {} for m in messages]
 
     def restore(self, resolve_placeholder: Callable[[Mapping[str, Any]], str]) -> RestoredDevice:
-        """Make it."""
+        """Return the device."""
         passcode, first = self._passcodes(resolve_placeholder)
         never = self._trace.end - self._trace.header.start + _BEYOND_TRACE
         reactions = list(self._reactions(never))
@@ -206,7 +205,7 @@ class _DeviceRestorer:
         return DeviceSpec(state.device_id, state.owner, group, passcode)
 
     def _default_setup(self) -> DeviceSetup:
-        """How a device is taken to have been set up, of which nobody recorded."""
+        """Assumed setup of a device without a recorded one."""
         recorded = self._device.state.biometrics
         kinds = {Biometric.TOUCH_ID: recorded.touch_id, Biometric.FACE: recorded.face}
         has = tuple(biometric for biometric, kind in kinds.items() if kind != "none")
@@ -239,7 +238,7 @@ class _DeviceRestorer:
         )
 
     def _memory_fields(self) -> dict[str, Any]:
-        """State fields missing from a snapshot: as the host reported them, else guessed."""
+        """State fields missing from a snapshot: as the host reported them, else estimated."""
         if self._device.memory is not None:
             return self._device.memory.fields()
         compliant = self._device.state.compliance == "compliant"
@@ -250,7 +249,7 @@ class _DeviceRestorer:
         }
 
     def _resets(self) -> int:
-        """How many resets there had been: the first escrow counts the next one."""
+        """Number of resets before the trace: one less than the first `resetNumber` in it."""
         for message, document in self._documents_by_message():
             number = document.get("resetNumber")
             if message.leaf == "escrow" and isinstance(number, int):
@@ -266,10 +265,10 @@ class _DeviceRestorer:
         return 0
 
     def _reactions(self, never: int) -> Iterator[int]:
-        """How long the device took, each time that it took a command up.
+        """Duration in milliseconds of each command that the device began, in order.
 
-        An `active` without an end was cut short, by a crash or by the trace's own end: that one
-        takes `never`, longer than the trace lasts.
+        A command that is `active` to the end was cut short by a crash or by the end of the trace:
+        its duration is `never`, longer than the trace lasts.
         """
         took: dict[tuple[str, int], int] = {}
         for message, document in self._documents_by_message():
@@ -297,7 +296,7 @@ class _DeviceRestorer:
         same = memory is None or memory.as_enrolled
         if same:
             now = now or first
-        # Of one that nobody enters it is known what it is like.
+        # For a passcode that is never entered, the trace has its length and kinds of characters.
         like_now = memory.passcode if memory else setup.passcode if setup else None
         like_first = setup.passcode if setup else None
         passcode: str | None
@@ -314,10 +313,10 @@ class _DeviceRestorer:
         return passcode, resolve_placeholder(first or like_first.placeholder(-2 * self._number - 1))
 
     def _entered_passcodes(self) -> _EnteredPasscodes:
-        """The placeholders of its passcodes, where the trace gives them away.
+        """The placeholders of its passcodes, if the trace shows them.
 
-        The one of now is the first that opens it, or one that is refused as used before; the first
-        one opens it after it was restored.
+        `now` is the first passcode that opens the device, or one that is refused as used before.
+        `first` is the one that opens the device after a `restore`.
         """
         pressed: dict[str, dict[str, Any]] = {}
         found: dict[str, dict[str, Any]] = {}
@@ -345,7 +344,7 @@ class _DeviceRestorer:
         return _EnteredPasscodes(found.get("now"), found.get("first"))
 
     def _guess_passcode(self) -> str:
-        """A passcode for a device of which nobody enters it: good enough for the policies."""
+        """A passcode for a device whose own is never entered; it meets the policies."""
         policies = [policy_of(self._device.policy)] if self._device.policy else []
         for message, document in self._documents_by_message():
             if message.leaf == "commands" and document.get("actionName") == "applyPasscodePolicy":
@@ -359,7 +358,7 @@ class _DeviceRestorer:
         return _passcode_for(policies) if policies else _DEFAULT_PASSCODE
 
     def _falls_short_after(self, line: int) -> bool:
-        """Whether the device was no longer compliant once the policy of `line` was applied."""
+        """Return True if the device was not compliant after the policy in `line` was applied."""
         for message, document in self._documents_by_message():
             if message.line > line and message.leaf == "state":
                 return document.get("compliance") != "compliant"
@@ -372,7 +371,7 @@ class _DeviceRestorer:
 
 
 def _passcode_for(policies: Sequence[PasscodePolicy]) -> str:
-    """A passcode that all of the policies take, as far as one can."""
+    """A passcode that meets all policies, as far as one passcode can."""
     symbols = max(1, *(policy.min_complex_characters or 0 for policy in policies))
     length = max(policy.min_length or 0 for policy in policies)
     passcode = _COMPLEX_PREFIX + "#" * symbols

@@ -1,8 +1,8 @@
-"""What a replay sends, and when.
+"""Schedule of the messages that a replay sends.
 
-In virtual time everything has its exact instant. In real time a message was on its way for a while:
-the instant that counts is the one at which the device took it up, and its answer tells that. So
-there a group's command is sent to each of its devices, at the instant of each.
+In virtual time each message has its exact instant. In real time a message took some time to arrive:
+the instant that counts is the one at which the device began with it, which its result has. So a
+group's command is then sent to each of its devices, at the instant of each.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class ScheduledMessage:
 def build_schedule(trace: Trace) -> list[ScheduledMessage]:
     """The operator's messages of a trace, in the order in which to send them.
 
-    What was retained is left out: it had reached the devices before the trace began.
+    Retained messages are left out: they had reached the devices before the trace began.
     """
     sent = [
         message
@@ -56,7 +56,7 @@ def build_schedule(trace: Trace) -> list[ScheduledMessage]:
     last: dict[str, int] = {}
     for message in sent:
         for device_id in _addressed_devices(trace, message):
-            # The first sending is what was taken up; a later one of the same id came later.
+            # The device began with the first of the messages that have the same id.
             began = start_times.pop((device_id, _request_key(message)), message.at)
             at = last[device_id] = max(began, last.get(device_id, trace.header.start))
             topic = f"devices/{device_id}/{message.leaf}"
@@ -70,14 +70,14 @@ def _addressed_devices(trace: Trace, message: TraceMessage) -> Iterator[str]:
         return
     parts = message.topic.split("/")
     if parts[0] != "groups":
-        return  # the clock, which nobody can move in real time
+        return  # the clock, which cannot be moved in real time
     for device_id, device in trace.devices.items():
         if parts[1] in ("all", device.state.group):
             yield device_id
 
 
 def _start_times(trace: Trace) -> dict[tuple[str, str], int]:
-    """When each device began with each command and input, by its own answer."""
+    """Instant at which each device began with each command and input, from its results."""
     found: dict[tuple[str, str], int] = {}
     for message in trace.messages:
         if message.leaf != "results" or message.device_id is None:
