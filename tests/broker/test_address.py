@@ -1,4 +1,4 @@
-"""Broker URLs: what is understood, what is refused, and that no password is ever repeated."""
+"""Broker URLs: valid and invalid ones, and messages without passwords."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The wire contract: whatever arrives is parsed or refused in its own words, and never raises."""
+"""Wire contract: each payload is parsed, or refused with an error code, and never raises."""
 
 from __future__ import annotations
 
@@ -178,7 +178,7 @@ def test_one_change_to_a_sound_payload_is_parsed_or_refused_with_its_id(
     elif mutation == "replace":
         changed[key] = value
     elif mutation == "add":
-        changed["unheardOf"] = value
+        changed["unknownKey"] = value
     else:
         changed["renamed"] = changed.pop(key)
     parsed = parse(_json(changed))
@@ -220,7 +220,7 @@ CARELESS: list[tuple[Parse, dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("parse", "payload"), CARELESS)
-def test_a_refusal_repeats_no_value_that_it_refuses(parse: Parse, payload: dict[str, Any]) -> None:
+def test_refusal_repeats_no_refused_value(parse: Parse, payload: dict[str, Any]) -> None:
     for retained in (False, True):
         refusal = parse(_json(payload), retained=retained)
         assert isinstance(refusal, Refusal)
@@ -274,7 +274,7 @@ def test_a_parsed_passcode_is_not_in_the_repr() -> None:
         (_json(COMMAND | {"commandId": ""}), "invalidCommand"),
         (_json(COMMAND | {"commandId": 7}), "invalidCommand"),
         (_json(COMMAND | {"commandId": "x" * 257}), "invalidCommand"),
-        (_json(COMMAND | {"unheardOf": 1}), "invalidCommand"),
+        (_json(COMMAND | {"unknownKey": 1}), "invalidCommand"),
         (_json(COMMAND | {"policy": {}}), "invalidCommand"),
         (_json(COMMAND | {"expiresDateTime": 1449778747}), "invalidCommand"),
         (_json(COMMAND | {"expiresDateTime": "tomorrow"}), "invalidCommand"),
@@ -288,7 +288,7 @@ def test_a_parsed_passcode_is_not_in_the_repr() -> None:
         (_json(POLICY | {"policy": {"allowSimple": 1}}), "invalidCommand"),
     ],
 )
-def test_what_is_wrong_has_its_documented_code(payload: bytes, error: str) -> None:
+def test_invalid_payload_gets_its_documented_error_code(payload: bytes, error: str) -> None:
     _refused(parse_command(payload), error)
 
 
@@ -333,12 +333,12 @@ def test_the_limit_is_sixty_four_kibibytes_exactly() -> None:
         (parse_message, {"messageId": "m", "kind": "text", "sender": "+1", "body": ""}),
     ],
 )
-def test_python_s_own_names_are_not_the_wire_s(parse: Parse, payload: dict[str, Any]) -> None:
+def test_python_field_names_are_refused_on_the_wire(parse: Parse, payload: dict[str, Any]) -> None:
     _refused(parse(_json(payload)), "invalidCommand")
 
 
 @every_parser
-def test_nothing_that_was_retained_is_taken(kind: str) -> None:
+def test_retained_messages_are_refused(kind: str) -> None:
     sound = {
         "command": COMMAND,
         "input": INPUT,
@@ -360,7 +360,7 @@ FLAGS = st.sampled_from((None, True, False))
 
 
 def _made(model: Any, **fields: Any) -> st.SearchStrategy[Any]:
-    """A model of these fields; `builds` would add the aliases that it finds in the signature."""
+    """Strategy for a model. `builds` would also pass the aliases in the model's signature."""
     return st.fixed_dictionaries(fields).map(lambda values: model(**values))
 
 
@@ -413,7 +413,7 @@ SIMULATIONS = _made(Simulate, action=st.sampled_from(("offline", "crash", "resto
 
 @given(model=COMMANDS | INPUTS | MESSAGES | CLOCKS | SIMULATIONS)
 @quickly
-def test_what_operators_send_comes_back_as_it_was(model: Any) -> None:
+def test_operator_payloads_survive_a_round_trip(model: Any) -> None:
     payload = model.to_bytes()
     parsers: dict[type, Callable[[bytes], object]] = {
         DeviceCommand: parse_command,
@@ -509,7 +509,7 @@ PUBLISHED: list[tuple[Any, list[str]]] = [
 
 
 @pytest.mark.parametrize(("model", "keys"), PUBLISHED, ids=lambda x: type(x).__name__)
-def test_what_devices_publish_has_every_documented_key_and_comes_back(
+def test_device_payloads_have_every_documented_key_and_survive_a_round_trip(
     model: Any, keys: list[str]
 ) -> None:
     written = json.loads(model.to_bytes())
@@ -553,13 +553,13 @@ def test_times_have_whole_seconds_or_three_decimals() -> None:
         assert parse_clock(_json({"to": text})) == ClockTo(to=instant)
 
 
-def test_an_administrator_issues_what_says_nothing_else() -> None:
+def test_issuer_defaults_to_the_administrator() -> None:
     parsed = parse_command(_json(COMMAND))
     assert isinstance(parsed, DeviceCommand)
     assert (parsed.issued_by, parsed.expires_date_time) == ("admin", None)
 
 
-def test_topics_are_taken_apart_as_they_were_made() -> None:
+def test_topics_are_split_into_their_parts() -> None:
     topics = Topics("some/root")
     assert topics.device("ios-001", "state") == "some/root/devices/ios-001/state"
     assert topics.split(topics.device("ios-001", "state")) == ("ios-001", "state")

@@ -1,4 +1,4 @@
-"""Timestamps on the wire; see also `tests/broker/test_contract.py` for instants in payloads."""
+"""Timestamps on the wire. Instants in payloads: `tests/broker/test_contract.py`."""
 
 from __future__ import annotations
 
@@ -22,5 +22,5 @@ from broker.timestamps import parse_clock_speed
         ("1000001x", 0.0),
     ],
 )
-def test_a_clock_is_read_as_its_speed(clock: str, speed: float) -> None:
+def test_clock_text_is_parsed_to_its_speed(clock: str, speed: float) -> None:
     assert parse_clock_speed(clock) == speed

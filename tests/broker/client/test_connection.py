@@ -26,7 +26,7 @@ class Quiet(ConnectionListener):
 
 
 class Script:
-    """A broker whose every packet the test sends: the connections that were made to it."""
+    """Scripted broker: the test sends every packet."""
 
     def __init__(self) -> None:
         self.port = 0
@@ -48,7 +48,7 @@ class Script:
             server.close()
 
     async def let_in(self, answer: bytes) -> tuple[RawClient, bytes]:
-        """Take the next connection; the SUBSCRIBE that it sends."""
+        """Accept the next connection and return its SUBSCRIBE packet."""
         async with asyncio.timeout(10):
             client = await self.made.get()
         await client.expect(CONNECT)
@@ -57,11 +57,11 @@ class Script:
 
 
 def granted(asked: bytes, count: int) -> bytes:
-    """The SUBACK of a SUBSCRIBE for `count` topics."""
+    """Return the SUBACK of a SUBSCRIBE for `count` topics."""
     return bytes((0x90, 2 + count)) + asked[:2] + b"\x01" * count
 
 
-async def test_a_session_that_never_got_to_subscribe_is_subscribed_by_the_next() -> None:
+async def test_next_connection_subscribes_a_session_without_subscriptions() -> None:
     async with Script.listening() as broker:
         pool = ConnectionPool(
             BrokerAddress.parse(f"mqtt://127.0.0.1:{broker.port}"),

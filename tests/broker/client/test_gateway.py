@@ -1,4 +1,4 @@
-"""Many devices behind one connection behave as devices with connections of their own."""
+"""Devices behind a gateway behave like devices with separate connections."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def behind(**options: Any) -> str:
 
 
 @both
-async def test_devices_behind_a_gateway_answer_one_by_one_and_as_a_group(server: Server) -> None:
+async def test_devices_behind_a_gateway_answer_device_and_group_commands(server: Server) -> None:
     text = fleet_text(behind(count=30), phones("ios", "own"))
     async with hosted(server, text) as (operator, host):
         result = await operator.do(PHONE)
@@ -72,7 +72,7 @@ async def test_a_crash_behind_a_gateway_loses_no_command(server: Server) -> None
 
 
 @both
-async def test_a_gateway_that_comes_back_goes_on_with_its_devices(server: Server) -> None:
+async def test_reconnected_gateway_continues_with_its_devices(server: Server) -> None:
     async with hosted(server, fleet_text(behind(count=5))) as (operator, host):
         gateway = host.devices[PHONE].connection._gateway.connection  # type: ignore[union-attr]
         gateway.drop()
@@ -91,7 +91,7 @@ async def test_a_gateway_leaves_nothing_behind(server: Server) -> None:
 
 
 @both
-async def test_a_device_that_fails_stops_no_other_behind_the_gateway(
+async def test_failing_device_stops_no_other_device_behind_the_gateway(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     arrived = Device.on_message

@@ -28,28 +28,28 @@ LONG_MESSAGE = b"\x32\xb3\x02" + TOPIC + b"\x00\x02" + LONG
 ACCEPTED = b"\x40\x02\x00\x01"
 PINGRESP = b"\xd0\x00"
 STREAM = CONNACK + SHORT_MESSAGE + ACCEPTED + PINGRESP + LONG_MESSAGE
-HEARD = ["connected", "hi", "accepted 1", LONG.decode()]
+EXPECTED = ["connected", "hi", "accepted 1", LONG.decode()]
 
 
-class Heard:
+class RecordedEvents:
     """Record of client callbacks."""
 
     def __init__(self) -> None:
-        self.told: list[str] = []
+        self.events: list[str] = []
         self.fails = False
 
     def message(self, topic: bytes, payload: bytes, retained: bool, mid: int) -> None:  # noqa: FBT001
         del topic, retained, mid
         if self.fails:
             raise LookupError
-        self.told.append(payload.decode())
+        self.events.append(payload.decode())
 
     def accepted(self, mid: int) -> None:
-        self.told.append(f"accepted {mid}")
+        self.events.append(f"accepted {mid}")
 
 
-def new_client(kind: type[paho.Client], heard: Heard, **more: Any) -> paho.Client:
-    """Client that calls `events`, one per client class."""
+def new_client(kind: type[paho.Client], recorded: RecordedEvents, **more: Any) -> paho.Client:
+    """Return a client of this class that calls `recorded`."""
     client = kind(
         CallbackAPIVersion.VERSION2,
         client_id="c",
@@ -57,16 +57,16 @@ def new_client(kind: type[paho.Client], heard: Heard, **more: Any) -> paho.Clien
         reconnect_on_failure=False,
         **more,
     )
-    client.on_connect = lambda *_: heard.told.append("connected")
-    client.on_disconnect = lambda *args: heard.told.append(f"lost {args[3]}")
+    client.on_connect = lambda *_: recorded.events.append("connected")
+    client.on_disconnect = lambda *args: recorded.events.append(f"lost {args[3]}")
     client.on_socket_register_write = lambda *_: None
     if isinstance(client, PahoClient):
-        client.events = heard
+        client.events = recorded
     else:
-        client.on_message = lambda _c, _u, it: heard.message(
+        client.on_message = lambda _c, _u, it: recorded.message(
             b"", bytes(it.payload), it.retain, it.mid
         )
-        client.on_publish = lambda _c, _u, mid, _code, _p: heard.accepted(mid)
+        client.on_publish = lambda _c, _u, mid, _code, _p: recorded.accepted(mid)
     return client
 
 
@@ -85,21 +85,21 @@ def acknowledge(client: paho.Client, mid: int) -> None:
 
 
 @contextmanager
-def connected(kind: type[paho.Client]) -> Iterator[tuple[Any, socket.socket, Heard]]:
-    """A client that has connected to us and published, our end, and its callbacks."""
-    heard = Heard()
-    client = new_client(kind, heard)
+def connected(kind: type[paho.Client]) -> Iterator[tuple[Any, socket.socket, RecordedEvents]]:
+    """Yield a connected client that has published, the broker's socket and the recorded events."""
+    recorded = RecordedEvents()
+    client = new_client(kind, recorded)
     with accepted(client) as broker:
         publish(client, "a", b"1")
         client.loop_write()
-        yield client, broker, heard
+        yield client, broker, recorded
         if (sock := client.socket()) is not None:
             sock.close()
 
 
 @contextmanager
 def accepted(client: paho.Client) -> Iterator[socket.socket]:
-    """Our end of a connection that the client makes."""
+    """Yield the broker's socket of the client's connection."""
     with closing(socket.create_server(("127.0.0.1", 0))) as server:
         client.connect_async(*server.getsockname())
         client.reconnect()
@@ -111,7 +111,7 @@ def accepted(client: paho.Client) -> Iterator[socket.socket]:
 
 
 def read(client: paho.Client, broker: socket.socket, pieces: list[bytes]) -> None:
-    """Let the pieces arrive one after the other."""
+    """Send the pieces one by one."""
     for piece in pieces:
         broker.sendall(piece)
         sock: Any = client.socket()
@@ -133,43 +133,43 @@ def waiting(sock: Any) -> bool:
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5, 7, 64, len(STREAM)])
-def test_packets_are_heard_however_they_are_cut(size: int) -> None:
+def test_packets_are_read_in_any_fragmentation(size: int) -> None:
     pieces = [STREAM[at : at + size] for at in range(0, len(STREAM), size)]
-    told = []
+    events = []
     for kind in (paho.Client, PahoClient):
-        with connected(kind) as (client, broker, heard):
+        with connected(kind) as (client, broker, recorded):
             read(client, broker, pieces)
-            told.append(list(heard.told))
+            events.append(list(recorded.events))
             assert client.is_connected()
-    assert told == [HEARD, HEARD]
+    assert events == [EXPECTED, EXPECTED]
 
 
-def test_a_large_packet_costs_what_it_weighs() -> None:
-    with connected(PahoClient) as (client, broker, heard):
+def test_cost_of_a_large_packet_is_linear_in_its_size() -> None:
+    with connected(PahoClient) as (client, broker, recorded):
         read(client, broker, [CONNACK])
         size = 32_000_000
         message = packet(0x32, TOPIC + b"\x00\x01" + b"x" * size)
         sending = threading.Thread(target=broker.sendall, args=[message + PINGRESP])
         sending.start()
         before = time.thread_time()
-        while len(heard.told) < 2:  # connected, and the message
+        while len(recorded.events) < 2:  # connected, and the message
             select.select([client.socket()], [], [], 5)
             client.loop_read()
         sending.join()
-        assert len(heard.told[-1]) == size
+        assert len(recorded.events[-1]) == size
         # Gathered anew at each read it took five seconds, and three times that twice as large.
         assert time.thread_time() - before < 1
 
 
 def test_a_length_of_five_bytes_ends_the_connection() -> None:
-    with connected(PahoClient) as (client, broker, heard):
+    with connected(PahoClient) as (client, broker, recorded):
         read(client, broker, [CONNACK, b"\x32\xff\xff\xff\xff\x01"])
         assert client.socket() is None
-        assert [line.split()[0] for line in heard.told] == ["connected", "lost"]
+        assert [line.split()[0] for line in recorded.events] == ["connected", "lost"]
 
 
-def test_a_lost_connection_is_told_once() -> None:
-    with connected(PahoClient) as (client, broker, heard):
+def test_lost_connection_is_reported_once() -> None:
+    with connected(PahoClient) as (client, broker, recorded):
         read(client, broker, [CONNACK])
         broker.close()
         sock = client.socket()
@@ -177,33 +177,33 @@ def test_a_lost_connection_is_told_once() -> None:
         while client.socket() is not None:
             client.loop_read()
         client.loop_read()
-        assert [line.split()[0] for line in heard.told] == ["connected", "lost"]
+        assert [line.split()[0] for line in recorded.events] == ["connected", "lost"]
 
 
-def test_half_a_packet_is_forgotten_with_its_connection() -> None:
-    with connected(PahoClient) as (client, broker, heard):
+def test_incomplete_packet_is_dropped_with_its_connection() -> None:
+    with connected(PahoClient) as (client, broker, recorded):
         read(client, broker, [CONNACK + SHORT_MESSAGE[:5]])
         broker.close()
         while client.socket() is not None:
             client.loop_read()
         with accepted(client) as again:
             read(client, again, [CONNACK + SHORT_MESSAGE])
-            assert heard.told[-2:] == ["connected", "hi"]
+            assert recorded.events[-2:] == ["connected", "hi"]
 
 
-def test_a_callback_that_raises_costs_no_later_packet() -> None:
-    with connected(PahoClient) as (client, broker, heard):
+def test_failing_callback_loses_no_later_packet() -> None:
+    with connected(PahoClient) as (client, broker, recorded):
         read(client, broker, [CONNACK])
-        heard.fails = True
+        recorded.fails = True
         with pytest.raises(LookupError):
             read(client, broker, [SHORT_MESSAGE + SHORT_MESSAGE[:4]])
-        heard.fails = False
+        recorded.fails = False
         read(client, broker, [SHORT_MESSAGE[4:]])
-        assert heard.told[-1] == "hi"
+        assert recorded.events[-1] == "hi"
 
 
 def stream_of(client: paho.Client, broker: socket.socket) -> bytes:
-    """All that the client sends until it has disconnected."""
+    """Return all bytes that the client sends until it has disconnected."""
     client.disconnect()
     stream = b""
     while client.socket() is not None:
@@ -214,7 +214,7 @@ def stream_of(client: paho.Client, broker: socket.socket) -> bytes:
     return stream
 
 
-def test_what_is_queued_goes_in_its_order_and_whole() -> None:
+def test_queued_packets_are_sent_complete_and_in_order() -> None:
     sent = []
     for kind in (paho.Client, PahoClient):
         with connected(kind) as (client, broker, _):
@@ -229,7 +229,7 @@ def test_what_is_queued_goes_in_its_order_and_whole() -> None:
     assert sent[0] == sent[1]
 
 
-def test_a_websocket_that_takes_a_part_gets_the_rest() -> None:
+def test_partial_websocket_write_is_completed() -> None:
     """Packets inside WebSocket frames equal those sent without."""
     payloads = [bytes([number]) * 500_000 for number in range(12)]
     expected = b""
@@ -237,8 +237,8 @@ def test_a_websocket_that_takes_a_part_gets_the_rest() -> None:
         read(client, broker, [CONNACK])
         expected = written(client, broker, payloads)
     with closing(socket.create_server(("127.0.0.1", 0))) as server:
-        heard = Heard()
-        client = new_client(PahoClient, heard, transport="websockets")
+        recorded = RecordedEvents()
+        client = new_client(PahoClient, recorded, transport="websockets")
         client.connect_async(*server.getsockname())
         dialling = threading.Thread(target=client.reconnect)
         dialling.start()
@@ -254,7 +254,7 @@ def test_a_websocket_that_takes_a_part_gets_the_rest() -> None:
 
 
 def written(client: paho.Client, broker: socket.socket, payloads: list[bytes]) -> bytes:
-    """All that a client writes, to a broker that reads only once it has stood still."""
+    """Return all bytes of a client whose broker reads only after the client's writes block."""
     for payload in payloads:
         publish(client, "a/b", payload)
         client.loop_write()
@@ -286,7 +286,7 @@ def upgrade(broker: socket.socket) -> None:
 
 def without_frames(stream: bytes) -> bytes:
     """Return the payload of a client's masked frames."""
-    at, said = 0, b""
+    at, payload = 0, b""
     while at < len(stream):
         assert stream[at] == 0x82  # a whole binary frame
         size, at = stream[at + 1] & 0x7F, at + 2
@@ -296,11 +296,11 @@ def without_frames(stream: bytes) -> bytes:
         mask, at = stream[at : at + 4], at + 4
         frame, at = stream[at : at + size], at + size
         key = int.from_bytes((mask * (size // 4 + 1))[:size])
-        said += (int.from_bytes(frame) ^ key).to_bytes(size)
-    return said
+        payload += (int.from_bytes(frame) ^ key).to_bytes(size)
+    return payload
 
 
-def test_a_subscription_takes_no_id_of_what_waits() -> None:
+def test_subscription_uses_no_packet_id_of_a_waiting_message() -> None:
     with connected(PahoClient) as (client, broker, _):
         read(client, broker, [CONNACK])
         for _ in range(65_533):
@@ -312,7 +312,7 @@ def test_a_subscription_takes_no_id_of_what_waits() -> None:
 
 
 @pytest.mark.parametrize("size", [0, 1, 120, 121, 122, 16_376, 16_377, 2_097_143, 2_097_144])
-def test_lengths_are_written_as_paho_writes_them(size: int) -> None:
+def test_lengths_are_encoded_like_paho(size: int) -> None:
     sent = []
     for kind in (paho.Client, PahoClient):
         with connected(kind) as (client, broker, _):
@@ -322,7 +322,7 @@ def test_lengths_are_written_as_paho_writes_them(size: int) -> None:
     assert sent[0] == sent[1]
 
 
-def test_what_was_not_accepted_is_sent_again_as_a_duplicate() -> None:
+def test_unacknowledged_message_is_resent_as_a_duplicate() -> None:
     with connected(PahoClient) as (client, broker, _):
         read(client, broker, [CONNACK])
         publish(client, "a", b"2", retain=True)
@@ -341,14 +341,14 @@ def test_what_was_not_accepted_is_sent_again_as_a_duplicate() -> None:
             )
 
 
-def test_the_ids_of_what_waits_are_not_given_again() -> None:
-    with connected(PahoClient) as (client, broker, heard):
+def test_packet_ids_of_waiting_messages_are_not_reused() -> None:
+    with connected(PahoClient) as (client, broker, recorded):
         read(client, broker, [CONNACK])
         given = {client.send("a", b"") for _ in range(65_534)}
         assert given == set(range(2, 65_536))
         assert client.send("a", b"") == 0
         read(client, broker, [b"\x40\x02\x12\x34"])
-        assert heard.told[-1] == f"accepted {0x1234}"
+        assert recorded.events[-1] == f"accepted {0x1234}"
         assert client.send("a", b"") == 0x1234
 
 
@@ -363,8 +363,8 @@ def test_the_ids_of_what_waits_are_not_given_again() -> None:
     ],
     ids=["QoS 2", "no packet id", "no topic", "long PUBACK", "short PUBACK"],
 )
-def test_what_no_broker_may_send_ends_the_connection(wrong: bytes) -> None:
-    with connected(PahoClient) as (client, broker, heard):
+def test_packet_that_brokers_may_not_send_ends_the_connection(wrong: bytes) -> None:
+    with connected(PahoClient) as (client, broker, recorded):
         read(client, broker, [CONNACK, wrong])
         assert client.socket() is None
-        assert [line.split()[0] for line in heard.told] == ["connected", "lost"]
+        assert [line.split()[0] for line in recorded.events] == ["connected", "lost"]

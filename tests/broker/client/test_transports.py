@@ -1,4 +1,4 @@
-"""Devices over TLS and WebSocket, at amqtt as it comes: a broker that we did not build on."""
+"""Devices over TLS and WebSocket at an unmodified amqtt broker."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BURST = 300
 
 
 class Stock(Server):
-    """amqtt's own command, with a listener for each scheme; operators come over plain TCP."""
+    """amqtt command with a listener for each scheme. Operators use plain TCP."""
 
     def __init__(self, folder: Path, scheme: str) -> None:
         super().__init__("amqtt", folder)
@@ -29,7 +29,7 @@ class Stock(Server):
 
     @property
     def address(self) -> BrokerAddress:
-        """The listener under test."""
+        """Return the address of the listener under test."""
         ca = self._folder / "ca.pem" if self._scheme in {"mqtts", "wss"} else None
         return BrokerAddress.parse(f"{self._scheme}://127.0.0.1:{self._other}", ca=ca)
 
@@ -53,7 +53,7 @@ class Stock(Server):
 
 
 @pytest.mark.parametrize("scheme", ["mqtt", "mqtts", "ws", "wss"])
-async def test_a_fleet_lives_over_every_scheme(scheme: str, tmp_path: Path) -> None:
+async def test_fleet_runs_over_every_scheme(scheme: str, tmp_path: Path) -> None:
     server = Stock(tmp_path, scheme)
     await server.start()
     try:

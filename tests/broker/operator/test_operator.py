@@ -72,11 +72,11 @@ async def test_send_waits_for_every_final_result(broker: BrokerHandle) -> None:
         ("c", "notSupported"),
     ]
     assert sorted(seen) == ["a", "b", "c", "d"]
-    told = outcomes[1]
-    assert told.result is not None
-    assert told.document is not None
-    assert told.document["newPasscode"] == NEW_PASSCODE
-    assert told.document["laterKey"] == 1, "the answer as it arrived"
+    outcome = outcomes[1]
+    assert outcome.result is not None
+    assert outcome.document is not None
+    assert outcome.document["newPasscode"] == NEW_PASSCODE
+    assert outcome.document["laterKey"] == 1, "the answer as it arrived"
     assert command["issuedBy"] == "user"
     assert command["commandId"].startswith("cli-")
     assert NEW_PASSCODE not in repr(outcomes)
@@ -101,7 +101,7 @@ async def test_send_to_many_devices_is_pipelined(broker: BrokerHandle) -> None:
     assert len({outcome.request_id for outcome in outcomes}) == 1
 
 
-async def test_send_tells_who_did_not_answer(broker: BrokerHandle) -> None:
+async def test_send_returns_devices_without_an_answer(broker: BrokerHandle) -> None:
     async with play(broker, Fake("a"), Fake("mute", manner="silent")) as (_, operator):
         started = time.monotonic()
         outcomes = await operator.send(["a", "mute"], "syncDevice", timeout=0.4)
@@ -110,7 +110,7 @@ async def test_send_tells_who_did_not_answer(broker: BrokerHandle) -> None:
     assert time.monotonic() - started < LIMIT
 
 
-async def test_a_command_expires_with_the_waiting(broker: BrokerHandle) -> None:
+async def test_command_expires_when_the_wait_ends(broker: BrokerHandle) -> None:
     async with play(broker, Fake("a")) as (fleet, operator):
         await operator.send("a", "syncDevice", timeout=20, now=NOW)
         before = time.time() * 1000
@@ -120,7 +120,7 @@ async def test_a_command_expires_with_the_waiting(broker: BrokerHandle) -> None:
     assert 0 <= parse_timestamp(second["expiresDateTime"]) - before - 20_000 < LIMIT * 1000
 
 
-async def test_a_policy_goes_with_its_command(broker: BrokerHandle) -> None:
+async def test_policy_is_part_of_its_command(broker: BrokerHandle) -> None:
     async with play(broker, Fake("a")) as (fleet, operator):
         await operator.send("a", "applyPasscodePolicy", policy=Policy(min_length=6))
         (command,) = fleet.sent_to(TOPICS.device("a", "commands"))
@@ -134,7 +134,7 @@ async def test_a_policy_goes_with_its_command(broker: BrokerHandle) -> None:
 # -- time -------------------------------------------------------------------------------------
 
 
-async def test_now_is_the_wall_clock_where_nothing_is_told(broker: BrokerHandle) -> None:
+async def test_now_is_the_time_of_day_without_a_clock_message(broker: BrokerHandle) -> None:
     async with play(broker, Fake("a")) as (_, operator):
         assert abs(await operator.now() - time.time() * 1000) < LIMIT * 1000
         with pytest.raises(UsageError, match="time of day") as refused:
@@ -170,7 +170,7 @@ async def test_now_follows_a_speed_and_so_does_expiry(broker: BrokerHandle) -> N
 # -- reading ----------------------------------------------------------------------------------
 
 
-async def test_devices_are_read_from_what_is_retained(broker: BrokerHandle) -> None:
+async def test_devices_are_read_from_retained_messages(broker: BrokerHandle) -> None:
     fakes = [Fake(f"d{number:03}", session=3) for number in range(50)]
     async with play(broker, *fakes) as (fleet, operator):
         gone, offline, foreign = fakes[0], fakes[1], fakes[2]
@@ -181,7 +181,7 @@ async def test_devices_are_read_from_what_is_retained(broker: BrokerHandle) -> N
         await fleet.say(foreign, "state", b'{"hello": ', retain=True)
         await fleet.say(foreign, "presence", {"status": "online", "session": "two"}, retain=True)
         found = await operator.devices()
-        some = await operator.devices(["d010", "d000", "nobody"])
+        some = await operator.devices(["d010", "d000", "unknown"])
     assert list(found) == [f.device_id for f in fakes if f not in (gone, foreign)]
     assert not found["d001"].online
     assert found["d003"].online
@@ -189,7 +189,7 @@ async def test_devices_are_read_from_what_is_retained(broker: BrokerHandle) -> N
     assert list(some) == ["d010"]
 
 
-async def test_an_older_session_says_nothing(broker: BrokerHandle) -> None:
+async def test_presence_of_an_older_session_is_ignored(broker: BrokerHandle) -> None:
     device = Fake("a", session=5)
     async with (
         play(broker, device) as (fleet, operator),
@@ -211,20 +211,20 @@ async def test_inspect_asks_the_host(broker: BrokerHandle) -> None:
             await operator.inspect("a", limit=0.2)
 
 
-async def test_watch_hears_what_devices_publish_and_nothing_else(broker: BrokerHandle) -> None:
+async def test_watch_yields_device_messages_only(broker: BrokerHandle) -> None:
     async with play(broker, Fake("a"), Fake("b")) as (fleet, operator):
-        heard: list[tuple[str | None, str | None, bool]] = []
+        received: list[tuple[str | None, str | None, bool]] = []
         async with contextlib.aclosing(operator.watch(["a"])) as stream:
             async for message in stream:
-                heard.append((message.device_id, message.leaf, message.retained))
-                if len(heard) == 2:
+                received.append((message.device_id, message.leaf, message.retained))
+                if len(received) == 2:
                     await fleet.say(Fake("b"), "results", {"any": "thing"})
                     await fleet.say(Fake("a"), "inputs", {"inputId": "i", "passcode": "1"})
                     await fleet.say(Fake("a"), "escrow", {"newPasscode": "1"})
-                if len(heard) == 3:
+                if len(received) == 3:
                     break
-    assert sorted(heard[:2]) == [("a", "presence", True), ("a", "state", True)]
-    assert heard[2] == ("a", "escrow", False)
+    assert sorted(received[:2]) == [("a", "presence", True), ("a", "state", True)]
+    assert received[2] == ("a", "escrow", False)
 
 
 # -- inputs and the world ---------------------------------------------------------------------
@@ -244,7 +244,7 @@ async def test_tap_waits_for_the_answer(broker: BrokerHandle) -> None:
 
 
 @pytest.mark.parametrize(
-    ("action", "given", "said"),
+    ("action", "given", "message"),
     [
         ("setPasscode", {}, "needs a passcode"),
         ("swipeUp", {"passcode": "97531"}, "takes no passcode"),
@@ -252,11 +252,11 @@ async def test_tap_waits_for_the_answer(broker: BrokerHandle) -> None:
         ("jump", {}, "'jump'"),
     ],
 )
-async def test_tap_refuses_what_is_no_input(
-    broker: BrokerHandle, action: str, given: dict[str, str], said: str
+async def test_tap_refuses_invalid_inputs(
+    broker: BrokerHandle, action: str, given: dict[str, str], message: str
 ) -> None:
     async with play(broker, Fake("a")) as (_, operator):
-        with pytest.raises(UsageError, match=said) as refused:
+        with pytest.raises(UsageError, match=message) as refused:
             await operator.tap("a", action, **given)  # type: ignore[arg-type]
     assert "97531" not in f"{refused.value} {refused.value.hint}"
 
@@ -264,7 +264,7 @@ async def test_tap_refuses_what_is_no_input(
 @pytest.mark.parametrize(
     "action", ["offline", "online", "dropConnection", "crash", "restart", "restore"]
 )
-async def test_simulate_waits_until_it_can_be_seen(broker: BrokerHandle, action: str) -> None:
+async def test_simulate_waits_for_the_effect(broker: BrokerHandle, action: str) -> None:
     fakes = (Fake("a", session=4), Fake("b", session=9), Fake("mute", manner="silent"))
     async with play(broker, *fakes) as (_, operator):
         effects = await operator.simulate(["a", "b"], action, limit=LIMIT)
@@ -276,7 +276,7 @@ async def test_simulate_waits_until_it_can_be_seen(broker: BrokerHandle, action:
             assert effect.effect == "unseen"
 
 
-async def test_simulate_does_not_wait_for_what_offline_devices_cannot_show(
+async def test_simulate_does_not_wait_for_offline_devices(
     broker: BrokerHandle,
 ) -> None:
     away = Fake("away", manner="silent", online=False)
@@ -297,7 +297,7 @@ def _client(broker: BrokerHandle, identifier: str, **more: object) -> aiomqtt.Cl
 
 
 async def _retained(broker: BrokerHandle, root: str) -> list[str]:
-    """The topics below a root under which something is retained."""
+    """Return the topics of the retained messages below a root."""
     found: list[str] = []
     async with _client(broker, "retained") as client:
         await client.subscribe([(f"{root}/#", 0), ("fence", 1)])
@@ -311,24 +311,26 @@ async def _retained(broker: BrokerHandle, root: str) -> list[str]:
     raise AssertionError("the fence comes back")
 
 
-async def test_clean_removes_what_a_crash_left(broker: BrokerHandle) -> None:
+async def test_clean_removes_the_remains_of_a_crashed_fleet(
+    broker: BrokerHandle,
+) -> None:
     lost, listed = device_client_id(TOPICS.root, "a"), device_client_id(TOPICS.root, "listed")
     for identifier in (lost, listed):
         async with _client(broker, identifier, clean_session=False) as device:
             await device.subscribe(f"waiting/{identifier}", qos=1)
     async with fake_fleet(broker, Fake("a", online=False), Fake("b", online=False)) as fleet:
         await fleet.set_clock(NOW)
-        await fleet.client.publish("somebody/else", b"x", retain=True)
+        await fleet.client.publish("other/else", b"x", retain=True)
     async with Operator(broker.address, TOPICS) as operator:
         cleaned = await operator.clean(["listed"])
         assert not await operator.devices()
     assert (cleaned.retained, cleaned.sessions) == (5, 3)
     assert not await _retained(broker, TOPICS.root)
-    assert await _retained(broker, "somebody") == ["somebody/else"]
+    assert await _retained(broker, "other") == ["other/else"]
     for identifier in (lost, listed):
-        async with _client(broker, "teller") as teller:
-            await teller.publish(f"waiting/{identifier}", b"late", qos=1)
-            await teller.publish("now", b"now", qos=1)
+        async with _client(broker, "publisher") as publisher:
+            await publisher.publish(f"waiting/{identifier}", b"late", qos=1)
+            await publisher.publish("now", b"now", qos=1)
         async with _client(broker, identifier, clean_session=False) as device:
             await device.subscribe("fence", qos=1)
             await device.publish("fence", b"x", qos=1)
@@ -346,7 +348,7 @@ async def test_clean_refuses_while_a_fleet_is_running(broker: BrokerHandle) -> N
         assert not await operator.devices()
 
 
-def test_client_ids_are_stable_and_never_meet() -> None:
+def test_client_ids_are_stable_and_distinct() -> None:
     assert device_client_id("passfleet/v1", "ios-001") == device_client_id(
         "passfleet/v1", "ios-001"
     )
@@ -356,7 +358,7 @@ def test_client_ids_are_stable_and_never_meet() -> None:
     assert host.startswith(device[:11])
 
 
-# -- the broker's troubles --------------------------------------------------------------------
+# -- failures of the broker -------------------------------------------------------------------
 
 
 async def test_no_broker_is_a_broker_error() -> None:
@@ -374,18 +376,18 @@ async def test_no_broker_is_a_broker_error() -> None:
     assert refused.value.exit_code == 3
 
 
-async def test_a_broker_lost_in_mid_command_is_a_broker_error(broker: BrokerHandle) -> None:
+async def test_broker_lost_during_a_command_is_a_broker_error(broker: BrokerHandle) -> None:
     answered: list[RequestOutcome] = []
     some = asyncio.Event()
 
-    def hear(outcome: RequestOutcome) -> None:
+    def record(outcome: RequestOutcome) -> None:
         answered.append(outcome)
         some.set()
 
     async with asyncio.timeout(3 * LIMIT), Operator(broker.address, TOPICS) as operator:
         killing = asyncio.create_task(_kill_once(broker, some))
         with pytest.raises(BrokerError, match="was lost"):
-            await operator.send(["a", "mute"], "syncDevice", timeout=2 * LIMIT, on_outcome=hear)
+            await operator.send(["a", "mute"], "syncDevice", timeout=2 * LIMIT, on_outcome=record)
         assert [outcome.device_id for outcome in answered] == ["a"]
         with pytest.raises(BrokerError):
             await operator.devices()

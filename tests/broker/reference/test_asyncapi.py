@@ -80,7 +80,7 @@ def test_asyncapi_document_is_valid_by_the_official_schema(root: str) -> None:
     assert not [f"{p.json_path}: {p.message[:200]}" for p in problems]
 
 
-def test_asyncapi_document_is_json_and_every_reference_leads_somewhere() -> None:
+def test_asyncapi_document_is_json_and_every_reference_resolves() -> None:
     document = json.loads(json.dumps(asyncapi()))
 
     refs = _refs(document)
@@ -108,13 +108,13 @@ def test_channel_parameters_are_those_in_its_address() -> None:
         assert set(channel.get("parameters", {})) == expected
 
 
-def test_root_stands_in_front_of_every_address() -> None:
+def test_every_address_starts_with_the_root() -> None:
     addresses = [channel["address"] for channel in asyncapi("lab/7")["channels"].values()]
 
     assert all(address.startswith("lab/7/") for address in addresses)
 
 
-def test_what_receives_an_answer_says_where_it_comes() -> None:
+def test_requests_name_the_channel_of_their_answer() -> None:
     replies = {channel.key: channel.reply for channel in CHANNELS if channel.reply}
 
     assert replies == {
@@ -174,13 +174,13 @@ def test_schema_is_valid_titled_closed_and_complete(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SCHEMA_NAMES)
-def test_every_key_has_its_meaning(name: str) -> None:
+def test_every_key_has_a_description(name: str) -> None:
     for _, found in _objects(name, json_schema(name)):
         for key, spec in found.get("properties", {}).items():
             assert spec.get("description"), key
 
 
-def test_no_word_is_left_over() -> None:
+def test_every_description_is_used() -> None:
     schemas = asyncapi()["components"]["schemas"]
     keys = {key for schema in schemas.values() for key in schema.get("properties", {})}
     special = {
@@ -211,7 +211,7 @@ def test_published_payload_requires_every_key(payload: Any) -> None:
         ("simulate", {"action": "fly"}),
     ],
 )
-def test_schema_and_model_refuse_alike(name: str, wrong: dict[str, Any]) -> None:
+def test_schema_and_model_refuse_the_same_payloads(name: str, wrong: dict[str, Any]) -> None:
     assert isinstance(PARSERS[name](json.dumps(wrong).encode()), Refusal)
     assert not jsonschema.Draft202012Validator(json_schema(name)).is_valid(wrong)
 

@@ -1,4 +1,4 @@
-"""Brokers that passfleet starts: start, end and probe."""
+"""Start, end and probe of the brokers that passfleet starts."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 @both
-async def test_it_starts_and_stops_fast_and_alone(name: str) -> None:
+async def test_broker_starts_and_stops_fast_in_its_own_session(name: str) -> None:
     need(name)
     started = time.perf_counter()
     async with open_broker(name) as handle:
@@ -48,7 +48,7 @@ async def test_it_starts_and_stops_fast_and_alone(name: str) -> None:
 
 
 @both
-async def test_its_death_is_told(name: str) -> None:
+async def test_unexpected_end_is_reported(name: str) -> None:
     need(name)
     async with open_broker(name) as handle:
         assert handle.pid is not None
@@ -60,7 +60,7 @@ async def test_its_death_is_told(name: str) -> None:
 
 
 @both
-async def test_it_dies_with_a_killed_parent(name: str, tmp_path: Path) -> None:
+async def test_broker_ends_with_a_killed_parent(name: str, tmp_path: Path) -> None:
     need(name)
     script = f"""
 import asyncio, sys
@@ -83,7 +83,7 @@ asyncio.run(main())
 
 
 @both
-async def test_cancelled_start_leaves_nothing(name: str) -> None:
+async def test_cancelled_start_leaves_no_process(name: str) -> None:
     need(name)
 
     async def start() -> None:
@@ -101,7 +101,7 @@ async def test_cancelled_start_leaves_nothing(name: str) -> None:
         await until(lambda: not children.read_text().split(), limit=5)
 
 
-async def test_the_current_directory_does_not_matter(
+async def test_modules_in_the_current_directory_are_not_imported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in ("broker", "json", "amqtt"):
@@ -113,14 +113,14 @@ async def test_the_current_directory_does_not_matter(
         await probe(handle.address)
 
 
-async def test_a_taken_port_is_said() -> None:
+async def test_taken_port_is_reported() -> None:
     async with embedded_broker(port=0) as first:
         with pytest.raises(BrokerError, match=f"port {first.address.port} on 127.0.0.1 is taken"):
             async with embedded_broker(port=first.address.port):
                 pass
 
 
-async def test_without_a_port_it_takes_another_when_the_usual_one_is_taken() -> None:
+async def test_default_port_in_use_is_replaced_by_a_free_one() -> None:
     async with embedded_broker() as first, embedded_broker() as second:
         assert second.address.port != first.address.port
 
@@ -166,7 +166,7 @@ async def test_qos_2_is_received_once() -> None:
         await client.leave()
 
 
-async def test_filters_that_cannot_be_are_refused_one_by_one() -> None:
+async def test_invalid_filters_are_refused_individually() -> None:
     async with embedded_broker(port=0) as handle:
         client = await RawClient.connect(handle.address.port, "client")
         assert await client.subscribe("a#", "fine", "a/#/b", "a+/b") == [0x80, 1, 0x80, 0x80]
@@ -174,7 +174,7 @@ async def test_filters_that_cannot_be_are_refused_one_by_one() -> None:
         await client.closed()  # a second CONNECT
 
 
-async def test_mqtt_5_is_refused_with_a_word() -> None:
+async def test_mqtt_5_is_refused_with_a_reason() -> None:
     async with embedded_broker(port=0) as handle:
         client = aiomqtt.Client(
             "127.0.0.1", handle.address.port, protocol=aiomqtt.ProtocolVersion.V5, timeout=5
@@ -183,7 +183,9 @@ async def test_mqtt_5_is_refused_with_a_word() -> None:
             await client.__aenter__()
 
 
-def test_a_missing_mosquitto_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_mosquitto_names_install_commands(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("PATH", "")
     with pytest.raises(BrokerError) as caught:
         mosquitto.find_mosquitto()
@@ -191,7 +193,7 @@ def test_a_missing_mosquitto_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch)
     assert "brew install mosquitto" in str(caught.value.hint)
 
 
-def test_mosquitto_is_found_in_the_sbin_beside_a_bin_of_the_path(
+def test_mosquitto_is_found_in_sbin_next_to_a_bin_on_the_path(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     program = tmp_path / "sbin" / "mosquitto"
@@ -201,19 +203,19 @@ def test_mosquitto_is_found_in_the_sbin_beside_a_bin_of_the_path(
     assert mosquitto.find_mosquitto() == program
 
 
-async def test_mosquitto_tries_again_when_its_port_was_snatched(
+async def test_mosquitto_retries_when_its_port_is_taken(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     need(MOSQUITTO)
-    with socket.create_server(("127.0.0.1", 0)) as thief:
-        ports = iter([thief.getsockname()[1], free_port()])
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        ports = iter([other.getsockname()[1], free_port()])
         monkeypatch.setattr(mosquitto, "_free_port", lambda: next(ports))
         async with mosquitto.mosquitto_broker() as handle:
-            assert handle.address.port != thief.getsockname()[1]
+            assert handle.address.port != other.getsockname()[1]
             await probe(handle.address)
 
 
-async def test_mosquitto_that_cannot_start_is_quoted(
+async def test_failed_mosquitto_start_quotes_its_last_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     program = tmp_path / "mosquitto"

@@ -27,7 +27,7 @@ from tests.support.brokers import free_port, listens, need, until
 from tests.support.certificates import Certificates
 
 
-async def test_a_url_starts_nothing() -> None:
+async def test_url_starts_no_broker() -> None:
     async with open_broker("mqtt://127.0.0.1:1", username="u", password="p") as handle:
         assert handle.pid is None
         assert not handle.died.done()
@@ -37,12 +37,12 @@ async def test_a_url_starts_nothing() -> None:
 
 
 @contextlib.asynccontextmanager
-async def stranger(answer: bytes | None) -> AsyncIterator[int]:
-    """Serve something that is no MQTT broker; None never answers."""
-    talks = set()
+async def other_server(answer: bytes | None) -> AsyncIterator[int]:
+    """Run a TCP server that is not an MQTT broker. `answer` None never answers."""
+    connections = set()
 
-    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        talks.add(asyncio.current_task())
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.add(asyncio.current_task())
         with contextlib.suppress(ConnectionError):
             await reader.read(1)
             if answer is None:
@@ -52,18 +52,18 @@ async def stranger(answer: bytes | None) -> AsyncIterator[int]:
             writer.close()
             await writer.wait_closed()
 
-    server = await asyncio.start_server(talk, "127.0.0.1", 0)
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
     try:
         yield server.sockets[0].getsockname()[1]
     finally:
         server.close()
-        await until(lambda: all(task is None or task.done() for task in talks))
+        await until(lambda: all(task is None or task.done() for task in connections))
 
 
 @pytest.mark.parametrize("scheme", ["mqtt", "mqtts", "ws"])
 @pytest.mark.parametrize("answer", [None, b"", b"HTTP/1.1 400 Bad Request\r\n\r\n"])
-async def test_probe_of_a_stranger(scheme: str, answer: bytes | None) -> None:
-    async with stranger(answer) as port:
+async def test_probe_of_a_server_that_is_no_broker(scheme: str, answer: bytes | None) -> None:
+    async with other_server(answer) as port:
         address = BrokerAddress.parse(f"{scheme}://127.0.0.1:{port}")
         started = time.perf_counter()
         with pytest.raises(BrokerError) as caught:
@@ -83,7 +83,7 @@ async def test_probe_of_an_unknown_host(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @pytest.mark.parametrize("name", [EMBEDDED, MOSQUITTO])
-async def test_a_process_of_many_connections_can_probe(name: str) -> None:
+async def test_probe_works_with_high_file_descriptors(name: str) -> None:
     need(name)
     async with open_broker(name) as handle:
         with contextlib.ExitStack() as stack:
@@ -92,15 +92,15 @@ async def test_a_process_of_many_connections_can_probe(name: str) -> None:
             await probe(handle.address)
 
 
-class Guarded:
-    """A Mosquitto with TLS, a login and, on a second port, a demand for client certificates."""
+class SecuredMosquitto:
+    """Mosquitto with TLS and a login; a second port requires client certificates."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.port, self.mutual_port = free_port(), free_port()
 
     def prepare(self) -> None:
-        """Mint the certificates and write the configuration."""
+        """Create the certificates and write the configuration."""
         minted = Certificates(self.folder)
         minted.authority("other")
         minted.server()
@@ -124,11 +124,11 @@ class Guarded:
 
 
 @pytest_asyncio.fixture
-async def guarded(tmp_path: Path) -> AsyncIterator[Guarded]:
+async def secured(tmp_path: Path) -> AsyncIterator[SecuredMosquitto]:
     need(MOSQUITTO)
     if shutil.which("mosquitto_passwd") is None:
         pytest.skip("missing server: mosquitto with a login needs mosquitto_passwd")
-    server = Guarded(tmp_path)
+    server = SecuredMosquitto(tmp_path)
     server.prepare()
     child = ChildProcess(
         [str(mosquitto.find_mosquitto()), "-c", str(tmp_path / "conf")], name="Mosquitto"
@@ -139,8 +139,8 @@ async def guarded(tmp_path: Path) -> AsyncIterator[Guarded]:
     await child.stop()
 
 
-async def test_tls_and_login_let_in(guarded: Guarded) -> None:
-    address = guarded.address()
+async def test_tls_and_login_are_accepted(secured: SecuredMosquitto) -> None:
+    address = secured.address()
     await probe(address)
     async with aiomqtt.Client(
         address.host,
@@ -154,11 +154,11 @@ async def test_tls_and_login_let_in(guarded: Guarded) -> None:
         assert (await anext(aiter(client.messages))).payload == b"over TLS"
 
 
-async def test_mutual_tls_lets_in(guarded: Guarded) -> None:
-    folder = guarded.folder
+async def test_client_certificate_is_accepted(secured: SecuredMosquitto) -> None:
+    folder = secured.folder
     await probe(
-        guarded.address(
-            port=guarded.mutual_port, cert=folder / "client.pem", key=folder / "client.key"
+        secured.address(
+            port=secured.mutual_port, cert=folder / "client.pem", key=folder / "client.key"
         )
     )
 
@@ -173,23 +173,23 @@ async def test_mutual_tls_lets_in(guarded: Guarded) -> None:
         ({"port": "mutual"}, "wants a client certificate|certificate required"),
     ],
 )
-async def test_probe_says_why_it_is_refused(
-    guarded: Guarded, options: dict[str, object], words: str
+async def test_probe_reports_the_reason_of_a_refusal(
+    secured: SecuredMosquitto, options: dict[str, object], words: str
 ) -> None:
     given = dict(options)
     if isinstance(given.get("ca"), str):
-        given["ca"] = guarded.folder / str(given["ca"])
+        given["ca"] = secured.folder / str(given["ca"])
     if given.get("port"):
-        given["port"] = guarded.mutual_port
+        given["port"] = secured.mutual_port
     with pytest.raises(BrokerError, match=words) as caught:
-        await probe(guarded.address(**given))  # type: ignore[arg-type]
+        await probe(secured.address(**given))  # type: ignore[arg-type]
     assert caught.value.exit_code == 3
     assert "s3cret" not in str(caught.value)
 
 
-async def test_probe_quotes_the_alert_for_a_missing_certificate(guarded: Guarded) -> None:
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=guarded.folder / "ca.pem")
-    context.load_cert_chain(guarded.folder / "server.pem", guarded.folder / "server.key")
+async def test_probe_quotes_the_alert_for_a_missing_certificate(secured: SecuredMosquitto) -> None:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=secured.folder / "ca.pem")
+    context.load_cert_chain(secured.folder / "server.pem", secured.folder / "server.key")
     context.verify_mode = ssl.CERT_REQUIRED
     listening = socket.create_server(("127.0.0.1", 0))
 
@@ -209,17 +209,17 @@ async def test_probe_quotes_the_alert_for_a_missing_certificate(guarded: Guarded
 
     refusing = asyncio.create_task(asyncio.to_thread(refuse))
     with pytest.raises(BrokerError, match=r"refused our certificate: .*certificate required"):
-        await probe(guarded.address(port=listening.getsockname()[1]))
+        await probe(secured.address(port=listening.getsockname()[1]))
     await refusing
 
 
-async def test_probe_refuses_another_host_name(guarded: Guarded) -> None:
+async def test_probe_refuses_another_host_name(secured: SecuredMosquitto) -> None:
     # The certificate is for 127.0.0.1 and localhost; 127.0.0.2 is the same machine.
-    wrong = BrokerAddress.parse(f"mqtts://127.0.0.2:{guarded.port}", ca=guarded.folder / "ca.pem")
+    wrong = BrokerAddress.parse(f"mqtts://127.0.0.2:{secured.port}", ca=secured.folder / "ca.pem")
     with pytest.raises(BrokerError):
         await probe(wrong)
 
 
-async def test_probe_without_tls_of_a_tls_port(guarded: Guarded) -> None:
+async def test_probe_of_a_tls_port_without_tls(secured: SecuredMosquitto) -> None:
     with pytest.raises(BrokerError, match="it wants TLS, or is not an MQTT"):
-        await probe(BrokerAddress.parse(f"mqtt://127.0.0.1:{guarded.port}"))
+        await probe(BrokerAddress.parse(f"mqtt://127.0.0.1:{secured.port}"))

@@ -48,7 +48,7 @@ async def test_order_is_kept_for_qos_1(connect: Connect) -> None:
     assert [(await subscriber.message()).data for _ in sent] == sent
 
 
-async def test_an_offline_persistent_session_gets_what_it_missed_in_order(connect: Connect) -> None:
+async def test_persistent_session_gets_missed_messages_in_order(connect: Connect) -> None:
     device = await connect("device", clean=False)
     assert not device.session_present
     await device.subscribe("commands")
@@ -76,7 +76,7 @@ async def test_retained_flag_is_set_for_a_subscription_and_not_live(connect: Con
 
 
 @pytest.mark.parametrize("filters", [("t/1", "t/2"), ("t/+",), ("#",), ("t/#", "t/1")])
-async def test_retained_messages_are_found_by_any_filter(
+async def test_every_matching_filter_gets_retained_messages(
     connect: Connect, filters: tuple[str, ...]
 ) -> None:
     publisher = await connect("publisher")
@@ -108,7 +108,7 @@ async def test_resumed_session_gets_retained_messages_on_resubscription_only(
     assert (again.data, again.retain) == (b"kept", True)
 
 
-async def test_an_empty_retained_payload_clears(connect: Connect) -> None:
+async def test_empty_retained_payload_clears_the_message(connect: Connect) -> None:
     publisher, subscriber = await connect("publisher"), await connect("subscriber")
     await publisher.publish("t", b"kept", retain=True)
     await publisher.publish("t", b"", retain=True)
@@ -157,7 +157,7 @@ async def test_no_last_will_after_disconnect(connect: Connect) -> None:
 
 
 @pytest.mark.parametrize("clean", [True, False])
-async def test_takeover_ends_the_first_with_its_will(
+async def test_second_connection_with_the_id_ends_the_first_with_its_will(
     connect: Connect,
     request: pytest.FixtureRequest,
     clean: bool,  # noqa: FBT001
@@ -180,7 +180,7 @@ async def test_takeover_ends_the_first_with_its_will(
     await first.closed()
 
 
-async def test_unacknowledged_messages_come_again_marked_as_duplicates(connect: Connect) -> None:
+async def test_unacknowledged_messages_are_resent_as_duplicates(connect: Connect) -> None:
     publisher = await connect("publisher")
     await publisher.subscribe("presence")
     device = await connect("device", clean=False, will=("presence", b"offline"))
@@ -208,7 +208,7 @@ async def test_unacknowledged_messages_come_again_marked_as_duplicates(connect: 
     assert (await device.message()).data == b"5"
 
 
-async def test_a_clean_connect_wipes_the_session(connect: Connect) -> None:
+async def test_clean_connect_deletes_the_session(connect: Connect) -> None:
     device, publisher = await connect("device", clean=False), await connect("publisher")
     await device.subscribe("commands")
     await device.leave()
@@ -224,7 +224,7 @@ async def test_a_clean_connect_wipes_the_session(connect: Connect) -> None:
     assert (await device.message()).data == b"marker"
 
 
-async def test_many_filters_overlap_and_go_again(connect: Connect) -> None:
+async def test_overlapping_filters_are_added_and_removed(connect: Connect) -> None:
     client = await connect("client")
     filters = ("a/b", "a/+", "a/#", "+/+", "#")
     assert await client.subscribe(*filters) == [1] * 5
@@ -252,7 +252,7 @@ async def test_qos_is_the_lower_of_both(connect: Connect) -> None:
     ]
 
 
-async def test_a_mebibyte_passes(connect: Connect) -> None:
+async def test_message_of_one_mebibyte_is_delivered(connect: Connect) -> None:
     subscriber, publisher = await connect("subscriber"), await connect("publisher")
     await subscriber.subscribe("big")
     data = bytes(range(256)) * 4096
@@ -273,7 +273,7 @@ async def test_a_mebibyte_passes(connect: Connect) -> None:
     ],
     ids=["http", "zeros", "ones", "endless length", "other protocol", "cut short", "no connect"],
 )
-async def test_garbage_closes_its_own_connection_only(
+async def test_invalid_bytes_close_only_their_connection(
     connect: Connect, broker: BrokerHandle, garbage: bytes
 ) -> None:
     neighbour = await connect("neighbour")
@@ -296,7 +296,7 @@ async def test_garbage_closes_its_own_connection_only(
     ],
     ids=["long topic", "wildcard topic", "qos 3", "no filter", "reserved type"],
 )
-async def test_garbage_later_publishes_the_will(connect: Connect, garbage: bytes) -> None:
+async def test_later_invalid_bytes_publish_the_will(connect: Connect, garbage: bytes) -> None:
     watcher = await connect("watcher")
     await watcher.subscribe("presence")
     client = await connect("client", will=("presence", b"offline"))
@@ -305,7 +305,7 @@ async def test_garbage_later_publishes_the_will(connect: Connect, garbage: bytes
     assert (await watcher.message()).data == b"offline"
 
 
-async def test_a_stuck_subscriber_holds_nobody_up_and_loses_nothing(connect: Connect) -> None:
+async def test_slow_subscriber_delays_no_other_and_loses_no_message(connect: Connect) -> None:
     stuck, lively = await connect("stuck"), await connect("lively")
     publisher = await connect("publisher")
     await stuck.subscribe("big")
@@ -334,5 +334,5 @@ async def test_one_publish_reaches_3000_subscribers(broker: BrokerHandle) -> Non
         client.writer.transport.abort()
 
 
-async def test_probe_is_let_in(broker: BrokerHandle) -> None:
+async def test_probe_is_accepted(broker: BrokerHandle) -> None:
     await probe(broker.address, timeout=5)
