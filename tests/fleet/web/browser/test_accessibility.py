@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
@@ -21,64 +23,68 @@ def test_axe_finds_nothing_serious_on_any_page(
         page = context.new_page()
         problems: dict[str, list[str]] = {}
 
-        def look(name: str) -> None:
+        def look(name: str, heading: str) -> None:
+            expect(page.get_by_role("heading", name=heading).first).to_be_visible()
+            page.wait_for_load_state()
             problems[name] = serious_problems(page)
             screenshot(page, f"{name}-{scheme}")
 
         page.goto(fleet_url)
         expect(page.get_by_role("article").first).to_be_visible()
         page.get_by_text("Activity").click()
-        look("wall")
+        look("wall", "Command log")
         _look_at_portal(page, fleet_url, device, owner, look)
         page.goto(f"{fleet_url}/console?list=mobile")
         page.get_by_role("checkbox", name=device, exact=True).check()
         page.get_by_role("button", name="Remote Tasks").click()
-        look("console")
+        look("console", "Administration console")
         page.get_by_role("menuitem", name="Remote Lock").click()
         expect(page.get_by_role("article")).to_have_count(1)
-        look("console-task")
+        look("console-task", device)
         page.goto(f"{fleet_url}/console?list=users")
-        look("console-users")
+        look("console-users", "All Users")
         _look_at_account(page, fleet_url, owner, look)
         assert {name: found for name, found in problems.items() if found} == {}
 
 
-def _look_at_portal(page: Page, url: str, device: str, owner: str, look: object) -> None:
-    assert callable(look)
+def _look_at_portal(
+    page: Page, url: str, device: str, owner: str, look: Callable[[str, str], None]
+) -> None:
     page.goto(f"{url}/portal")
-    look("portal-sign-in")
+    look("portal-sign-in", "Sign in")
     page.get_by_role("textbox", name="Email, phone, or Skype").fill(owner)
     page.get_by_role("button", name="Next").click()
     expect(page.get_by_role("textbox", name="Password")).to_be_visible()
-    look("portal-account")
+    look("portal-account", "Choose an account")
     page.get_by_role("button", name="Back").click()
     sign_in(page, owner)
     open_device(page, device)
-    look("portal-device")
+    expect(page.get_by_role("button", name="Check status")).to_be_visible()
+    look("portal-device", device)
     page.get_by_role("button", name="Reset Passcode").click()
     page.get_by_role("button", name="Sign out").click()
     sign_in(page, owner)
-    look("portal-confirm")
+    look("portal-confirm", "Reset the passcode of")
     page.get_by_role("button", name="Reset Passcode").click()
     expect(page.get_by_text("New Passcode:")).to_be_visible()
     page.get_by_role("button", name="Notifications").click()
-    look("portal-done")
+    look("portal-done", "Your notifications")
 
 
-def _look_at_account(page: Page, url: str, owner: str, look: object) -> None:
-    assert callable(look)
+def _look_at_account(page: Page, url: str, owner: str, look: Callable[[str, str], None]) -> None:
     page.goto(f"{url}/account")
-    look("account")
+    look("account", "Work or school account")
     page.get_by_role("link", name="Register for password reset").click()
     page.get_by_role("textbox", name="Username").fill(owner)
     page.get_by_role("button", name="Sign in").click()
-    look("account-options")
-    for name in ("Authentication Phone", "Security Questions"):
+    look("account-options", "lose access")
+    headings = {"Authentication Phone": "Verify your", "Security Questions": "Choose your"}
+    for name, heading in headings.items():
         page.get_by_role("link", name=f"set it up now: {name}").click()
-        look(f"account-{name}")
+        look(f"account-{name}", heading)
         page.goto(f"{url}/account?page=options")
     page.goto(f"{url}/account?page=reset")
-    look("account-reset")
+    look("account-reset", "Who are you?")
 
 
 def test_no_page_scrolls_sideways_at_any_width(

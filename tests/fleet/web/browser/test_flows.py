@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from platforms import PLATFORMS
 from platforms.profile import PlatformProfile, ResetOutcome
@@ -250,6 +250,20 @@ def test_a_call_is_answered_on_the_phone(
     page.get_by_role("button", name="Next").click()
     press(page, device, "Press #")
     expect(page.get_by_role("heading", name="Choose a new password")).to_be_visible()
+    _assert_played(page, tmp_path)
+
+
+def test_a_scenario_begins_with_the_state_in_which_the_browser_found_the_device(
+    browser: Browser, page: Page, fleet_url: str, new_device: NewDevice, tmp_path: Path
+) -> None:
+    device, owner = new_device("ios")
+    with browser.new_context() as elsewhere:
+        _reset_in_portal(elsewhere.new_page(), fleet_url, device, owner)
+    page.goto(fleet_url)
+    page.get_by_role("searchbox", name="Search devices").fill(device)
+    press(page, device, "Swipe up")
+    press(page, device, "Set passcode", _NEW)
+    expect(phone(page, device).get_by_text("passcode set")).to_be_visible()
     _assert_played(page, tmp_path)
 
 
