@@ -58,7 +58,7 @@ class DeviceAction:
 
 @dataclass(slots=True)
 class DeviceView:
-    """Everything that an operator has read about one device since the view connected.
+    """All messages read about one device since the view connected.
 
     `revision` grows with every message, so that a viewer can tell whether it has seen the latest.
     Passcodes are held in memory only, and dropped once the device no longer has them.
@@ -126,7 +126,7 @@ class DeviceView:
 
     @property
     def online(self) -> bool:
-        """Whether the device is connected, as far as the broker knows."""
+        """True if the broker reports the device as online."""
         return self._presence is not None and self._presence.status == "online"
 
     @property

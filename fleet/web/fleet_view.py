@@ -123,7 +123,7 @@ class FleetView:
 
     @property
     def connected(self) -> bool:
-        """Whether there is a connection to the broker now."""
+        """True while the view is connected to the broker."""
         return self._operator is not None
 
     def now(self) -> int:

@@ -34,7 +34,7 @@ autofocus></label></p><p><button>Log in</button></p></form></main></html>
 
 
 def bearer_matches(scope: Scope, token: str) -> bool:
-    """Whether a request carries `token` as its bearer token."""
+    """Return True if a request carries `token` as its bearer token."""
     scheme, _, given = Headers(scope=scope).get("authorization", "").partition(" ")
     return scheme.lower() == "bearer" and hmac.compare_digest(given.encode(), token.encode())
 

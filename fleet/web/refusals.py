@@ -32,7 +32,7 @@ _MAX_REQUEST_ID: Final = 64
 
 
 def is_graph(path: str) -> bool:
-    """Whether a path belongs to the Graph API; repeated slashes count as one."""
+    """Return True if a path belongs to the Graph API; repeated slashes count as one."""
     return _GRAPH_PATH.match(path) is not None
 
 

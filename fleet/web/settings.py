@@ -27,7 +27,7 @@ _SOURCES: Final = "env:NAME or file:PATH"
 
 @dataclass(frozen=True, kw_only=True)
 class WebOptions:
-    """What the command line says about the web server.
+    """Options of the command line for the web server.
 
     `port` 0 means a free one. `cert` and `key` are PEM files; `key` None means that `cert` holds
     both.
@@ -41,7 +41,7 @@ class WebOptions:
 
     @property
     def loopback(self) -> bool:
-        """Whether only programs on this machine can connect."""
+        """True if only programs on this machine can connect."""
         if self.host == "localhost":
             return True
         try:
@@ -52,7 +52,7 @@ class WebOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class WebSettings:
-    """What the application needs to know about its server and its fleet.
+    """Settings of the application: its server and its fleet.
 
     `url` is the server's own address, such as `http://127.0.0.1:8765`. `graph_token` is the bearer
     token of the Graph API, None where it needs none; `passwords` are those of users who have one.

@@ -44,7 +44,7 @@ def _source() -> str:
 
 
 def serious_problems(page: Page) -> list[str]:
-    """What axe-core finds of impact serious or critical: rule, and the elements concerned."""
+    """Findings of axe-core with impact serious or critical: rule and elements."""
     page.evaluate(_source())
     found: dict[str, Any] = page.evaluate(_RUN)
     return [

@@ -1,4 +1,4 @@
-"""What the end-to-end tests share: brokers to kill, hosted fleets, `passfleet` as a process."""
+"""Helpers of the end-to-end tests: brokers, hosted fleets, `passfleet` as a process."""
 
 from __future__ import annotations
 
@@ -56,12 +56,12 @@ class Server:
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """URL that the broker listens on."""
         return f"mqtt://127.0.0.1:{self.port}"
 
     @property
     def address(self) -> BrokerAddress:
-        """Where it listens, parsed."""
+        """Address that the broker listens on."""
         return BrokerAddress.parse(self.url)
 
     async def start(self) -> None:
@@ -187,12 +187,12 @@ class Process:
 
     @property
     def out(self) -> str:
-        """What it has written to stdout so far."""
+        """Output on stdout so far."""
         return self._out.read_text()
 
     @property
     def err(self) -> str:
-        """What it has written to stderr so far."""
+        """Output on stderr so far."""
         return self._err.read_text()
 
     async def ready(self, limit: float = 30.0) -> str:
@@ -239,7 +239,7 @@ Start = Callable[..., Process]
 
 @contextlib.contextmanager
 def processes(folder: Path) -> Iterator[Start]:
-    """What starts processes in a folder, and kills at the end those that are left."""
+    """Function that starts processes in a folder; those that are left are killed at the end."""
     started: list[Process] = []
 
     def start(*arguments: str, **more: Any) -> Process:
@@ -261,6 +261,6 @@ def write_fleet(folder: Path, text: str, url: str = EMBEDDED) -> None:
 
 
 def up_json(folder: Path) -> dict[str, Any]:
-    """What a running fleet says of itself."""
+    """Content of the run file of a running fleet."""
     found: dict[str, Any] = json.loads((folder / ".passfleet" / "up.json").read_text())
     return found

@@ -47,7 +47,7 @@ class Seen:
 
 
 class WireOperator:
-    """Sends what it is told and remembers all that it sees below the root."""
+    """MQTT client of an operator that stores all messages below the root."""
 
     def __init__(self, port: int, root: str) -> None:
         self.root = root
@@ -165,7 +165,7 @@ class WireOperator:
     # -- looking -------------------------------------------------------------------------------
 
     def about(self, device: str, leaf: str) -> list[Any]:
-        """What a device has published on one of its topics, in order."""
+        """Documents that a device has published on one of its topics, in order."""
         topic = f"{self.root}/devices/{device}/{leaf}"
         return [s.document for s in list(self.seen) if s.topic == topic and s.payload]
 
@@ -206,12 +206,12 @@ class WireOperator:
 
 
 def not_active(result: Any) -> bool:
-    """Whether a result is final."""
+    """Return True if a result is final."""
     return bool(result["actionState"] != "active")
 
 
 async def retained(port: int, root: str) -> dict[str, bytes]:
-    """What a fresh subscriber finds below `root`: what came before a message of its own."""
+    """Retained payloads below `root` by topic; a message of our own marks the end of them."""
     async with WireOperator.connected(port, root) as operator:
         await operator.publish("fence", b"")
         await operator.heard(lambda s: s.topic == f"{root}/fence")
@@ -219,7 +219,7 @@ async def retained(port: int, root: str) -> dict[str, bytes]:
 
 
 async def session_present(port: int, client_id: str) -> bool:
-    """Whether the broker keeps a session for a client id. Ends it."""
+    """Return True if the broker keeps a session for a client id, and end that session."""
     present = []
     loop = asyncio.get_running_loop()
     for clean in (False, True):

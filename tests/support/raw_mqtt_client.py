@@ -1,4 +1,4 @@
-"""A bare MQTT 3.1.1 client for tests: sends what it is told, acknowledges when it is told."""
+"""Bare MQTT 3.1.1 client for tests that sends and acknowledges only on request."""
 
 from __future__ import annotations
 

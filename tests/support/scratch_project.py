@@ -86,7 +86,7 @@ def run_pytest(folder: Path, *arguments: str, **more: str) -> Ran:
 
 
 def ran(ended: subprocess.CompletedProcess[str]) -> Ran:
-    """What a run of `pytest -rA` was."""
+    """Parse the outcome of a run of `pytest -rA`."""
     output = ended.stdout + ended.stderr
     found = re.findall(r"^(PASSED|FAILED|ERROR) (\S+)", ended.stdout, re.MULTILINE)
     tests = {name.rpartition("::")[2]: outcome.lower() for outcome, name in found}

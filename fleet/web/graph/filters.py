@@ -129,7 +129,7 @@ class _Parser:
         return lambda device: (read(device) == wanted) is equal
 
     def _property(self, name: str, kind: str | None) -> Callable[[ManagedDevice], Value]:
-        """How to read a property for comparing; `kind` None takes any."""
+        """Reader of a property, for comparisons; `kind` None accepts any kind."""
         known = PROPERTIES.get(name)
         if known is None:
             why = "is not simulated" if name in NOT_SIMULATED else "does not exist"

@@ -110,7 +110,7 @@ class ManagedDevice:
 
     @property
     def supervised(self) -> bool:
-        """Whether the device is supervised, as iOS knows it."""
+        """True if the device is supervised, in the sense of iOS."""
         return bool(self.attributes.supervised)
 
     @property

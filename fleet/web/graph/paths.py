@@ -19,7 +19,7 @@ _MAX_DEPTH: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a path names.
+    """Target of a path: user, device and action.
 
     `user` is the user in the path, "" for `/me`, None for the whole fleet; `device` and `action`
     are None where the path ends before them.

@@ -137,7 +137,7 @@ def _open_page(user: BrowserUser, page: str) -> None:
 
 
 def _is_flow(user: BrowserUser) -> bool:
-    """Whether the page follows the actor's status, not a link."""
+    """Return True if the page follows the actor's status, not a link."""
     return bool(user.drafts.get("account_page", "start") == "flow")
 
 
@@ -255,7 +255,7 @@ async def _code(pages: Pages, user: BrowserUser, form: FormData) -> None:
 
 
 def _code_source(pages: Pages, user: BrowserUser, code: str) -> dict[str, str]:
-    """How a scenario enters a code: codes differ from run to run, so it reads it again."""
+    """Arguments with which a scenario enters a code: read again, since codes differ per run."""
     if code and code in str(user.look("account").get("mailbox", "")):
         return {"from": "mailbox"}
     own = pages.devices.of_owner(user.drafts.get("reset_user", ""))

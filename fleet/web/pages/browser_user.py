@@ -100,11 +100,11 @@ class BrowserUser:
     # -- steps of the pages ---------------------------------------------------------------------
 
     def look(self, actor: str) -> Mapping[str, Any]:
-        """What the screen of an actor shows now."""
+        """Return the current screen of an actor."""
         return self.actors[actor].view(self.view.now())
 
     def look_at(self, device_id: str) -> Mapping[str, Any]:
-        """What the console shows of one device."""
+        """Return the console's current view of one device."""
         return self.actors["console"].observe({"device": device_id}, self.view.now())
 
     async def perform(

@@ -26,7 +26,7 @@ class FleetTime:
 
     @property
     def can_move(self) -> bool:
-        """Whether the fleet's time can be moved: virtual time, or a speed."""
+        """True if the fleet's time can be moved: virtual time, or a speed."""
         return self.speed != _REAL
 
     def as_json(self) -> dict[str, Any]:

@@ -1,6 +1,6 @@
-"""What a phone on a page shows, as JSON: its state, its last notification, and its look.
+"""Phone on a page, as JSON: its state, its last notification, and its look.
 
-Nothing in it is a passcode: snapshots are streamed to every viewer.
+It contains no passcode: snapshots are streamed to every viewer.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class PhoneViews:
             self._made.pop(device_id, None)
 
     def snapshot(self, device_id: str) -> dict[str, Any] | None:
-        """What the phone shows now; None for a device that has published no state."""
+        """Current content of the phone; None for a device that has published no state."""
         device = self._view.devices.get(device_id)
         if device is None or device_id not in self._devices:
             return None

@@ -91,7 +91,7 @@ class Recording:
             self._devices[state.device_id] = _Device(state)
 
     def knows(self, device_id: str) -> bool:
-        """Whether a device appears in the file."""
+        """Return True if a device appears in the file."""
         return device_id in self._devices
 
     def device_ids(self) -> list[str]:

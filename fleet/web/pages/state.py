@@ -1,4 +1,4 @@
-"""Everything that the pages share: devices, phones, viewers, and the users of open browsers."""
+"""State shared by the pages: devices, phones, viewers, and the users of open browsers."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Pages:
 
     @property
     def moves_time(self) -> bool:
-        """Whether pages show the control that moves time."""
+        """True if pages show the control that moves time."""
         return self.time.can_move
 
     @property

@@ -59,7 +59,7 @@ class WallQuery:
     count: int = 0
 
     def matches(self, device: DeviceView, state: DeviceState) -> bool:
-        """Whether a device is in the list."""
+        """Return True if a device is in the list."""
         return (
             self.platform in ("", state.platform)
             and self.group in ("", state.group)
@@ -210,7 +210,7 @@ class Viewers:
             looked = (self._view.revision, self._time.moves)
 
     def _gather(self, viewer: Viewer) -> list[bytes]:
-        """Everything that changed for this viewer since the last look."""
+        """Events with all changes for this viewer since the last call."""
         events = [b": still here\n\n"]
         changed, viewer.changed = viewer.changed, set()
         phones = [phone for each in changed if (phone := self._phones.snapshot(each)) is not None]

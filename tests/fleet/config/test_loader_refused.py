@@ -1,4 +1,4 @@
-"""How a bad fleet file is refused: with line, key, what was expected, and no secret."""
+"""Errors in fleet files: each names line, key and expected value, and shows no secret."""
 
 from __future__ import annotations
 

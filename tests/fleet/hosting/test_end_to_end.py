@@ -29,7 +29,7 @@ def of_platform(platform: str, **options: object) -> list[str]:
 
 
 async def reset_everywhere(server: Server, platform: str) -> dict[str, tuple[Any, WireOperator]]:
-    """What a reset by its user comes to under each management."""
+    """Results of a reset by the user, with their operators, under each management."""
     async with hosted(server, fleet_text(*of_platform(platform))) as (operator, _):
         results = {
             management: await operator.do(f"{management}-001", RESET, issuedBy="user")

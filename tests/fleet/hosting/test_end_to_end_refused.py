@@ -1,4 +1,4 @@
-"""What devices refuse, what their users do, and what appears on their screens, on real MQTT."""
+"""Refused commands, inputs of users, and screens of devices, over real MQTT."""
 
 from __future__ import annotations
 
@@ -190,7 +190,7 @@ async def test_the_user_opens_the_device_and_sets_an_own_passcode(server: Server
 
 
 def leaks_on_results(operator: WireOperator, passcode: str) -> list[Seen]:
-    """What a device published that names a passcode which its user typed."""
+    """Published messages that contain a passcode which the user typed."""
     found = [s for s in operator.seen if passcode.encode() in s.payload]
     return [s for s in found if s.leaf != "inputs"]
 

@@ -1,4 +1,4 @@
-"""Several processes host one fleet, and it cannot be told from one."""
+"""Fleets hosted by several worker processes, which behave as with one process."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ async def test_a_worker_of_devices_behind_a_shared_connection_comes_back(
         await up.ready()
         for pid in workers_of(up):
             os.kill(pid, signal.SIGKILL)
-        # Nobody has told the broker that they were gone.
+        # The broker has received no disconnect of the killed workers.
         for n in range(1, 7):
             await operator.present(f"phones-{n:03}", "online", beyond=1)
         command = operator.send("groups/all", RESET)

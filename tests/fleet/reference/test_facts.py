@@ -1,4 +1,4 @@
-"""What is told of a platform is what its devices do: each telling is held to the state machine."""
+"""Facts about platforms, each compared with the behaviour of the state machine."""
 
 import json
 from collections.abc import Iterable

@@ -194,7 +194,7 @@ async def test_each_part_of_a_setup_is_needed(
 
 
 async def untouched(hand: Hand, operator: WireOperator, device: str) -> None:
-    """Nobody enters the passcode that it has: what is known of it is what it is like."""
+    """The first passcode is never entered: the trace has only its length and kinds."""
     policy = {"minLength": 6, "requireAlphanumeric": True, "minComplexCharacters": 1}
     await hand.command(device, "applyPasscodePolicy", "u-1", policy=policy)
     await hand.command(device, "remoteLock", "u-2")

@@ -67,7 +67,7 @@ Term = tuple[str, Meaning]
 
 
 def on_text(name: str, compare: Callable[[str], bool]) -> Meaning:
-    """What holds for a string that is there, without regard to case."""
+    """Predicate on a string property that exists, ignoring case."""
     return lambda device: device[name] is not None and compare(device[name].casefold())
 
 

@@ -32,7 +32,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 async def flows(project: Path, url: str) -> dict[str, Any]:
-    """What the script prints."""
+    """Run the script and return the JSON that it prints."""
     process = await asyncio.create_subprocess_exec(
         *("node", "flows.mjs", url),
         cwd=project,
