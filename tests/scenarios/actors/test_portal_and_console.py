@@ -439,6 +439,20 @@ def test_on_ios_the_console_says_that_there_is_none_to_show(management: Manageme
     assert "removes the passcode" in str(console.view(0)["message"])
 
 
+def test_hybrid_without_escrow_shows_a_new_passcode_at_once() -> None:
+    """The rule of Windows Phone in hybrid follows from the platform data alone."""
+    here = shared()
+    phone = here.devices["hybrid"]
+    reset = replace(phone.profile.reset, escrow=frozenset())
+    plain = replace(phone, profile=replace(phone.profile, reset=reset))
+    console = ConsoleActor(replace(here, devices={"hybrid": plain}))
+    perform(console, "select", {"devices": "hybrid"}, 0)
+    (request,) = perform(console, "reset_passcode", {}, 0) or []
+    assert isinstance(request, SendCommand)
+    console.on_message(result(request, "done", newPasscode=PASSCODE), 0)
+    assert console.view(0)["newPasscode"] == PASSCODE
+
+
 def test_each_device_gets_its_own_passcode_from_the_console() -> None:
     console = ConsoleActor(shared())
     user = UserActor(console.shared)
