@@ -46,6 +46,14 @@ CITED_FILE = re.compile(
 CITED_PAGE = re.compile(r"(?<![\w./-])([A-Z][A-Z_]+\.md)\b")
 MARKDOWN_LINK = re.compile(r"\]\((?![a-z]+:)([^)#\s]+)")
 
+FUNCTIONS = ast.FunctionDef | ast.AsyncFunctionDef
+QUESTION = re.compile(r"\s*(?:What|Who|Whether|Where)\b")
+QUESTIONS_ALLOWED = (
+    *("fleet/config/", "fleet/reference/", "fleet/service/", "fleet/traces/", "fleet/web/"),
+    "platforms/profile.py",
+)
+"""Paths with docstrings still to be reworded. Remove a path as soon as it has none."""
+
 
 @cache
 def modules() -> dict[str, Path]:
@@ -143,6 +151,28 @@ def test_every_package_has_a_docstring() -> None:
         assert (file.parent / "__init__.py").is_file(), f"{name} is in no package"
         if file.name == "__init__.py":
             assert ast.get_docstring(tree_of(file)), f"{file} has no docstring"
+
+
+def docstrings(file: Path) -> Iterator[tuple[int, str]]:
+    """(line, text) of all docstrings of a file, those of attributes included."""
+    for node in ast.walk(tree_of(file)):
+        for part in node.body if isinstance(node, ast.Module | ast.ClassDef | FUNCTIONS) else ():
+            match part:
+                case ast.Expr(value=ast.Constant(value=str(text))):
+                    yield part.lineno, text
+
+
+def test_no_docstring_begins_with_a_question_word() -> None:
+    """Docstrings begin with a noun phrase or a verb."""
+    files = [*modules().values(), *sorted((ROOT / "bench").glob("*.py"))]
+    offenders = [
+        f"{path}:{line}: {text[:60]}"
+        for file in files
+        for line, text in docstrings(file)
+        if QUESTION.match(text)
+        and not (path := str(file.relative_to(ROOT))).startswith(QUESTIONS_ALLOWED)
+    ]
+    assert not offenders, "\n".join(offenders)
 
 
 @pytest.mark.parametrize("package", sorted(SOURCE_FOLDERS))
