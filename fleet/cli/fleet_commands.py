@@ -51,6 +51,25 @@ _UpBrokerOption = Annotated[
 ]
 
 
+_MetricsOption = Annotated[
+    int | None,
+    typer.Option(
+        "--metrics",
+        metavar="PORT",
+        min=0,
+        max=65535,
+        help="Serve Prometheus metrics on this port.",
+    ),
+]
+_WorkersOption = Annotated[
+    str | None,
+    typer.Option(
+        "--workers",
+        metavar="N",
+        show_default=False,
+        help="Number of processes; auto: one per core.  \\[default: from the fleet file, else 1]",
+    ),
+]
 _WebOption = Annotated[
     str | None,
     typer.Option(
@@ -123,26 +142,8 @@ def up(
             help="Lowest level to log: debug, info, warning or error.",
         ),
     ] = "warning",
-    metrics: Annotated[
-        int | None,
-        typer.Option(
-            "--metrics",
-            metavar="PORT",
-            min=0,
-            max=65535,
-            help="Serve Prometheus metrics on this port.",
-        ),
-    ] = None,
-    workers: Annotated[
-        str | None,
-        typer.Option(
-            "--workers",
-            metavar="N",
-            show_default=False,
-            help="Number of processes; auto: one per core.  \\[default: from the fleet file,"
-            " else 1]",
-        ),
-    ] = None,
+    metrics: _MetricsOption = None,
+    workers: _WorkersOption = None,
     web: _WebOption = None,
     web_token: _WebTokenOption = None,
     web_cert: _WebCertOption = None,
