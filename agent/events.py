@@ -46,6 +46,8 @@ class Simulation(StrEnum):
     CRASH = "crash"
     RESTART = "restart"
     RESTORE = "restore"
+    ENROLL = "enroll"
+    UNENROLL = "unenroll"
 
 
 class MessageKind(StrEnum):
@@ -68,6 +70,8 @@ class Command:
     expires: int | None = None
     policy: PasscodePolicy | None = None
     delivery: object = None
+    message: str | None = None
+    phone_number: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,6 +110,10 @@ _DAY: Final = 24 * 60 * _MINUTE
 _ACTIVE_AFTER: Final = 1_000
 """A reaction longer than this many milliseconds is announced with `active`."""
 _TEMPORARY_TRIES: Final = 1_000
+_PARTS: Final = 1_000_000
+"""Resolution of a share such as `push_loss`: parts per million."""
+_IN_LOST_MODE: Final = frozenset({InputAction.PRESS_KEY, InputAction.RESTART})
+"""Inputs that a device in Lost Mode takes: a call may still come in."""
 
 
 def enroll(
@@ -139,6 +143,7 @@ def first_state(enrollment: Enrollment, now: int) -> DeviceState:
         face=BiometricState.ENROLLED if Biometric.FACE in has else BiometricState.NONE,
         passcode_set_at=now,
         passcode_expires_at=_expiry(policy, enrollment.first, now, now),
+        check_in_at=now + setup.check_in if setup.check_in else None,
     )
     return state if _satisfies_policy(state, now) else _out_of_policy(state, now)
 
@@ -171,6 +176,8 @@ def _waits(state: DeviceState) -> tuple[int | None, ...]:
         state.passcode_deadline,
         state.auto_lock_at,
         state.passcode_expires_at,
+        state.push_at,
+        state.check_in_at,
     )
 
 
@@ -232,6 +239,9 @@ def _visible(state: DeviceState) -> tuple[object, ...]:
         state.face,
         state.failed_attempts,
         state.wiped,
+        state.enrolled,
+        state.lost_mode,
+        state.last_check_in,
         state.current_user,
     )
 
@@ -287,9 +297,63 @@ def _timer_effects(old: DeviceState, new: DeviceState) -> list[Effect]:
 def _on_command(
     state: DeviceState, command: Command, now: int, rng: RandomSource
 ) -> tuple[DeviceState, list[Effect]]:
+    if _waits_for_push(state, command):
+        return _wait_for_push(state, command, now, rng), []
+    if state.waiting:  # a check-in takes up what waits first
+        state, effects = _check_in(state, now, rng)
+        state, more = _take_next(state, command, now, rng)
+        return state, effects + more
+    return _take_next(state, command, now, rng)
+
+
+def _take_next(
+    state: DeviceState, command: Command, now: int, rng: RandomSource
+) -> tuple[DeviceState, list[Effect]]:
+    """Take up a command now, or queue it behind the one at work."""
     if state.work is not None:
         return changed(state, inbox=(*state.inbox, command)), []
     return _take_up(state, command, now, rng)
+
+
+def _waits_for_push(state: DeviceState, command: Command) -> bool:
+    """Return whether a command waits for its push. Check status does not wait: it is the cure."""
+    setup = state.enrollment.setup
+    delayed = setup.push_delay[1] > 0 or setup.push_loss > 0
+    return delayed and command.action is not Action.SYNC_DEVICE
+
+
+def _wait_for_push(
+    state: DeviceState, command: Command, now: int, rng: RandomSource
+) -> DeviceState:
+    """Queue a command until its push arrives; one whose push is lost waits for a check-in."""
+    setup, draw = state.enrollment.setup, state.draws + 1
+    shortest, longest = setup.push_delay
+    state = changed(state, draws=draw, waiting=(*state.waiting, command))
+    if rng.bits("push loss", draw) % _PARTS < setup.push_loss * _PARTS:
+        return state
+    due = now + shortest + rng.bits("push delay", draw) % (longest - shortest + 1)
+    return changed(state, push_at=due if state.push_at is None else min(due, state.push_at))
+
+
+def _check_in(state: DeviceState, now: int, rng: RandomSource) -> tuple[DeviceState, list[Effect]]:
+    """Connect to the management service: take up every command that waits, in order.
+
+    A device that is told to check in asks for all its commands, not only for the pushed one.
+    """
+    waiting = state.waiting
+    period = state.enrollment.setup.check_in
+    checked_in = changed(
+        state,
+        waiting=(),
+        push_at=None,
+        last_check_in=now if state.enrolled else state.last_check_in,
+        check_in_at=now + period if period and state.enrolled else None,
+    )
+    new, effects = _leave(state, checked_in, None, now)
+    for command in waiting:
+        new, more = _take_next(new, command, now, rng)
+        effects += more
+    return new, effects
 
 
 def _take_up(
@@ -330,7 +394,7 @@ def _answer_at_once(
     if command.expires is not None and now > command.expires:
         late = "The command expired before it was done."
         return _refusal(command, ErrorCode.EXPIRED, late, began, now)
-    if state.wiped:
+    if not state.enrolled or state.wiped:
         gone = "The device is not enrolled."
         return _refusal(command, ErrorCode.NOT_ENROLLED, gone, began, now)
     return None
@@ -378,7 +442,10 @@ def _do(
     )
     if drawn is not None and escrow:
         effects.append(PublishEscrow(command.command_id, drawn, new.resets))
-    return new, [*effects, PublishResult(result), Settled(command.delivery)]
+    effects += (PublishResult(result), Settled(command.delivery))
+    if outcome.reboot is not None:
+        effects.append(outcome.reboot)
+    return new, effects
 
 
 def _on_reaction(
@@ -464,7 +531,7 @@ def _draw_temporary(
     return ref, Secret(PasscodeKind.TEMPORARY, digest, traits)
 
 
-def _remote_lock(state: DeviceState, _: Command, now: int, rng: RandomSource) -> _Outcome:
+def _remote_lock(state: DeviceState, command: Command, now: int, rng: RandomSource) -> _Outcome:
     del now, rng
     rule = state.profile.lock
     if not rule.supported:
@@ -477,6 +544,8 @@ def _remote_lock(state: DeviceState, _: Command, now: int, rng: RandomSource) ->
             native=NativeCase.WRONG_USER,
         )
     case = NativeCase.DONE if state.secret else NativeCase.NO_PASSCODE
+    if state.lost_mode:
+        case = NativeCase.LOST_MODE
     if state.secret is None and rule.without_passcode is WithoutPasscode.REFUSED:
         return _failed(
             state,
@@ -485,12 +554,32 @@ def _remote_lock(state: DeviceState, _: Command, now: int, rng: RandomSource) ->
             native=case,
         )
     locked = changed(state, **_LOCKED, **_biometrics_after(state, rule.biometrics))
-    return _done(locked, rule.message, native=case)
+    # iOS shows no message on a device without a passcode (Apple MDM Protocol Reference).
+    shows = rule.shows_message and state.secret is not None and not state.lost_mode
+    return _done(locked, rule.message, native=case, screen=_lock_screen(command) if shows else None)
+
+
+def _lock_screen(command: Command, title: str = "Device locked") -> ScreenMessage | None:
+    """Lock screen with the message and telephone number of a command; None where it has none."""
+    lines = [text for text in (command.message, command.phone_number) if text]
+    return ScreenMessage(title, "\n".join(lines)) if lines else None
 
 
 def _sync_device(state: DeviceState, _: Command, now: int, rng: RandomSource) -> _Outcome:
-    del now, rng
-    return _done(state, "Device checked in", native=NativeCase.DONE, show_state=True)
+    del rng
+    period = state.enrollment.setup.check_in
+    state = changed(
+        state, last_check_in=now, check_in_at=now + period if period else state.check_in_at
+    )
+    return _done(state, "Device checked in", native=_inventory(state, now), show_state=True)
+
+
+def _inventory(state: DeviceState, now: int) -> NativeCase:
+    """Case of the inventory that the platform's protocol reports on a check-in."""
+    compliant = state.policy is None or _satisfies_policy(state, now)
+    if state.secret is not None:
+        return NativeCase.DONE if compliant else NativeCase.PASSCODE_INSUFFICIENT
+    return NativeCase.PASSCODE_NOT_REQUIRED if compliant else NativeCase.NO_PASSCODE
 
 
 def _apply_policy(state: DeviceState, command: Command, now: int, rng: RandomSource) -> _Outcome:
@@ -516,6 +605,62 @@ def _apply_policy(state: DeviceState, command: Command, now: int, rng: RandomSou
     if state.compliance is Compliance.COMPLIANT:
         state = _out_of_policy(state, now)
     return _done(state, message, native=NativeCase.DONE, screen=rules.requirement_screen)
+
+
+def _wipe_device(state: DeviceState, _: Command, now: int, rng: RandomSource) -> _Outcome:
+    del now, rng
+    rule = state.profile.wipe
+    if not rule.supported:
+        return _not_supported(state, rule.refusal, native=NativeCase.NOT_SUPPORTED)
+    return _done(_wipe(state), rule.message, native=NativeCase.DONE)
+
+
+def _retire_device(state: DeviceState, _: Command, now: int, rng: RandomSource) -> _Outcome:
+    del now, rng
+    rule = state.profile.retire
+    if not rule.supported:
+        return _not_supported(state, rule.refusal, native=NativeCase.NOT_SUPPORTED)
+    return _done(_unenrolled(state), rule.message, native=NativeCase.DONE)
+
+
+def _reboot_now(state: DeviceState, _: Command, now: int, rng: RandomSource) -> _Outcome:
+    del now, rng
+    rule = state.profile.restart
+    if not rule.supported:
+        return _not_supported(state, rule.refusal, native=NativeCase.NOT_SUPPORTED)
+    restart = Reboot(abrupt=False)
+    return _done(_restarted(state), rule.message, native=NativeCase.DONE, reboot=restart)
+
+
+def _lost_mode_refused(state: DeviceState) -> _Outcome | None:
+    """Refusal of Lost Mode: another platform, or a device that is not supervised."""
+    rule = state.profile.lost_mode
+    attributes = state.enrollment.setup.attributes or state.profile.attributes
+    if rule.supported and (attributes.supervised or not rule.supervised_only):
+        return None
+    return _not_supported(state, rule.refusal, native=NativeCase.NOT_SUPPORTED)
+
+
+def _enable_lost_mode(
+    state: DeviceState, command: Command, now: int, rng: RandomSource
+) -> _Outcome:
+    del now, rng
+    refused = _lost_mode_refused(state)
+    if refused is not None:
+        return refused
+    return _done(
+        changed(state, lost_mode=True, **_LOCKED),
+        state.profile.lost_mode.message,
+        native=NativeCase.DONE,
+        screen=_lock_screen(command, "Lost Mode") or ScreenMessage("Lost Mode", ""),
+    )
+
+
+def _disable_lost_mode(state: DeviceState, _: Command, now: int, rng: RandomSource) -> _Outcome:
+    del now, rng
+    return _lost_mode_refused(state) or _done(
+        changed(state, lost_mode=False), "Lost Mode is off.", native=NativeCase.DONE
+    )
 
 
 def _out_of_policy(state: DeviceState, now: int) -> DeviceState:
@@ -652,6 +797,10 @@ def _wipe(state: DeviceState) -> DeviceState:
     return changed(
         state,
         wiped=True,
+        enrolled=False,
+        lost_mode=False,
+        push_at=None,
+        check_in_at=None,
         secret=None,
         policy=None,
         history=b"",
@@ -665,6 +814,21 @@ def _wipe(state: DeviceState) -> DeviceState:
         auto_lock_at=None,
         passcode_expires_at=None,
         call=None,
+    )
+
+
+def _unenrolled(state: DeviceState) -> DeviceState:
+    """Remove enrollment and policy; the passcode is kept."""
+    return changed(
+        state,
+        enrolled=False,
+        lost_mode=False,
+        push_at=None,
+        check_in_at=None,
+        policy=None,
+        auto_lock_at=None,
+        passcode_expires_at=None,
+        **_NO_GRACE,
     )
 
 
@@ -696,6 +860,8 @@ def _on_input(
         return state, [PublishAnswer(reused)]
     if state.wiped:
         outcome = _failed(state, ErrorCode.NOT_ENROLLED, "The device was wiped; restore it first.")
+    elif state.lost_mode and press.action not in _IN_LOST_MODE:
+        outcome = _failed(state, ErrorCode.DEVICE_LOCKED, "The device is in Lost Mode.")
     else:
         outcome = _INPUTS[press.action](state, press, now, rng)
     answer = InputAnswer(
@@ -940,11 +1106,46 @@ def _simulate_restore(state: DeviceState, now: int) -> tuple[DeviceState, list[E
         notifications=state.notifications,
         work=state.work,
         inbox=state.inbox,
+        waiting=state.waiting,
+        push_at=state.push_at,
+        last_check_in=state.last_check_in,
         results=state.results,
         answers=state.answers,
         messages=state.messages,
     )
     return _leave(state, new, None, now, always=True)
+
+
+def _simulate_enroll(state: DeviceState, now: int) -> tuple[DeviceState, list[Effect]]:
+    """Enroll the device again, with its group's policy; the passcode it has is kept."""
+    if state.enrolled and not state.wiped:
+        return state, []
+    setup = state.enrollment.setup
+    policy = setup.policy if setup.policy and setup.policy.asks_for_something else None
+    new = changed(
+        state,
+        enrolled=True,
+        wiped=False,
+        current_user=state.enrollment.owner,
+        policy=policy,
+        resets=0,  # the console of a new enrollment knows of no reset before
+        passcode_expires_at=_expiry(policy, state.secret, state.passcode_set_at, now),
+        last_check_in=now,
+        check_in_at=now + setup.check_in if setup.check_in else None,
+        **_NO_GRACE,
+    )
+    new = _stay_awake(new, now)
+    if _satisfies_policy(new, now):
+        return _leave(state, new, None, now)
+    screen = state.profile.passcode.requirement_screen
+    return _leave(state, _out_of_policy(new, now), screen, now)
+
+
+def _simulate_unenroll(state: DeviceState, now: int) -> tuple[DeviceState, list[Effect]]:
+    """End the enrollment without a command, as a user does in the settings."""
+    if not state.enrolled or state.wiped:
+        return state, []
+    return _leave(state, _unenrolled(state), None, now)
 
 
 # ---------------------------------------------------------------------------------------------
@@ -960,6 +1161,8 @@ def _on_timer(
     due = timers(state).get(timer)
     if due is None or now < due:
         return state, []
+    if timer in (Timer.PUSH, Timer.CHECK_IN):
+        return _check_in(state, now, rng)
     new, screen = _TIMERS[timer](state)
     return _leave(state, new, screen, now)
 
@@ -1011,6 +1214,11 @@ _ACTIONS: Final[Mapping[Action, Callable[[DeviceState, Command, int, RandomSourc
     Action.REMOTE_LOCK: _remote_lock,
     Action.SYNC_DEVICE: _sync_device,
     Action.APPLY_PASSCODE_POLICY: _apply_policy,
+    Action.WIPE: _wipe_device,
+    Action.RETIRE: _retire_device,
+    Action.REBOOT_NOW: _reboot_now,
+    Action.ENABLE_LOST_MODE: _enable_lost_mode,
+    Action.DISABLE_LOST_MODE: _disable_lost_mode,
 }
 
 _INPUTS: Final[
@@ -1034,6 +1242,8 @@ _SIMULATIONS: Final[
     Simulation.CRASH: _simulate_crash,
     Simulation.RESTART: _simulate_restart,
     Simulation.RESTORE: _simulate_restore,
+    Simulation.ENROLL: _simulate_enroll,
+    Simulation.UNENROLL: _simulate_unenroll,
 }
 
 _TIMERS: Final[

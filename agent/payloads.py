@@ -30,17 +30,20 @@ __all__ = [
 ]
 
 
-def command_event(
-    command: contract.DeviceCommand | contract.PolicyCommand, delivery: object
-) -> events.Command:
+def command_event(command: contract.AnyCommand, delivery: object) -> events.Command:
     """Return the event of a command that arrived as `delivery`."""
     policy = policy_of(command.policy) if isinstance(command, contract.PolicyCommand) else None
+    text = number = None
+    if isinstance(command, contract.LockCommand):
+        text, number = command.message, command.phone_number
     return events.Command(
         command.command_id,
         Action(command.action_name),
         command.expires_date_time,
         policy,
         delivery,
+        text,
+        number,
     )
 
 
@@ -118,6 +121,9 @@ def state_payload(state: DeviceState) -> contract.DeviceState:
         biometrics=_biometrics(state.touch_id, state.face),
         failed_attempts=state.failed_attempts,
         wiped=state.wiped,
+        enrolled=state.enrolled,
+        lost_mode=state.lost_mode,
+        last_check_in=state.last_check_in,
         version=state.version,
     )
 

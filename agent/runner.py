@@ -28,7 +28,7 @@ from broker.contract import Refusal, Topics
 
 __all__ = ["Device", "DeviceContext", "Store"]
 
-ParsedCommand = contract.DeviceCommand | contract.PolicyCommand | Refusal
+ParsedCommand = contract.AnyCommand | Refusal
 
 _RECENT: Final = 5
 """Maximum number of notifications, and of results, in an inspection."""
@@ -167,11 +167,11 @@ class Device(ConnectionListener):
             parsed = self._shared.parse_group_command(payload, retained=retained)
         else:
             parsed = contract.parse_command(payload, retained=retained)
-        if isinstance(parsed, contract.DeviceCommand | contract.PolicyCommand):
-            self.apply(payloads.command_event(parsed, delivery))
-        else:
+        if isinstance(parsed, Refusal):
             self.refuse(parsed)
             self.connection.acknowledge(delivery)
+        else:
+            self.apply(payloads.command_event(parsed, delivery))
 
     def refuse(self, refusal: Refusal) -> None:
         """Publish the answer to an invalid message; the state does not change."""

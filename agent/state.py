@@ -87,6 +87,8 @@ class Timer(StrEnum):
     GRACE = "grace"
     AUTO_LOCK = "autoLock"
     PASSCODE_EXPIRY = "passcodeExpiry"
+    PUSH = "push"
+    CHECK_IN = "checkIn"
 
 
 @fast_dataclass
@@ -102,7 +104,9 @@ class Secret:
 class GroupSetup:
     """Setup shared by the devices of a group.
 
-    `reaction` is (shortest, longest) in milliseconds; `attributes` None means the platform's own.
+    `reaction` and `push_delay` are (shortest, longest) in milliseconds, `push_loss` is the share of
+    pushes that are lost, `check_in` the milliseconds between two check-ins, None for none.
+    `attributes` None means the platform's own.
     """
 
     name: str
@@ -112,6 +116,9 @@ class GroupSetup:
     attributes: Attributes | None = None
     biometrics: frozenset[Biometric] = frozenset()
     reaction: tuple[int, int] = (0, 0)
+    push_delay: tuple[int, int] = (0, 0)
+    push_loss: float = 0.0
+    check_in: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,7 +152,9 @@ class DeviceState:
     `passcode_deadline` is set exactly while `compliance` is `inGracePeriod`. `history` is the
     digests of former passcodes, end to end, the oldest first. `retry_at` is when the lock screen
     takes a passcode again after too many wrong ones. `draws`, `notifications` and `resets` count
-    what was drawn, shown and reset.
+    what was drawn, shown and reset. `waiting` are commands whose push has not arrived yet; the next
+    push arrives at `push_at`, None where all were lost, the next check-in is at `check_in_at`.
+    `last_check_in` is None until the first check-in.
     """
 
     enrollment: Enrollment
@@ -161,6 +170,9 @@ class DeviceState:
     failed_attempts: int = 0
     retry_at: int | None = None
     wiped: bool = False
+    enrolled: bool = True
+    lost_mode: bool = False
+    last_check_in: int | None = None
     policy: PasscodePolicy | None = None
     history: bytes = b""
     auto_lock_at: int | None = None
@@ -172,6 +184,9 @@ class DeviceState:
     call: str | None = None
     work: Work | None = None
     inbox: tuple[Command, ...] = ()
+    waiting: tuple[Command, ...] = ()
+    push_at: int | None = None
+    check_in_at: int | None = None
     results: PastResults = _NO_RESULTS
     answers: PastAnswers = _NO_ANSWERS
     messages: tuple[str, ...] = ()

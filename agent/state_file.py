@@ -48,8 +48,17 @@ _RETRY_AFTER: Final = 1.0
 _OPEN_LIMIT: Final = 10.0
 """Seconds that a worker tries to open a file that other workers are opening."""
 _OPEN_PAUSE: Final = 0.02
-_FORMAT: Final = "2"
-_READABLE: Final = {"1", _FORMAT}
+_FORMAT: Final = "3"
+_READABLE: Final = {"1", "2", _FORMAT}
+_ADDED: Final[dict[str, Any]] = {
+    "enrolled": True,
+    "lost_mode": False,
+    "last_check_in": None,
+    "waiting": (),
+    "push_at": None,
+    "check_in_at": None,
+}
+"""Fields that format 3 added, with the values of a device stored before."""
 _NOT_KEPT: Final = {"enrollment"}
 """Fields that come from the fleet file."""
 
@@ -93,7 +102,11 @@ _Kept: type[BaseModel] = create_model(
     "_Kept",
     # Digests are hexadecimal digits.
     __config__=ConfigDict(ser_json_bytes="hex", val_json_bytes="hex"),
-    **{f.name: (_hints[f.name], ...) for f in fields(DeviceState) if f.name not in _NOT_KEPT},
+    **{
+        f.name: (_hints[f.name], _ADDED.get(f.name, ...))
+        for f in fields(DeviceState)
+        if f.name not in _NOT_KEPT
+    },
 )  # type: ignore[call-overload]
 _OUTGOING: Final[dict[str, TypeAdapter[Any]]] = {
     kind.__name__: TypeAdapter(kind)
@@ -346,6 +359,7 @@ def _dump(state: DeviceState) -> str:
     if state.work is not None:
         values["work"] = replace(state.work, command=_unmarked(state.work.command))
     values["inbox"] = tuple(map(_unmarked, state.inbox))
+    values["waiting"] = tuple(map(_unmarked, state.waiting))
     return _Kept.model_construct(**values).model_dump_json()
 
 

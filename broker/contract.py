@@ -42,6 +42,7 @@ __all__ = [
     "SIMULATIONS",
     "ActionName",
     "ActionResult",
+    "AnyCommand",
     "Biometrics",
     "ClockNow",
     "ClockTo",
@@ -145,12 +146,27 @@ class Policy(Wire):
     max_age_days: Count | None = None
 
 
-DeviceActionName = Literal["resetPasscode", "remoteLock", "syncDevice"]
+DeviceActionName = Literal[
+    "resetPasscode", "syncDevice", "wipe", "retire", "rebootNow", "disableLostMode"
+]
+LockActionName = Literal["remoteLock", "enableLostMode"]
 PolicyActionName = Literal["applyPasscodePolicy"]
-ActionName = Literal[DeviceActionName, PolicyActionName]
+ActionName = Literal[
+    "resetPasscode",
+    "remoteLock",
+    "syncDevice",
+    "applyPasscodePolicy",
+    "wipe",
+    "retire",
+    "rebootNow",
+    "enableLostMode",
+    "disableLostMode",
+]
 ACTIONS: Final[tuple[ActionName, ...]] = get_args(ActionName)
 """Every `actionName` of a command."""
-SimulationName = Literal["offline", "online", "dropConnection", "crash", "restart", "restore"]
+SimulationName = Literal[
+    "offline", "online", "dropConnection", "crash", "restart", "restore", "enroll", "unenroll"
+]
 SIMULATIONS: Final[tuple[SimulationName, ...]] = get_args(SimulationName)
 """Every `action` of a simulation."""
 
@@ -168,6 +184,14 @@ class DeviceCommand(_CommandBase):
     action_name: DeviceActionName
 
 
+class LockCommand(_CommandBase):
+    """A command that locks, with what the lock screen is to show, where the platform shows it."""
+
+    action_name: LockActionName
+    message: Annotated[str, Field(min_length=1, max_length=1024)] | None = None
+    phone_number: Annotated[str, Field(min_length=1, max_length=64)] | None = None
+
+
 class PolicyCommand(_CommandBase):
     """`applyPasscodePolicy`, with the policy to apply."""
 
@@ -175,7 +199,8 @@ class PolicyCommand(_CommandBase):
     policy: Policy
 
 
-Command = Annotated[DeviceCommand | PolicyCommand, Field(discriminator="action_name")]
+AnyCommand = DeviceCommand | LockCommand | PolicyCommand
+Command = Annotated[AnyCommand, Field(discriminator="action_name")]
 
 
 class PlainInput(Wire):
@@ -319,6 +344,9 @@ class DeviceState(Wire):
     biometrics: Biometrics
     failed_attempts: int
     wiped: bool
+    enrolled: bool
+    lost_mode: bool
+    last_check_in: Instant | None
     version: int
 
 
@@ -505,7 +533,7 @@ def _short(value: object) -> str | None:
     return value if isinstance(value, str) and 1 <= len(value) <= _MAX_ID else None
 
 
-parse_command: Final = _Parser[DeviceCommand | PolicyCommand](
+parse_command: Final = _Parser[AnyCommand](
     Command, "command", id_key="commandId", action_key="actionName"
 )
 parse_input: Final = _Parser[PlainInput | PasscodeInput | SignInInput | KeyInput](

@@ -2,6 +2,7 @@
 
 from types import MappingProxyType
 
+from platforms.management import NO_LOST_MODE, RESTART, RETIRE, WIPE
 from platforms.profile import (
     Action,
     Alphabet,
@@ -41,7 +42,6 @@ ANDROID = PlatformProfile(
         alphabet=Alphabet.LETTERS_AND_DIGITS,
         default_length=6,
         shown_to_user=frozenset(Management),
-        escrow=frozenset({Management.HYBRID}),
         screen=ScreenMessage(
             "New temporary passcode", "A new temporary passcode was set on this device."
         ),
@@ -89,13 +89,29 @@ ANDROID = PlatformProfile(
             " Intune's other platforms; the history counts the current passcode",
         ),
     ),
+    wipe=WIPE,
+    retire=RETIRE,
+    restart=RESTART,
+    lost_mode=NO_LOST_MODE,
     native=MappingProxyType(
         {
             (Action.RESET_PASSCODE, NativeCase.DONE): _answer("resetPassword", "true"),
             (Action.RESET_PASSCODE, NativeCase.REFUSED): _answer("resetPassword", "false"),
             (Action.REMOTE_LOCK, NativeCase.DONE): _answer("lockNow", "true"),
             (Action.REMOTE_LOCK, NativeCase.NO_PASSCODE): _answer("lockNow", "true"),
-            (Action.SYNC_DEVICE, NativeCase.DONE): _answer("isAdminActive", "true"),
+            (Action.SYNC_DEVICE, NativeCase.DONE): _answer("isActivePasswordSufficient", "true"),
+            (Action.SYNC_DEVICE, NativeCase.PASSCODE_NOT_REQUIRED): _answer(
+                "isActivePasswordSufficient", "true"
+            ),
+            (Action.SYNC_DEVICE, NativeCase.NO_PASSCODE): _answer(
+                "isActivePasswordSufficient", "false"
+            ),
+            (Action.SYNC_DEVICE, NativeCase.PASSCODE_INSUFFICIENT): _answer(
+                "isActivePasswordSufficient", "false"
+            ),
+            (Action.WIPE, NativeCase.DONE): _answer("wipeData", "true"),
+            (Action.RETIRE, NativeCase.DONE): _answer("removeActiveAdmin", "true"),
+            (Action.REBOOT_NOW, NativeCase.DONE): _answer("reboot", "true"),
             (Action.APPLY_PASSCODE_POLICY, NativeCase.DONE): _answer("setPasswordQuality", "true"),
             (Action.APPLY_PASSCODE_POLICY, NativeCase.POLICY_VIOLATION): _answer(
                 "setPasswordQuality", "false"
@@ -121,7 +137,8 @@ ANDROID = PlatformProfile(
         {
             "native": Source(
                 "Android DevicePolicyManager.resetPassword: true when the password was applied",
-                assumption="lockNow returns nothing on a real device; its success is given as true",
+                assumption="lockNow, wipeData, removeActiveAdmin and reboot return nothing on a"
+                " real device; their success is given as true",
             ),
         }
     ),

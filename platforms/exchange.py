@@ -18,6 +18,10 @@ _OFFERED = (
     "Passcode reset and remote lock (Intune console): All Exchange ActiveSync Managed Devices"
 )
 
+_AS_ENROLLED: Final = Source(
+    _OFFERED, assumption="such a device does the same as one that is enrolled"
+)
+
 EXCHANGE_ACTIVESYNC: Final[Mapping[Action, tuple[Source, ...]]] = MappingProxyType(
     {
         Action.RESET_PASSCODE: (
@@ -39,6 +43,11 @@ EXCHANGE_ACTIVESYNC: Final[Mapping[Action, tuple[Source, ...]]] = MappingProxyTy
             ),
         ),
         Action.SYNC_DEVICE: (),
+        Action.WIPE: (_AS_ENROLLED,),
+        Action.RETIRE: (_AS_ENROLLED,),
+        Action.REBOOT_NOW: (_AS_ENROLLED,),
+        Action.ENABLE_LOST_MODE: (),
+        Action.DISABLE_LOST_MODE: (),
         Action.APPLY_PASSCODE_POLICY: (
             Source(
                 _OFFERED,

@@ -2,8 +2,10 @@
 
 from types import MappingProxyType
 
+from platforms.management import RESTART, RETIRE, WIPE
 from platforms.profile import (
     Action,
+    ActionRule,
     Attributes,
     Biometric,
     BiometricConsequence,
@@ -35,6 +37,43 @@ def _lock(message_result: str) -> MappingProxyType[str, object]:
     )
 
 
+def _acknowledged(request_type: str) -> MappingProxyType[str, object]:
+    return MappingProxyType({**_ACKNOWLEDGED, "requestType": request_type})
+
+
+def _security_info(*, present: bool, compliant: bool) -> MappingProxyType[str, object]:
+    """Answer to SecurityInfo, as far as it concerns the passcode."""
+    return MappingProxyType(
+        {
+            **_acknowledged("SecurityInfo"),
+            "securityInfo": MappingProxyType(
+                {
+                    "PasscodePresent": present,
+                    "PasscodeCompliant": compliant,
+                    "PasscodeCompliantWithProfiles": compliant,
+                }
+            ),
+        }
+    )
+
+
+def _error(request_type: str, code: int, text: str) -> MappingProxyType[str, object]:
+    """Error answer with an ErrorChain of one item of the domain MCMDMErrorDomain."""
+    item = {"errorDomain": "MCMDMErrorDomain", "errorCode": code, "localizedDescription": text}
+    return MappingProxyType(
+        {
+            "protocol": "apple-mdm",
+            "status": "Error",
+            "requestType": request_type,
+            "errorChain": (MappingProxyType(item),),
+        }
+    )
+
+
+def _unsupervised(request_type: str) -> MappingProxyType[str, object]:
+    return _error(request_type, 12000, "The device is not supervised.")
+
+
 IOS = PlatformProfile(
     id="ios",
     title="iOS",
@@ -64,6 +103,7 @@ IOS = PlatformProfile(
         rule="Locks. Without a passcode it locks all the same and reports NoPasscodeSet.",
         without_passcode=WithoutPasscode.LOCKS,
         biometrics=BiometricConsequence.BLOCKED,
+        shows_message=True,
         source=Source(
             "Passcode reset and remote lock (Intune console); Apple MDM Protocol Reference,"
             " DeviceLock; Apple Platform Security: Touch ID is refused after a remote lock"
@@ -97,34 +137,47 @@ IOS = PlatformProfile(
             assumption="the delays after 5, 6, 7 and 9 failures are 1, 5, 15 and 60 minutes",
         ),
     ),
+    wipe=WIPE,
+    retire=RETIRE,
+    restart=RESTART,
+    lost_mode=ActionRule(
+        rule="Supervised devices alone: locks the device, shows the message and telephone number,"
+        " and opens for nobody until Lost Mode is disabled.",
+        message="Lost Mode is on.",
+        refusal="Lost Mode needs a supervised device.",
+        supervised_only=True,
+        source=Source(
+            "Apple MDM Protocol Reference (2017): EnableLostMode, DisableLostMode",
+            assumption="enabling it again replaces the message; disabling it where it is off is"
+            " done; the texts are passfleet's own",
+        ),
+    ),
     native=MappingProxyType(
         {
-            (Action.RESET_PASSCODE, NativeCase.DONE): MappingProxyType(
-                {**_ACKNOWLEDGED, "requestType": "ClearPasscode"}
-            ),
+            (Action.RESET_PASSCODE, NativeCase.DONE): _acknowledged("ClearPasscode"),
             (Action.REMOTE_LOCK, NativeCase.DONE): _lock("Success"),
             (Action.REMOTE_LOCK, NativeCase.NO_PASSCODE): _lock("NoPasscodeSet"),
-            (Action.SYNC_DEVICE, NativeCase.DONE): MappingProxyType(
-                {**_ACKNOWLEDGED, "requestType": "SecurityInfo"}
+            (Action.REMOTE_LOCK, NativeCase.LOST_MODE): _lock("DeviceInLostMode"),
+            (Action.SYNC_DEVICE, NativeCase.DONE): _security_info(present=True, compliant=True),
+            (Action.SYNC_DEVICE, NativeCase.PASSCODE_NOT_REQUIRED): _security_info(
+                present=False, compliant=True
             ),
-            (Action.APPLY_PASSCODE_POLICY, NativeCase.DONE): MappingProxyType(
-                {**_ACKNOWLEDGED, "requestType": "InstallProfile"}
+            (Action.SYNC_DEVICE, NativeCase.NO_PASSCODE): _security_info(
+                present=False, compliant=False
             ),
-            (Action.APPLY_PASSCODE_POLICY, NativeCase.POLICY_VIOLATION): MappingProxyType(
-                {
-                    "protocol": "apple-mdm",
-                    "status": "Error",
-                    "requestType": "InstallProfile",
-                    "errorChain": (
-                        MappingProxyType(
-                            {
-                                "errorDomain": "MCMDMErrorDomain",
-                                "errorCode": 12008,
-                                "localizedDescription": "The request is malformed.",
-                            }
-                        ),
-                    ),
-                }
+            (Action.SYNC_DEVICE, NativeCase.PASSCODE_INSUFFICIENT): _security_info(
+                present=True, compliant=False
+            ),
+            (Action.WIPE, NativeCase.DONE): _acknowledged("EraseDevice"),
+            (Action.RETIRE, NativeCase.DONE): _acknowledged("RemoveProfile"),
+            (Action.REBOOT_NOW, NativeCase.DONE): _acknowledged("RestartDevice"),
+            (Action.ENABLE_LOST_MODE, NativeCase.DONE): _acknowledged("EnableLostMode"),
+            (Action.ENABLE_LOST_MODE, NativeCase.NOT_SUPPORTED): _unsupervised("EnableLostMode"),
+            (Action.DISABLE_LOST_MODE, NativeCase.DONE): _acknowledged("DisableLostMode"),
+            (Action.DISABLE_LOST_MODE, NativeCase.NOT_SUPPORTED): _unsupervised("DisableLostMode"),
+            (Action.APPLY_PASSCODE_POLICY, NativeCase.DONE): _acknowledged("InstallProfile"),
+            (Action.APPLY_PASSCODE_POLICY, NativeCase.POLICY_VIOLATION): _error(
+                "InstallProfile", 12008, "The request is malformed."
             ),
         }
     ),
@@ -146,9 +199,13 @@ IOS = PlatformProfile(
         ),
         LedgerEntry("delays after wrong passcodes", Fidelity.ASSUMED, "their lengths"),
         LedgerEntry(
-            "unlock token, Lost Mode, supervision",
+            "Lost Mode on supervised devices, lock screen message and telephone number",
+            Fidelity.ASSUMED,
+            "the texts, and which error an unsupervised device answers",
+        ),
+        LedgerEntry(
+            "unlock token",
             Fidelity.NOT_MODELLED,
-            "`supervised` can be set and changes nothing",
         ),
         LedgerEntry("Data Protection while no passcode is set", Fidelity.NOT_MODELLED),
     ),
@@ -161,7 +218,8 @@ IOS = PlatformProfile(
             "native": Source(
                 "Apple MDM Protocol Reference (2017): ClearPasscode and DeviceLock never answer"
                 " NotNow on iOS",
-                assumption="a policy out of bounds is answered as a malformed request",
+                assumption="a policy out of bounds is answered as a malformed request, and Lost"
+                " Mode on an unsupervised device with MCMDMErrorDomain 12000 (access rights)",
             ),
         }
     ),

@@ -15,6 +15,7 @@ from typing import Annotated, TypeAlias
 
 __all__ = [
     "Action",
+    "ActionRule",
     "Alphabet",
     "Attributes",
     "Biometric",
@@ -61,6 +62,11 @@ class Action(StrEnum):
     REMOTE_LOCK = "remoteLock"
     SYNC_DEVICE = "syncDevice"
     APPLY_PASSCODE_POLICY = "applyPasscodePolicy"
+    WIPE = "wipe"
+    RETIRE = "retire"
+    REBOOT_NOW = "rebootNow"
+    ENABLE_LOST_MODE = "enableLostMode"
+    DISABLE_LOST_MODE = "disableLostMode"
 
 
 class Biometric(StrEnum):
@@ -125,6 +131,12 @@ class NativeCase(StrEnum):
     REFUSED = "refused"
     NOT_SUPPORTED = "notSupported"
     POLICY_VIOLATION = "policyViolation"
+    PASSCODE_NOT_REQUIRED = "passcodeNotRequired"
+    """syncDevice: no passcode is set, and no policy asks for one."""
+    PASSCODE_INSUFFICIENT = "passcodeInsufficient"
+    """syncDevice: a passcode is set that the policy in force does not allow."""
+    LOST_MODE = "lostMode"
+    """remoteLock on a device in Lost Mode."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +244,10 @@ class ResetRule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LockRule:
-    """Rule of `remoteLock`. `refusal` is the message where it is not supported."""
+    """Rule of `remoteLock`. `refusal` is the message where it is not supported.
+
+    `shows_message` is true where the lock screen shows the command's `message` and `phoneNumber`.
+    """
 
     rule: str
     source: Source
@@ -242,6 +257,23 @@ class LockRule:
     enrolling_user_only: bool = False
     without_passcode: WithoutPasscode = WithoutPasscode.LOCKS
     biometrics: BiometricConsequence = BiometricConsequence.KEPT
+    shows_message: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActionRule:
+    """Rule of wipe, retire, restart or Lost Mode: support is all in which platforms differ.
+
+    `message` is the text of a `done` result, `refusal` that of `notSupported`. `supervised_only`
+    limits the action to devices whose attribute `supervised` is true.
+    """
+
+    rule: str
+    message: str
+    refusal: str
+    source: Source
+    supported: bool = True
+    supervised_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,6 +353,10 @@ class PlatformProfile:
     reset: ResetRule
     lock: LockRule
     passcode: PasscodeRules
+    wipe: ActionRule
+    retire: ActionRule
+    restart: ActionRule
+    lost_mode: ActionRule
     native: Mapping[tuple[Action, NativeCase], Mapping[str, object]]
     biometrics: frozenset[Biometric] = frozenset()
     biometrics_blocked_by_restart: bool = False

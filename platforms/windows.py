@@ -4,13 +4,32 @@ from types import MappingProxyType
 
 from platforms.profile import Action, Bound, NativeCase, PasscodeRules, Source, WipeRule
 
-__all__ = ["DEVICE_LOCK_CSP", "REMOTE_LOCK_CSP", "syncml"]
+__all__ = ["DEVICE_LOCK_CSP", "MANAGEMENT", "REMOTE_LOCK_CSP", "syncml"]
 
 
 def syncml(node: str, status: str) -> MappingProxyType[str, object]:
     """A SyncML status for one node of a configuration service provider."""
     return MappingProxyType({"protocol": "syncml", "node": node, "status": status})
 
+
+def _device_status(data: str) -> MappingProxyType[str, object]:
+    return MappingProxyType(
+        {**syncml("./Vendor/MSFT/DeviceStatus/Compliance/PasscodeCompliance", "200"), "data": data}
+    )
+
+
+MANAGEMENT = MappingProxyType(
+    {
+        (Action.SYNC_DEVICE, NativeCase.DONE): _device_status("1"),
+        (Action.SYNC_DEVICE, NativeCase.PASSCODE_NOT_REQUIRED): _device_status("1"),
+        (Action.SYNC_DEVICE, NativeCase.NO_PASSCODE): _device_status("0"),
+        (Action.SYNC_DEVICE, NativeCase.PASSCODE_INSUFFICIENT): _device_status("0"),
+        (Action.WIPE, NativeCase.DONE): syncml("./Vendor/MSFT/RemoteWipe/doWipe", "200"),
+        (Action.RETIRE, NativeCase.DONE): syncml("./Vendor/MSFT/DMClient/Unenroll", "200"),
+        (Action.REBOOT_NOW, NativeCase.DONE): syncml("./Vendor/MSFT/Reboot/RebootNow", "200"),
+    }
+)
+"""Answers that all Windows platforms give alike."""
 
 REMOTE_LOCK_CSP = MappingProxyType(
     {
@@ -21,7 +40,7 @@ REMOTE_LOCK_CSP = MappingProxyType(
         (Action.REMOTE_LOCK, NativeCase.NO_PASSCODE): syncml(
             "./Vendor/MSFT/RemoteLock/Lock", "405"
         ),
-        (Action.SYNC_DEVICE, NativeCase.DONE): syncml("./DevInfo", "200"),
+        **MANAGEMENT,
         (Action.APPLY_PASSCODE_POLICY, NativeCase.DONE): syncml(
             "./Vendor/MSFT/DeviceLock/Provider", "200"
         ),

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from types import MappingProxyType
 
+from platforms.management import NO_LOST_MODE, RESTART, RETIRE, WIPE
 from platforms.profile import (
     Action,
     Alphabet,
@@ -39,7 +40,6 @@ WINDOWS_10_MOBILE = PlatformProfile(
         alphabet=Alphabet.LETTERS_AND_DIGITS,
         default_length=6,
         shown_to_user=frozenset(Management),
-        escrow=frozenset({Management.HYBRID}),
         locks=True,
         screen=ScreenMessage("Password reset", "Your password was reset."),
         source=Source(
@@ -67,6 +67,10 @@ WINDOWS_10_MOBILE = PlatformProfile(
             " reaching MaxDevicePasswordFailedAttempts"
         ),
     ),
+    wipe=WIPE,
+    retire=RETIRE,
+    restart=RESTART,
+    lost_mode=NO_LOST_MODE,
     native=MappingProxyType(
         {
             **REMOTE_LOCK_CSP,

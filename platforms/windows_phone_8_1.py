@@ -2,6 +2,7 @@
 
 from types import MappingProxyType
 
+from platforms.management import NO_LOST_MODE, RESTART, RETIRE, WIPE
 from platforms.profile import (
     Alphabet,
     Fidelity,
@@ -54,6 +55,10 @@ WINDOWS_PHONE_8_1 = PlatformProfile(
         ),
     ),
     passcode=DEVICE_LOCK_CSP,
+    wipe=WIPE,
+    retire=RETIRE,
+    restart=RESTART,
+    lost_mode=NO_LOST_MODE,
     native=REMOTE_LOCK_CSP,
     ledger=(
         LedgerEntry("passcode reset sets a temporary passcode of digits", Fidelity.DONE),

@@ -2,6 +2,7 @@
 
 from types import MappingProxyType
 
+from platforms.management import NO_LOST_MODE, RESTART, RETIRE, WIPE
 from platforms.profile import (
     Action,
     Bound,
@@ -18,7 +19,7 @@ from platforms.profile import (
     WipeRule,
     WithoutPasscode,
 )
-from platforms.windows import syncml
+from platforms.windows import MANAGEMENT, syncml
 
 _CONSOLE = "Passcode reset and remote lock (Intune console)"
 
@@ -62,6 +63,10 @@ WINDOWS_RT = PlatformProfile(
             " for its BitLocker recovery key)",
         ),
     ),
+    wipe=WIPE,
+    retire=RETIRE,
+    restart=RESTART,
+    lost_mode=NO_LOST_MODE,
     native=MappingProxyType(
         {
             (Action.REMOTE_LOCK, NativeCase.DONE): syncml("./Vendor/MSFT/RemoteLock/Lock", "200"),
@@ -71,7 +76,7 @@ WINDOWS_RT = PlatformProfile(
             (Action.REMOTE_LOCK, NativeCase.WRONG_USER): syncml(
                 "./Vendor/MSFT/RemoteLock/Lock", "500"
             ),
-            (Action.SYNC_DEVICE, NativeCase.DONE): syncml("./DevInfo", "200"),
+            **MANAGEMENT,
             (Action.APPLY_PASSCODE_POLICY, NativeCase.DONE): syncml(
                 "./Vendor/MSFT/Policy/Config/DeviceLock", "200"
             ),

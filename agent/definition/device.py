@@ -70,6 +70,10 @@ Conformance = Annotated[str, AfterValidator(_conformance)]
 CONFORMANCE_WORDS: Final = f"one of {', '.join(CONFORMANCE)}"
 
 
+_SHORTEST_CHECK_IN: Final = 1_000
+"""Milliseconds; a shorter check-in interval would be a busy loop."""
+
+
 def _listed(value: object) -> object:
     # Strict pydantic does not accept a list for a tuple, and TOML has lists only.
     return tuple(value) if isinstance(value, list) else value
@@ -87,6 +91,23 @@ def _reaction(reaction: object) -> tuple[int, int]:
     if shortest > longest:
         raise value_error(f"the shortest time must come first in {shorten_value(reaction)}")
     return shortest, longest
+
+
+def _share(share: object) -> object:
+    # Strict pydantic takes no whole number for a float.
+    return float(share) if isinstance(share, int) and not isinstance(share, bool) else share
+
+
+def _check_in(period: object) -> int:
+    if not isinstance(period, str):
+        raise ValueError  # noqa: TRY004  # pydantic's way
+    try:
+        milliseconds = _milliseconds(period)
+    except (ValueError, OverflowError):
+        raise value_error(f"got {shorten_value(period)}") from None
+    if milliseconds < _SHORTEST_CHECK_IN:
+        raise value_error(f"{shorten_value(period)} is too short")
+    return milliseconds
 
 
 def _milliseconds(text: str) -> int:
@@ -128,7 +149,8 @@ class PolicySection(Section):
 class DeviceSection(Section):
     """Settings of a device.
 
-    `reaction` is (shortest, longest) in milliseconds. None means the default: for `biometrics` all
+    `reaction` and `push_delay` are (shortest, longest) in milliseconds, `check_in` is milliseconds,
+    `push_loss` the share of pushes that are lost. None means the default: for `biometrics` all
     that the platform has, for `passcode` one that the policy accepts, for `ATTRIBUTES` the
     platform's value. An empty `passcode` means that the device starts without one.
     """
@@ -154,6 +176,15 @@ class DeviceSection(Section):
     ) = Field(default=None, description=f"a list with any of {', '.join(Biometric)}")
     reaction: Annotated[tuple[int, int], BeforeValidator(_reaction)] = Field(
         default=(0, 0), description='a duration such as "2s", or two such as "200ms..2s"'
+    )
+    push_delay: Annotated[tuple[int, int], BeforeValidator(_reaction)] = Field(
+        default=(0, 0), description='a duration such as "2s", or two such as "2s..5m"'
+    )
+    push_loss: Annotated[float, BeforeValidator(_share)] = Field(
+        default=0.0, ge=0, le=1, description="a share from 0 to 1"
+    )
+    check_in: Annotated[int, BeforeValidator(_check_in)] | None = Field(
+        default=None, description='a duration from "1s" on, such as "8h"'
     )
     os_version: Annotated[tuple[int, ...], BeforeValidator(parse_version)] | None = Field(
         default=None, description='a version such as "10.0.15063"'

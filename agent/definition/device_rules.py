@@ -82,6 +82,9 @@ def setup_of(section: DeviceSection, group: str, profile: PlatformProfile) -> Gr
         else frozenset(section.biometrics),
         attributes=replace(profile.attributes, **said) if said else None,
         reaction=section.reaction,
+        push_delay=section.push_delay,
+        push_loss=section.push_loss,
+        check_in=section.check_in,
     )
 
 

@@ -18,12 +18,11 @@ from typing import Final, Self
 
 from broker.address import BrokerAddress
 from broker.contract import (
+    AnyCommand,
     ClockNow,
     ClockTo,
-    DeviceCommand,
     Inspection,
     Policy,
-    PolicyCommand,
     Topics,
 )
 from broker.errors import PeerError, UsageError
@@ -262,7 +261,7 @@ class Operator:
         *,
         issued_by: str = "admin",
         policy: Policy | None = None,
-        before: Callable[[DeviceCommand | PolicyCommand], None] | None = None,
+        before: Callable[[AnyCommand], None] | None = None,
     ) -> str:
         """Publish a command that never expires. Return its id once the broker has accepted it.
 

@@ -11,7 +11,8 @@ from pydantic import TypeAdapter, ValidationError
 from broker.contract import (
     ACTIONS,
     SIMULATIONS,
-    DeviceCommand,
+    AnyCommand,
+    Command,
     Input,
     Message,
     Policy,
@@ -30,6 +31,7 @@ __all__ = [
     "jump_topic",
 ]
 
+_COMMAND: Final[TypeAdapter[AnyCommand]] = TypeAdapter(Command)
 _INPUT: Final[TypeAdapter[Any]] = TypeAdapter(Input)
 _TEXT: Final = "1 to 256 characters of text"
 _VALUES: Final = {"passcode": _TEXT, "user": _TEXT, "key": "one of 0 to 9, * and #"}
@@ -48,13 +50,13 @@ def fresh_id() -> str:
 
 def build_command(
     action: str, policy: Policy | None, issued_by: str, expires: int | None
-) -> DeviceCommand | PolicyCommand:
+) -> AnyCommand:
     """Return a command with a new id. It expires at the instant `expires`; None is never."""
     named = {"command_id": fresh_id(), "expires_date_time": expires, "issued_by": issued_by}
     try:
         if action == "applyPasscodePolicy":
             return PolicyCommand.model_validate({**named, "action_name": action, "policy": policy})
-        return DeviceCommand.model_validate({**named, "action_name": action})
+        return _COMMAND.validate_python({**named, "action_name": action}, by_name=True)
     except ValidationError as invalid:
         wrong = ".".join(str(part) for part in invalid.errors()[0]["loc"])
         raise UsageError(

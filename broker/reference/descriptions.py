@@ -61,6 +61,8 @@ _INSTANT = "ISO 8601 in UTC, whole seconds or three decimals."
 KEYS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "commandId": f"Names the command. {_ID}",
+        "LockCommand.message": "Text for the lock screen, where the platform shows one.",
+        "phoneNumber": "Telephone number for the lock screen, where the platform shows one.",
         "actionName": "What to do.",
         "issuedBy": "`user` for the end user's portal, `admin` for the administrator's console.",
         "issuedDateTime": "When it was issued; for the record, not held against the clock.",
@@ -113,7 +115,10 @@ KEYS: Final[Mapping[str, str]] = MappingProxyType(
         "touchId": "Touch ID.",
         "face": "Windows Hello face.",
         "failedAttempts": "Wrong passcodes since the last right one.",
-        "wiped": "Whether the device wiped itself.",
+        "wiped": "Whether the device was wiped: by a command, or by itself.",
+        "enrolled": "Whether the device is enrolled; false after a wipe, a retire or an unenroll.",
+        "lostMode": "Whether the device is in Lost Mode.",
+        "lastCheckIn": "When the device last checked in; null before the first time.",
         "version": "Grows by one with each change of the state, and with nothing else.",
         "status": "Whether the device is connected.",
         "session": "Only grows; readers ignore a presence with an older one.",

@@ -32,6 +32,13 @@ EXAMPLES: Final[Mapping[str, Mapping[str, dict[str, Any]]]] = MappingProxyType(
                 "commandId": "c-2",
                 "actionName": "remoteLock",
             },
+            "remote lock with a message": {
+                "commandId": "c-8",
+                "actionName": "remoteLock",
+                "message": "Please call us if you find this phone.",
+                "phoneNumber": "+1 555 0100",
+            },
+            "wipe": {"commandId": "c-9", "actionName": "wipe"},
             "passcode policy": {
                 "commandId": "c-3",
                 "actionName": "applyPasscodePolicy",
@@ -112,6 +119,9 @@ EXAMPLES: Final[Mapping[str, Mapping[str, dict[str, Any]]]] = MappingProxyType(
                 "biometrics": {"touchId": "mustEnroll", "face": "none"},
                 "failedAttempts": 0,
                 "wiped": False,
+                "enrolled": True,
+                "lostMode": False,
+                "lastCheckIn": "2015-12-10T20:10:00Z",
                 "version": 7,
             }
         },

@@ -18,7 +18,7 @@ from typing import Any, Final, cast
 from broker.client.connection import Connection
 from broker.client.messages import ConnectionListener, Delivery, OutgoingMessage
 from broker.client.pool import ConnectionPool
-from broker.contract import DeviceCommand, Topics
+from broker.contract import DeviceCommand, LockCommand, Topics
 from broker.operator.readers import read_json
 from fleet.load.ledger import Ledger, SentCommand
 from fleet.load.measurements import Measurements
@@ -27,6 +27,7 @@ from fleet.load.schedule import ACTIONS, Schedule, ScheduledCommand
 
 __all__ = ["Generator", "LoadPlan"]
 
+_LOCKS: Final = frozenset({"remoteLock", "enableLostMode"})
 _SENDERS: Final = 8
 """Number of sending connections, enough for 10,000 commands per second."""
 _BURST: Final = 32
@@ -175,9 +176,11 @@ class Generator(ConnectionListener):
     def _send(self, arrival: ScheduledCommand) -> None:
         now = self.now()
         number, device_id = arrival.number, arrival.device_id
-        command = DeviceCommand(
+        name = ACTIONS[arrival.action]
+        kind = LockCommand if name in _LOCKS else DeviceCommand
+        command = kind(
             command_id=f"{self._prefix}{number}",
-            action_name=cast("Any", ACTIONS[arrival.action]),
+            action_name=cast("Any", name),
             expires_date_time=self._plan.expiry(now),
         )
         platform = self._plan.platforms[device_id]

@@ -14,9 +14,13 @@ from typing import Any, Final
 from fleet.reference.sentences import (
     bounds,
     device_after_lock,
+    device_after_lost_mode,
     device_after_policy,
     device_after_reset,
+    device_after_restart,
+    device_after_retire,
     device_after_sync,
+    device_after_wipe,
     enrolled_in_intune,
     limit_condition,
     success_lines,
@@ -26,6 +30,7 @@ from platforms.conformance import CONFORMANCE, DEFAULT_CONFORMANCE
 from platforms.exchange import EXCHANGE_ACTIVESYNC
 from platforms.profile import (
     Action,
+    ActionRule,
     Limit,
     Management,
     NativeCase,
@@ -56,7 +61,20 @@ _WORDS: Final = {
     Action.REMOTE_LOCK: ("lock",),
     Action.SYNC_DEVICE: ("sync",),
     Action.APPLY_PASSCODE_POLICY: ("policy",),
+    Action.WIPE: ("wipe",),
+    Action.RETIRE: ("retire",),
+    Action.REBOOT_NOW: ("reboot",),
+    Action.ENABLE_LOST_MODE: ("lost-mode",),
+    Action.DISABLE_LOST_MODE: (),
 }
+_MANAGED: Final[Mapping[Action, Callable[[PlatformProfile], ActionRule]]] = {
+    Action.WIPE: lambda profile: profile.wipe,
+    Action.RETIRE: lambda profile: profile.retire,
+    Action.REBOOT_NOW: lambda profile: profile.restart,
+    Action.ENABLE_LOST_MODE: lambda profile: profile.lost_mode,
+    Action.DISABLE_LOST_MODE: lambda profile: profile.lost_mode,
+}
+"""Actions whose rule is an `ActionRule` of the profile."""
 ACTION_NAMES: Final[Mapping[str, Action]] = {
     word: action
     for action, short in _WORDS.items()
@@ -220,20 +238,30 @@ def _action_facts(
 def _portal(profile: PlatformProfile, action: Action, management: Management) -> PortalView:
     if action is Action.RESET_PASSCODE:
         return _reset_view(profile.reset, management)
-    message = {
-        Action.REMOTE_LOCK: profile.lock.message
-        if profile.lock.supported
-        else profile.lock.refusal,
-        Action.SYNC_DEVICE: "Device checked in",
-        Action.APPLY_PASSCODE_POLICY: "Passcode policy applied",
-    }[action]
-    by_user = action is not Action.APPLY_PASSCODE_POLICY
+    message = _message(profile, action)
+    by_user = action in (Action.REMOTE_LOCK, Action.SYNC_DEVICE)
     return PortalView(
         str(management),
         _has_button(profile.reset, management),
         (message,) if by_user and enrolled_in_intune(management) else (),
         (message,),
     )
+
+
+def _message(profile: PlatformProfile, action: Action) -> str:
+    """Message of the result where the action is done, or of its refusal."""
+    if action in _MANAGED:
+        rule = _MANAGED[action](profile)
+        if action is Action.DISABLE_LOST_MODE and rule.supported:
+            return "Lost Mode is off."
+        return rule.message if rule.supported else rule.refusal
+    return {
+        Action.REMOTE_LOCK: profile.lock.message
+        if profile.lock.supported
+        else profile.lock.refusal,
+        Action.SYNC_DEVICE: "Device checked in",
+        Action.APPLY_PASSCODE_POLICY: "Passcode policy applied",
+    }[action]
 
 
 def _has_button(rule: ResetRule, management: Management) -> bool:
@@ -272,6 +300,11 @@ _DEVICE: Final[Mapping[Action, Callable[[PlatformProfile], Iterator[str]]]] = {
     Action.REMOTE_LOCK: device_after_lock,
     Action.SYNC_DEVICE: device_after_sync,
     Action.APPLY_PASSCODE_POLICY: device_after_policy,
+    Action.WIPE: device_after_wipe,
+    Action.RETIRE: device_after_retire,
+    Action.REBOOT_NOW: device_after_restart,
+    Action.ENABLE_LOST_MODE: device_after_lost_mode,
+    Action.DISABLE_LOST_MODE: device_after_lost_mode,
 }
 _RULES: Final[Mapping[Action, Callable[[PlatformProfile], str]]] = {
     Action.RESET_PASSCODE: lambda profile: profile.reset.rule,
@@ -281,6 +314,11 @@ _RULES: Final[Mapping[Action, Callable[[PlatformProfile], str]]] = {
         "Takes the policy if every setting is within the"
         " platform's bounds; the empty policy lifts what was in force."
     ),
+    Action.WIPE: lambda profile: profile.wipe.rule,
+    Action.RETIRE: lambda profile: profile.retire.rule,
+    Action.REBOOT_NOW: lambda profile: profile.restart.rule,
+    Action.ENABLE_LOST_MODE: lambda profile: profile.lost_mode.rule,
+    Action.DISABLE_LOST_MODE: lambda profile: profile.lost_mode.rule,
 }
 
 
@@ -301,6 +339,14 @@ def _answers(profile: PlatformProfile, action: Action) -> Iterator[Answer]:
     if action is Action.REMOTE_LOCK:
         yield from _lock_answers(profile, answer)
         return
+    if action is Action.SYNC_DEVICE:
+        yield answer(NativeCase.DONE, "a passcode that the policy allows", "done")
+        yield answer(NativeCase.PASSCODE_INSUFFICIENT, "a passcode it does not allow", "done")
+        yield answer(NativeCase.NO_PASSCODE, "no passcode, and a policy asks for one", "done")
+        yield answer(NativeCase.PASSCODE_NOT_REQUIRED, "no passcode and no policy", "done")
+        return
+    if action in _MANAGED and _MANAGED[action](profile).supervised_only:
+        yield answer(NativeCase.NOT_SUPPORTED, "the device is not supervised", "notSupported")
     yield answer(NativeCase.DONE, "success", "done")
     if action is Action.APPLY_PASSCODE_POLICY:
         case = NativeCase.POLICY_VIOLATION
@@ -310,7 +356,9 @@ def _answers(profile: PlatformProfile, action: Action) -> Iterator[Answer]:
 def _supported(profile: PlatformProfile, action: Action) -> bool:
     if action is Action.RESET_PASSCODE:
         return profile.reset.outcome is not ResetOutcome.NOT_SUPPORTED
-    return profile.lock.supported if action is Action.REMOTE_LOCK else True
+    if action is Action.REMOTE_LOCK:
+        return profile.lock.supported
+    return action not in _MANAGED or _MANAGED[action](profile).supported
 
 
 def _limits(profile: PlatformProfile, action: Action) -> tuple[Limit, ...]:
@@ -325,6 +373,8 @@ def _lock_answers(profile: PlatformProfile, answer: Any) -> Iterator[Answer]:
         yield answer(NativeCase.NO_PASSCODE, without, "failed", "passcodeNotSet")
     else:
         yield answer(NativeCase.NO_PASSCODE, without, "done")
+    if profile.lost_mode.supported:
+        yield answer(NativeCase.LOST_MODE, "in Lost Mode", "done")
     if profile.lock.enrolling_user_only:
         yield answer(NativeCase.WRONG_USER, "another user is signed in", "failed", "wrongUser")
 
@@ -335,8 +385,12 @@ def _sources(profile: PlatformProfile, action: Action) -> Iterator[CitedSource]:
         Action.REMOTE_LOCK: (profile.lock.source, "the rule"),
         Action.SYNC_DEVICE: (_CHECK_STATUS, "the rule"),
         Action.APPLY_PASSCODE_POLICY: (profile.passcode.source, "passcode rules"),
+        **{each: (rule(profile).source, "the rule") for each, rule in _MANAGED.items()},
     }[action]
     yield CitedSource(about, rule.cite, rule.assumption)
+    if action is not Action.RESET_PASSCODE and action not in _MANAGED:
+        text = _message(profile, action)
+        yield CitedSource("the message", "none", f"the text “{text}” is passfleet's own")
     for limit in _limits(profile, action):
         yield CitedSource(limit_condition(limit), limit.source.cite, limit.source.assumption)
     if _supported(profile, action):

@@ -22,6 +22,11 @@ _HEADINGS = {
     Action.REMOTE_LOCK: "remoteLock",
     Action.SYNC_DEVICE: "syncDevice (Check status)",
     Action.APPLY_PASSCODE_POLICY: "applyPasscodePolicy and passcode rules",
+    Action.WIPE: "wipe",
+    Action.RETIRE: "retire",
+    Action.REBOOT_NOW: "rebootNow",
+    Action.ENABLE_LOST_MODE: "enableLostMode",
+    Action.DISABLE_LOST_MODE: "disableLostMode",
 }
 _FIDELITY = {
     Fidelity.DONE: "as the sources say",

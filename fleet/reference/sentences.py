@@ -29,9 +29,13 @@ __all__ = [
     "BOUNDS",
     "bounds",
     "device_after_lock",
+    "device_after_lost_mode",
     "device_after_policy",
     "device_after_reset",
+    "device_after_restart",
+    "device_after_retire",
     "device_after_sync",
+    "device_after_wipe",
     "enrolled_in_intune",
     "limit_condition",
     "lock_in_short",
@@ -149,7 +153,32 @@ def device_after_lock(profile: PlatformProfile) -> Iterator[str]:
 
 def device_after_sync(_: PlatformProfile) -> Iterator[str]:
     """Effects of a check-in that a user sees on the device."""
-    yield "nothing changes; the state is published again"
+    yield "takes up the commands that wait for their push, then publishes the state again"
+    yield "lastCheckIn is set; the native answer is the inventory that the protocol reports"
+
+
+def device_after_wipe(_: PlatformProfile) -> Iterator[str]:
+    """State after a factory reset."""
+    yield "passcode, policy, biometrics and enrollment are gone; wiped is true"
+    yield "later commands and inputs are answered with notEnrolled; the connection is kept"
+
+
+def device_after_retire(_: PlatformProfile) -> Iterator[str]:
+    """State after a retirement."""
+    yield "enrolled is false and no policy is in force; the passcode still opens the device"
+    yield "later commands are answered with notEnrolled"
+
+
+def device_after_restart(_: PlatformProfile) -> Iterator[str]:
+    """State after a restart by command."""
+    yield "publishes the result, goes offline in good order, and comes back locked"
+
+
+def device_after_lost_mode(profile: PlatformProfile) -> Iterator[str]:
+    """Lock screen of a device in Lost Mode."""
+    if profile.lost_mode.supported:
+        yield "locked, with the message and telephone number on the screen"
+        yield "inputs other than restart and pressKey are deviceLocked until Lost Mode is disabled"
 
 
 def device_after_policy(profile: PlatformProfile) -> Iterator[str]:

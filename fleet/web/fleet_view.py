@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from typing import Final, Literal, Self
 
 from broker.address import BrokerAddress
-from broker.contract import ClockNow, DeviceCommand, Policy, PolicyCommand, Topics
+from broker.contract import AnyCommand, ClockNow, Policy, Topics
 from broker.errors import BrokerError
 from broker.operator.operator import Operator
 from broker.operator.readers import ReceivedMessage
@@ -175,7 +175,7 @@ class FleetView:
         """
         operator = self._require_operator()
 
-        def remember(command: DeviceCommand | PolicyCommand) -> None:
+        def remember(command: AnyCommand) -> None:
             action_sent = DeviceAction(
                 command.command_id, command.action_name, issued_by, operator.last_now()
             )

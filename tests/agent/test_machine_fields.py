@@ -259,6 +259,7 @@ def test_a_wipe_leaves_nothing_but_the_device() -> None:
         first_state(before.enrollment, START),
         version=2,
         wiped=True,
+        enrolled=False,
         secret=None,
         policy=None,
         face=BiometricState.NONE,
@@ -362,7 +363,7 @@ def test_wrong_passcodes_delay_the_next_and_nothing_before_the_first_step() -> N
 
 
 def test_a_state_is_published_when_asked_for_even_if_nothing_changed() -> None:
-    state = device()
+    state = replace(device(), last_check_in=LATER)
     after, effects = step(state, Command("c", Action.SYNC_DEVICE), LATER, DRAWS)
     assert isinstance(effects[0], PublishState)
     assert effects[0].state.version == after.version == 1

@@ -910,10 +910,12 @@ def test_a_temporary_passcode_that_was_used_before_is_drawn_again() -> None:
 # State and version
 
 
-def test_a_sync_publishes_the_state_though_nothing_changed() -> None:
+def test_a_sync_publishes_the_state_and_counts_the_check_in() -> None:
     rig = Rig("android")
     (published,) = snapshots(rig.send("syncDevice"))
-    assert published.version == rig.state.version == 1
+    assert (published.version, published.last_check_in) == (2, rig.now)
+    (published,) = snapshots(rig.send("syncDevice"))  # at the same instant: no change
+    assert published.version == rig.state.version == 2
 
 
 def test_a_lock_on_a_locked_device_is_no_change() -> None:

@@ -272,8 +272,8 @@ class Phone(RuleBasedStateMachine):
         escrow = [e for e in group if isinstance(e, PublishEscrow)]
         temporary = command.action == "resetPasscode" and result.state == "done"
         temporary &= self.platform != "ios"
-        assert bool(escrow) == (temporary and self.management == "hybrid")
         hidden = self.platform in {"windows_phone_8", "windows_phone_8_1"}
+        assert bool(escrow) == (temporary and hidden and self.management == "hybrid")
         hidden &= self.management == "hybrid"
         assert (result.passcode is not None) == (temporary and not hidden)
         refs = {e.passcode for e in escrow} | ({result.passcode} - {None})
@@ -345,6 +345,7 @@ class Phone(RuleBasedStateMachine):
             state.failed_attempts,
             state.wiped,
             state.current_user,
+            state.last_check_in,
         ) == (
             model.locked,
             kind,

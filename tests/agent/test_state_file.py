@@ -97,7 +97,7 @@ async def test_a_state_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert found.results.words[0] is rig.state.results.words[0]
 
 
-async def test_a_file_of_format_1_is_read_and_goes_on_as_format_2(tmp_path: Path) -> None:
+async def test_a_file_of_format_1_is_read_and_written_as_format_3(tmp_path: Path) -> None:
     path, rig = tmp_path / "fleet.db", Rig("android")
     expected = busy(rig)
     await written(path, expected)
@@ -109,7 +109,7 @@ async def test_a_file_of_format_1_is_read_and_goes_on_as_format_2(tmp_path: Path
     known = rig.do("resetPasscode", "c-2")
     assert known == expected.results[1]
     with closing(sqlite3.connect(path)) as db:
-        assert dict(db.execute("select key, value from about"))["format"] == "2"
+        assert dict(db.execute("select key, value from about"))["format"] == "3"
 
 
 async def test_a_file_of_another_format_or_seed_is_refused_and_left_alone(tmp_path: Path) -> None:
@@ -118,11 +118,11 @@ async def test_a_file_of_another_format_or_seed_is_refused_and_left_alone(tmp_pa
     change(path, "update about set value = '1' where key = 'format'")
     with pytest.raises(FileError, match="another seed"):
         StateFile(path, SEED + 1)
-    change(path, "update about set value = '3' where key = 'format'")
+    change(path, "update about set value = '4' where key = 'format'")
     with pytest.raises(FileError, match="another version of passfleet"):
         StateFile(path, SEED)
     with closing(sqlite3.connect(path)) as db:
-        assert dict(db.execute("select key, value from about"))["format"] == "3"
+        assert dict(db.execute("select key, value from about"))["format"] == "4"
 
 
 async def test_nothing_is_written_once_the_file_is_closed(

@@ -22,6 +22,7 @@ from broker.contract import (
     Escrow,
     InputResult,
     KeyInput,
+    LockCommand,
     Message,
     Notification,
     PasscodeInput,
@@ -364,28 +365,38 @@ def _made(model: Any, **fields: Any) -> st.SearchStrategy[Any]:
     return st.fixed_dictionaries(fields).map(lambda values: model(**values))
 
 
-COMMANDS = _made(
-    DeviceCommand,
-    command_id=IDS,
-    action_name=st.sampled_from(("resetPasscode", "remoteLock", "syncDevice")),
-    issued_by=st.sampled_from(("user", "admin")),
-    issued_date_time=MAYBE_INSTANT,
-    expires_date_time=MAYBE_INSTANT,
-) | _made(
-    PolicyCommand,
-    command_id=IDS,
-    action_name=st.just("applyPasscodePolicy"),
-    policy=_made(
-        Policy,
-        min_length=INTEGERS,
-        require_alphanumeric=FLAGS,
-        min_complex_characters=INTEGERS,
-        allow_simple=FLAGS,
-        history=INTEGERS,
-        max_failed_attempts=INTEGERS,
-        max_inactivity_minutes=INTEGERS,
-        max_age_days=INTEGERS,
-    ),
+COMMANDS = (
+    _made(
+        DeviceCommand,
+        command_id=IDS,
+        action_name=st.sampled_from(("resetPasscode", "syncDevice", "wipe", "disableLostMode")),
+        issued_by=st.sampled_from(("user", "admin")),
+        issued_date_time=MAYBE_INSTANT,
+        expires_date_time=MAYBE_INSTANT,
+    )
+    | _made(
+        LockCommand,
+        command_id=IDS,
+        action_name=st.sampled_from(("remoteLock", "enableLostMode")),
+        message=st.none() | IDS,
+        phone_number=st.none() | IDS,
+    )
+    | _made(
+        PolicyCommand,
+        command_id=IDS,
+        action_name=st.just("applyPasscodePolicy"),
+        policy=_made(
+            Policy,
+            min_length=INTEGERS,
+            require_alphanumeric=FLAGS,
+            min_complex_characters=INTEGERS,
+            allow_simple=FLAGS,
+            history=INTEGERS,
+            max_failed_attempts=INTEGERS,
+            max_inactivity_minutes=INTEGERS,
+            max_age_days=INTEGERS,
+        ),
+    )
 )
 INPUTS: st.SearchStrategy[Any] = st.one_of(
     _made(PlainInput, input_id=IDS, action=st.sampled_from(("swipeUp", "later", "restart"))),
@@ -417,6 +428,7 @@ def test_operator_payloads_survive_a_round_trip(model: Any) -> None:
     payload = model.to_bytes()
     parsers: dict[type, Callable[[bytes], object]] = {
         DeviceCommand: parse_command,
+        LockCommand: parse_command,
         PolicyCommand: parse_command,
         Message: parse_message,
         ClockTo: parse_clock,
@@ -485,6 +497,9 @@ PUBLISHED: list[tuple[Any, list[str]]] = [
             biometrics=Biometrics(touch_id="mustEnroll", face="none"),
             failed_attempts=0,
             wiped=False,
+            enrolled=True,
+            lost_mode=False,
+            last_check_in=None,
             version=7,
         ),
         [
@@ -501,6 +516,9 @@ PUBLISHED: list[tuple[Any, list[str]]] = [
             "biometrics",
             "failedAttempts",
             "wiped",
+            "enrolled",
+            "lostMode",
+            "lastCheckIn",
             "version",
         ],
     ),

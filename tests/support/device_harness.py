@@ -56,6 +56,9 @@ class Rig:
         policy: PasscodePolicy | None = None,
         biometrics: tuple[str, ...] = (),
         reaction: tuple[int, int] = (0, 0),
+        push_delay: tuple[int, int] = (0, 0),
+        push_loss: float = 0.0,
+        check_in: int | None = None,
         seed: int = 7,
     ) -> None:
         self.profile = PLATFORMS_BY_ID[platform] if isinstance(platform, str) else platform
@@ -68,6 +71,9 @@ class Rig:
             policy=policy,
             biometrics=frozenset(Biometric(b) for b in biometrics),
             reaction=reaction,
+            push_delay=push_delay,
+            push_loss=push_loss,
+            check_in=check_in,
         )
         self.now = START
         self.enrollment = enroll("d-1", "alex", setup, passcode, self.draws)

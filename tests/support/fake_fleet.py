@@ -53,6 +53,9 @@ class Fake:
             biometrics=Biometrics(touch_id="none", face="none"),
             failed_attempts=0,
             wiped=False,
+            enrolled=True,
+            lost_mode=False,
+            last_check_in=None,
             version=self.version,
         ).to_bytes()
 

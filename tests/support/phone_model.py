@@ -61,6 +61,7 @@ class PhoneModel:
     now: int
     version: int = 1
     screens: int = 0
+    checked_in: int | None = None
     answered: list[Result] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -103,6 +104,7 @@ class PhoneModel:
             self.failed,
             self.wiped,
             self.user,
+            self.checked_in,
         )
 
     def satisfied(self) -> bool:
@@ -154,9 +156,13 @@ class PhoneModel:
         return {
             "resetPasscode": self.reset,
             "remoteLock": self.remote_lock,
-            "syncDevice": lambda *_: ("done", None, 0),
+            "syncDevice": self.sync,
             "applyPasscodePolicy": self.apply,
         }[command.action](command, tells)
+
+    def sync(self, _: Command, __: str | None) -> tuple[str, str | None, int]:
+        self.checked_in = self.now
+        return "done", None, 0
 
     def reset(self, _: Command, tells: str | None) -> tuple[str, str | None, int]:
         if self.platform in TABLETS:

@@ -40,6 +40,9 @@ STATE = DeviceState(
     biometrics=Biometrics(touch_id="none", face="none"),
     failed_attempts=0,
     wiped=False,
+    enrolled=True,
+    lost_mode=False,
+    last_check_in=None,
     version=1,
 )
 
