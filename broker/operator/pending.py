@@ -7,7 +7,7 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from broker.contract import ActionResult, InputResult, Topics
 from broker.operator.readers import (
@@ -24,6 +24,9 @@ from broker.operator.readers import (
 __all__ = ["PendingRequests", "PendingSimulation", "RequestBatch"]
 
 Answer = ActionResult | InputResult
+
+_ENROLLED: Final = {"enroll": True, "unenroll": False}
+"""Value of the state's `enrolled` that shows the effect of a simulation."""
 
 
 @dataclass(slots=True)
@@ -137,7 +140,7 @@ class PendingSimulation:
         for device_id in self._ids:
             yield topics.device(device_id, "simulate"), payload
             seen = self._tracker.devices.get(device_id)
-            if self._action in ("offline", "online"):
+            if self._action in ("offline", "online", *_ENROLLED):
                 self._check(device_id)
             elif seen is not None and device_id not in self._was_online:
                 self._complete(device_id, "sent")
@@ -149,7 +152,7 @@ class PendingSimulation:
         if self._action == "restore":
             if message.leaf == "state" and message.payload:
                 self._complete(message.device_id, "seen")
-        elif message.leaf == "presence":
+        elif message.leaf == ("state" if self._action in _ENROLLED else "presence"):
             self._check(message.device_id)
 
     def left(self, limit: float) -> float:
@@ -163,6 +166,11 @@ class PendingSimulation:
 
     def _check(self, device_id: str) -> None:
         seen = self._tracker.devices.get(device_id)
+        if self._action in _ENROLLED:
+            state = seen.state if seen is not None else None
+            if state is not None and state.enrolled is _ENROLLED[self._action]:
+                self._complete(device_id, "seen")
+            return
         if seen is None or seen.presence is None:
             return
         if self._action == "offline":

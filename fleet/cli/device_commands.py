@@ -7,12 +7,14 @@ command runs, so that `--help` starts fast.
 # ruff: noqa: FBT002, PLC0415  # options have defaults; a command imports what it needs when it runs
 from __future__ import annotations
 
+import sys
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from broker.errors import UsageError
 from fleet.cli.console import BrokerOption, JsonOption, RootOption, run_async
 from fleet.cli.options import (
     AllOption,
@@ -24,6 +26,7 @@ from fleet.cli.options import (
     Selection,
     TargetsArgument,
     TimeoutOption,
+    YesOption,
 )
 
 __all__ = ["register"]
@@ -37,6 +40,9 @@ def register(app: typer.Typer) -> None:
     commands = (
         (reset, "reset", "passfleet reset 'ios-*'"),
         (lock, "lock", "passfleet lock --group phones"),
+        (wipe, "wipe", "passfleet wipe ios-001 --yes"),
+        (retire, "retire", "passfleet retire android-001 --yes"),
+        (reboot, "reboot", "passfleet reboot --group phones"),
         (sync, "sync", "passfleet sync --all --json"),
         (policy, "policy", "passfleet policy --all --min-length 6 --require-alphanumeric"),
         (devices, "devices", "passfleet devices --platform ios"),
@@ -96,6 +102,61 @@ def lock(
     chosen = Selection(tuple(targets or ()), group, platform, all_devices)
     location = FleetLocation(broker, root)
     _send("remoteLock", location, chosen, timeout, issued_by, as_json=as_json)
+
+
+def wipe(
+    targets: TargetsArgument = None,
+    group: GroupOption = None,
+    platform: PlatformOption = None,
+    all_devices: AllOption = False,
+    yes: YesOption = False,
+    timeout: TimeoutOption = "30s",
+    issued_by: AsOption = IssuedBy.ADMIN,
+    broker: BrokerOption = None,
+    root: RootOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Wipe devices (factory reset) and wait for every result. Asks first."""
+    chosen = Selection(tuple(targets or ()), group, platform, all_devices)
+    _confirm("wipe", chosen, yes=yes)
+    location = FleetLocation(broker, root)
+    _send("wipe", location, chosen, timeout, issued_by, as_json=as_json)
+
+
+def retire(
+    targets: TargetsArgument = None,
+    group: GroupOption = None,
+    platform: PlatformOption = None,
+    all_devices: AllOption = False,
+    yes: YesOption = False,
+    timeout: TimeoutOption = "30s",
+    issued_by: AsOption = IssuedBy.ADMIN,
+    broker: BrokerOption = None,
+    root: RootOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Retire devices (end their enrollment) and wait for every result. Asks first."""
+    chosen = Selection(tuple(targets or ()), group, platform, all_devices)
+    _confirm("retire", chosen, yes=yes)
+    location = FleetLocation(broker, root)
+    _send("retire", location, chosen, timeout, issued_by, as_json=as_json)
+
+
+def reboot(
+    targets: TargetsArgument = None,
+    group: GroupOption = None,
+    platform: PlatformOption = None,
+    all_devices: AllOption = False,
+    timeout: TimeoutOption = "30s",
+    issued_by: AsOption = IssuedBy.ADMIN,
+    broker: BrokerOption = None,
+    root: RootOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Restart devices and wait for every result."""
+    chosen = Selection(tuple(targets or ()), group, platform, all_devices)
+    location = FleetLocation(broker, root)
+    _send("rebootNow", location, chosen, timeout, issued_by, as_json=as_json)
 
 
 def sync(
@@ -190,6 +251,23 @@ def policy(
             as_json=as_json,
         )
     )
+
+
+def _confirm(command: str, selection: Selection, *, yes: bool) -> None:
+    """Ask before a command that cannot be undone; `yes` answers. Exits with 1 on a no.
+
+    Raises UsageError where nobody can be asked.
+    """
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise UsageError(
+            f"{command} asks first, and standard input is not a terminal",
+            hint=f"passfleet {command} ... --yes answers for you",
+        )
+    if not typer.confirm(f"{command} {selection}?", err=True):
+        typer.echo("nothing was sent", err=True)
+        raise typer.Exit(1)
 
 
 def _send(

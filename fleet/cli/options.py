@@ -21,6 +21,7 @@ __all__ = [
     "Selection",
     "TargetsArgument",
     "TimeoutOption",
+    "YesOption",
 ]
 
 
@@ -52,6 +53,17 @@ class Selection:
     platform: str | None = None
     all_devices: bool = False
 
+    def __str__(self) -> str:
+        """Describe the selection as the command line gave it."""
+        words = list(self.targets)
+        if self.all_devices:
+            words.append("all devices")
+        if self.group is not None:
+            words.append(f"group {self.group}")
+        if self.platform is not None:
+            words.append(f"platform {self.platform}")
+        return ", ".join(words) or "no device"
+
 
 TargetsArgument = Annotated[
     list[str] | None,
@@ -68,6 +80,7 @@ PlatformOption = Annotated[
     str | None, typer.Option("--platform", metavar="ID", help="Only devices of this platform.")
 ]
 AllOption = Annotated[bool, typer.Option("--all", help="Every device of the fleet.")]
+YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask; send at once.")]
 TimeoutOption = Annotated[
     str,
     typer.Option(

@@ -32,8 +32,8 @@ from tests.support.paho_operator import WireOperator, retained
 
 COMMANDS = (
     "up", "down", "init", "check", "demo", "reset", "lock", "sync", "policy", "devices", "show",
-    "watch", "tap", "simulate", "clean", "platforms", "explain", "schema", "clock now",
-    "clock advance",
+    "watch", "tap", "simulate", "wipe", "retire", "reboot", "clean", "platforms", "explain",
+    "schema", "clock now", "clock advance",
 )  # fmt: skip
 
 
@@ -296,3 +296,26 @@ def _on_a_terminal(folder: Path, environment: dict[str, str]) -> tuple[int, str]
                 shown += part
         os.close(ours)
         return run.popen.wait(30), shown.decode()
+
+
+async def test_wipe_retire_reboot_and_enroll_on_a_running_fleet(start: Start) -> None:
+    fleet = start("up", "--devices", "3", "--platform", "android", "--broker", "embedded")
+    broker = (await fleet.ready()).rpartition("=")[2]
+    refused = start("wipe", "android-001", "--broker", broker)
+    assert await refused.ended(20) == 2
+    assert "--yes" in refused.err
+    for command, error in (
+        (("wipe", "android-001", "--yes"), None),
+        (("lock", "android-001"), "notEnrolled"),
+        (("retire", "android-002", "--yes"), None),
+        (("lock", "android-002"), "notEnrolled"),
+        (("reboot", "android-003"), None),
+    ):
+        process = start(*command, "--json", "--broker", broker)
+        assert await process.ended(20) == (0 if error is None else 1), process.err
+        assert (error or "done") in process.out
+    for action, result in (("enroll", 0), ("unenroll", 1)):
+        simulated = start("simulate", action, "android-001", "--broker", broker)
+        assert await simulated.ended(20) == 0, simulated.err
+        locked = start("lock", "android-001", "--broker", broker)
+        assert await locked.ended(20) == result

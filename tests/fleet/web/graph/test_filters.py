@@ -50,6 +50,9 @@ def devices(draw: st.DrawFn) -> ManagedDevice:
         biometrics=Biometrics(touch_id="none", face="none"),
         failed_attempts=0,
         wiped=draw(st.booleans()),
+        enrolled=True,
+        lost_mode=False,
+        last_check_in=None,
         version=1,
     )
     profile = draw(st.sampled_from([None, *PLATFORMS]))
