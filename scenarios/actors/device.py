@@ -27,6 +27,14 @@ class CrashStep(DeviceStep):
     """Crash and restart the device; it repeats unfinished work."""
 
 
+class EnrollStep(DeviceStep):
+    """Enroll the device again, without a command."""
+
+
+class UnenrollStep(DeviceStep):
+    """Remove the enrollment of the device, without a command."""
+
+
 class OfflineStep(DeviceStep):
     """Cut the network of the device until `network.online`."""
 
@@ -61,6 +69,8 @@ class DeviceExpectation(DeviceStep):
     )
     failed_attempts: int | None = Field(default=None, description="a whole number")
     wiped: bool | None = Field(default=None, description="true or false")
+    enrolled: bool | None = Field(default=None, description="true or false")
+    last_check_in: str | None = Field(default=None, description="a date and time in UTC")
     version: int | None = Field(default=None, description="a whole number")
     notification: str | dict[str, Any] | None = Field(
         default=None, description="a string, or a table such as {title: ..., buttons: [...]}"
@@ -73,7 +83,12 @@ class DeviceActor(Actor):
     """Restarts and crashes of devices, and their published state."""
 
     name: ClassVar[str] = "device"
-    steps: ClassVar[Mapping[str, type[BaseModel]]] = {"restart": RestartStep, "crash": CrashStep}
+    steps: ClassVar[Mapping[str, type[BaseModel]]] = {
+        "restart": RestartStep,
+        "crash": CrashStep,
+        "enroll": EnrollStep,
+        "unenroll": UnenrollStep,
+    }
     expects: ClassVar[type[BaseModel] | None] = DeviceExpectation
     selectors: ClassVar[frozenset[str]] = frozenset({"device"})
 

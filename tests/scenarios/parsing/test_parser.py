@@ -198,7 +198,7 @@ def test_every_step_of_the_contract_is_there() -> None:
         " contact_administrator choose_method enter_number answer_questions",
         "user": "swipe_up enter_passcode change_now later set_passcode use_biometric"
         " enroll_biometric sign_in purchase",
-        "device": "restart crash",
+        "device": "restart crash enroll unenroll",
         "network": "offline online drop_connection",
         "expect": "portal console account device result",
     }
