@@ -100,7 +100,7 @@ FILES = [
     ("organisation: {}\n" + steps("wait: 1s"), 1, 1, "unknown key"),
     ("organization: {resetPasscode: 1}\n" + steps("wait: 1s"), 1, 16, "got 1"),
     ("organization: {delivery: soon}\n" + steps("wait: 1s"), 1, 16, 'got "soon"'),
-    ("organization: {delivery: 5m..10s}\n" + steps("wait: 1s"), 1, 16, "shortest comes first"),
+    ("organization: {delivery: 5m..10s}\n" + steps("wait: 1s"), 1, 16, "must come first"),
     ("organization: {contact: {fax: x}}\n" + steps("wait: 1s"), 1, 16, "got a table"),
     ("users: {kim: {pasword: x}}\n" + steps("wait: 1s"), 1, 15, "unknown key"),
     ("seed: many\n" + steps("wait: 1s"), 1, 1, 'got "many"'),
