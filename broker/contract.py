@@ -344,9 +344,10 @@ class DeviceState(Wire):
     biometrics: Biometrics
     failed_attempts: int
     wiped: bool
-    enrolled: bool
-    lost_mode: bool
-    last_check_in: Instant | None
+    # The defaults are those of a trace that an earlier passfleet recorded.
+    enrolled: bool = True
+    lost_mode: bool = False
+    last_check_in: Instant | None = None
     version: int
 
 

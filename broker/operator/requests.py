@@ -58,7 +58,8 @@ def build_command(
             return PolicyCommand.model_validate({**named, "action_name": action, "policy": policy})
         return _COMMAND.validate_python({**named, "action_name": action}, by_name=True)
     except ValidationError as invalid:
-        wrong = ".".join(str(part) for part in invalid.errors()[0]["loc"])
+        place = ".".join(str(part) for part in invalid.errors()[0]["loc"])
+        wrong = place or "action_name"
         raise UsageError(
             f"invalid command: {wrong} is wrong or missing", hint=f"actions: {', '.join(ACTIONS)}"
         ) from None

@@ -63,6 +63,9 @@ policy = { minLength = 4, maxFailedAttempts = 10 }
 # owner = "user{n}"                 # who enrolled the device and uses it first
 # biometrics = ["touchId"]          # touchId on ios, face on windows_10_mobile; [] for none
 # reaction = "200ms..2s"            # how long a device takes to answer; or "2s"; default: none
+# push_delay = "2s..5m"             # time until a push arrives; a push takes up all that waits
+# push_loss = 0.1                   # share of pushes that are lost
+# check_in = "8h"                   # time between two check-ins, which take up all that waits
 # offline = 0.1                     # share of time without network
 # connection = "shared"             # many devices behind one MQTT connection; no Last Will for each
 # os_version = "11.2"               # device attributes that behaviour may depend on;

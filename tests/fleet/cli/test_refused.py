@@ -147,7 +147,7 @@ async def test_a_broker_that_passes_nothing_on_is_told(tmp_path: Path, start: St
         assert await up.ended() == 3
     finally:
         server.kill()
-    assert "does not hand back what is published below passfleet/v1" in up.err
+    assert "does not deliver what is published below passfleet/v1" in up.err
     assert "access rules" in up.err
 
 

@@ -37,7 +37,7 @@ REFUSED: dict[str, tuple[bytes, str, str | None]] = {
         "invalidCommand",
         None,
     ),
-    "an unknown action": (b'{"commandId": "c", "actionName": "wipe"}', "unknownAction", "c"),
+    "an unknown action": (b'{"commandId": "c", "actionName": "eraseAll"}', "unknownAction", "c"),
     "an unknown key": (
         b'{"commandId": "c", "actionName": "resetPasscode", "pin": "1"}',
         "invalidCommand",

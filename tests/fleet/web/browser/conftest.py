@@ -31,14 +31,14 @@ def fleet_file() -> str:
     return f"[fleet]\nseed = 7\n{text}"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Chromium."""
     with chromium() as started:
         yield started
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def fleet_url(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a fleet of every platform, on the time of day."""
     del browser  # skips first where it is missing
@@ -48,7 +48,7 @@ def fleet_url(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Ite
         yield url
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def demo_url(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of `passfleet demo --web`, on virtual time."""
     del browser
@@ -56,7 +56,7 @@ def demo_url(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iter
         yield url
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def new_device() -> NewDevice:
     """A function that returns a device of a group that no test has used, and its owner."""
     numbers: dict[str, Iterator[int]] = {}
