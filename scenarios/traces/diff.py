@@ -33,6 +33,9 @@ _INSTANTS: Final = frozenset(
 _UNKNOWN_NUMBER: Final = 0
 """Placeholder number of a passcode that does not occur in the trace."""
 
+_ADDED_STATE_KEYS: Final = {"enrolled": True, "lostMode": False}
+"""Keys of a state that traces of an earlier passfleet lack, with the values they had then."""
+
 
 @dataclass(frozen=True, slots=True)
 class PublishedMessage:
@@ -193,7 +196,7 @@ def _compare(
     for tag, i, i_end, j, j_end in matcher.get_opcodes():
         if tag == "equal":
             for recorded, replayed in zip(old[i:i_end], new[j:j_end], strict=True):
-                keys = tuple(_changed_keys("", recorded.document, replayed.document, tolerance))
+                keys = tuple(_changed_keys("", _complete(recorded), replayed.document, tolerance))
                 if keys:
                     yield Difference(
                         recorded.device_id, recorded.leaf, "changed", recorded.line, keys
@@ -204,6 +207,14 @@ def _compare(
         if not (open_end and i_end == len(old)):
             for message in new[j:j_end]:
                 yield _whole_message(message, "extra", 0)
+
+
+def _complete(message: PublishedMessage) -> Any:
+    """Return the document; a state of an earlier passfleet gets the keys added since."""
+    document = message.document
+    if message.leaf == "state" and isinstance(document, dict) and document:
+        return {**_ADDED_STATE_KEYS, **document}
+    return document
 
 
 def _message_key(message: PublishedMessage) -> tuple[str, str]:
