@@ -127,7 +127,7 @@ def test_hostile_names_stay_text_on_every_page(
         page.get_by_role("button", name="Remote Lock").click()
         expect(page.get_by_text("Device successfully locked")).to_be_visible()
         page.get_by_role("button", name="Sign out").click()
-    assert page.title() == "Company Portal · passfleet"
+    expect(page).to_have_title("Company Portal · passfleet")
     file = saved_scenario(page, tmp_path)
     assert "\u202e" not in file.read_text()
     played = play(file)
