@@ -327,7 +327,7 @@ class PasscodeRules:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inventory:
-    """What a device management service lists about a device of this platform.
+    """Facts that a device management service lists about a device of this platform.
 
     `os_version` stands where `Attributes.os_version` is empty.
     """

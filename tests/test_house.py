@@ -31,6 +31,8 @@ SOURCE_FOLDERS = {
 
 PURE_AGENT_MODULES = {
     *("agent.machine", "agent.past_results", "agent.random_stream", "agent.state"),
+    *("agent.command_queue", "agent.command_transitions", "agent.input_transitions"),
+    *("agent.state_changes", "agent.event_effects"),
     *("agent.events", "agent.effects", "agent.passcode", "agent.fast_dataclass"),
 }
 PURE_STANDARD_LIBRARY = {
@@ -50,7 +52,6 @@ FUNCTIONS = ast.FunctionDef | ast.AsyncFunctionDef
 QUESTION = re.compile(r"\s*(?:What|Who|Whether|Where)\b")
 QUESTIONS_ALLOWED = (
     *("fleet/config/", "fleet/reference/", "fleet/service/", "fleet/traces/", "fleet/web/"),
-    "platforms/profile.py",
 )
 """Paths with docstrings still to be reworded. Remove a path as soon as it has none."""
 
