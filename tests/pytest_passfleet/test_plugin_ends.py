@@ -136,13 +136,13 @@ def test_hangs(passfleet_fleet):
     )
     try:
         notes = tmp_path / "fleets.txt"
-        await until(lambda: notes.exists() and notes.read_text().endswith("\n"), 30)
+        await until(lambda: notes.exists() and notes.read_text().endswith("\n"))
         assert not none_left(tmp_path)
     finally:
         child.kill()
         child.wait()
     try:
-        await until(lambda: none_left(tmp_path), 20)
+        await until(lambda: none_left(tmp_path))
     finally:
         for _, fleet, _ in noted(tmp_path):
             with contextlib.suppress(ProcessLookupError):

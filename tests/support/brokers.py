@@ -23,8 +23,12 @@ def need(name: str) -> None:
             pytest.skip(f"missing server: mosquitto ({error})")
 
 
-async def until(condition: Callable[[], bool], limit: float = 10.0) -> None:
-    """Wait for a condition, looked at often, within a limit in seconds."""
+async def until(condition: Callable[[], bool], limit: float = 60.0) -> None:
+    """Wait for a condition, checked often, within a limit in seconds.
+
+    The limit is that of a busy machine: starting a fleet with workers takes 1 s alone, and was
+    seen to take more than 10 s beside two other test processes.
+    """
     async with asyncio.timeout(limit):
         while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.01)

@@ -19,7 +19,7 @@ from broker.operator.connect import open_client
 from broker.server.child_process import BrokerHandle
 from broker.timestamps import format_timestamp, parse_timestamp
 
-LIMIT = 20.0
+LIMIT = 40.0
 """Seconds that anything may take before a test gives up."""
 NOW = parse_timestamp("2015-12-10T20:19:07Z")
 NEW_PASSCODE = "k3Wq9T"

@@ -15,7 +15,6 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from tests.support.brokers import until
 
-LIMIT = 15.0  # seconds that anything expected may take
 RESET = "resetPasscode"
 LOCK = "remoteLock"
 _numbers = count(1)
@@ -73,7 +72,7 @@ class WireOperator:
         operator._client.connect("127.0.0.1", port)
         operator._client.loop_start()
         try:
-            await until(lambda: operator._subscribed > 0, LIMIT)
+            await until(lambda: operator._subscribed > 0)
             yield operator
         finally:
             operator._client.disconnect()
@@ -102,7 +101,7 @@ class WireOperator:
     ) -> None:
         """Publish below the root; returns once the broker has it."""
         mid = self.send_raw(topic, payload, qos=qos, retain=retain)
-        await until(lambda: mid in self._accepted, LIMIT)
+        await until(lambda: mid in self._accepted)
 
     def command(self, action: str = RESET, command_id: str | None = None, **more: Any) -> Any:
         """A command as a document."""
@@ -124,7 +123,7 @@ class WireOperator:
             results = self.about(device, "results")[already:]
             return [r for r in results if r.get("commandId") == command_id and not_active(r)]
 
-        await until(lambda: bool(final()), LIMIT)
+        await until(lambda: bool(final()))
         return final()[-1]
 
     async def tap(self, device: str, action: str, input_id: str | None = None, **more: Any) -> Any:
@@ -137,14 +136,14 @@ class WireOperator:
             results = self.about(device, "results")[already:]
             return [r for r in results if r.get("inputId") == press["inputId"]]
 
-        await until(lambda: bool(answers()), LIMIT)
+        await until(lambda: bool(answers()))
         return answers()[-1]
 
     async def refused(self, device: str, payload: bytes, leaf: str = "commands") -> Any:
         """Send a payload to a device and return the next thing on its results."""
         already = len(self.about(device, "results"))
         self.send_raw(f"devices/{device}/{leaf}", payload)
-        await until(lambda: len(self.about(device, "results")) > already, LIMIT)
+        await until(lambda: len(self.about(device, "results")) > already)
         return self.about(device, "results")[already]
 
     def simulate(self, device: str, action: str) -> None:
@@ -159,7 +158,7 @@ class WireOperator:
         def answers() -> list[Seen]:
             return [s for s in self.seen if s.topic == f"{self.root}/clock/now"][already:]
 
-        await until(lambda: bool(answers()), LIMIT)
+        await until(lambda: bool(answers()))
         return answers()[-1].document
 
     # -- looking -------------------------------------------------------------------------------
@@ -186,7 +185,7 @@ class WireOperator:
             states = self.about(device, "state")
             return bool(states) and expected.items() <= states[-1].items()
 
-        await until(fits, LIMIT)
+        await until(fits)
         return self.state(device)
 
     async def present(self, device: str, status: str, beyond: int = 0) -> int:
@@ -196,12 +195,12 @@ class WireOperator:
             said = self.about(device, "presence")
             return bool(said) and said[-1]["status"] == status and said[-1]["session"] > beyond
 
-        await until(fits, LIMIT)
+        await until(fits)
         return int(self.about(device, "presence")[-1]["session"])
 
     async def heard(self, what: Callable[[Seen], bool]) -> Seen:
         """Wait for a message and return it."""
-        await until(lambda: any(what(s) for s in list(self.seen)), LIMIT)
+        await until(lambda: any(what(s) for s in list(self.seen)))
         return next(s for s in self.seen if what(s))
 
 
@@ -233,7 +232,7 @@ async def session_present(port: int, client_id: str) -> bool:
         client.on_connect = on_connect
         client.connect("127.0.0.1", port)
         client.loop_start()
-        await asyncio.wait_for(answered.wait(), LIMIT)
+        await asyncio.wait_for(answered.wait(), 60)
         client.disconnect()
         client.loop_stop()
     return present[0]

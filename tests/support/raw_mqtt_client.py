@@ -8,7 +8,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Self
 
-LIMIT = 10.0  # seconds that any expected packet may take
+LIMIT = 40.0  # seconds that any expected packet may take
 
 
 def field(data: bytes) -> bytes:

@@ -50,7 +50,7 @@ async def answered(operator: WireOperator, device: str, count: int) -> None:
     def answers() -> int:
         return len(operator.about(device, "results"))
 
-    await until(lambda: answers() >= count, 15)
+    await until(lambda: answers() >= count)
 
 
 async def session_of(operator: WireOperator, device: str) -> None:

@@ -68,7 +68,7 @@ class WebFleet:
         return await self.result_when(device, lambda r: r.get("actionState") == "done", action)
 
 
-async def eventually(look: Callable[[], Any], limit: float = 10.0) -> None:
+async def eventually(look: Callable[[], Any], limit: float = 60.0) -> None:
     """Wait until an asynchronous look gives true, within a limit in seconds."""
     async with asyncio.timeout(limit):
         while not await look():  # noqa: ASYNC110

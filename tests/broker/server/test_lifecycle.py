@@ -79,7 +79,7 @@ asyncio.run(main())
         port = int(parent.stdout.readline())
         assert listens(port)
         parent.kill()
-    await until(lambda: not listens(port), limit=5)
+    await until(lambda: not listens(port))
 
 
 @both
@@ -98,7 +98,7 @@ async def test_cancelled_start_leaves_no_process(name: str) -> None:
         await task
     children = Path(f"/proc/self/task/{os.getpid()}/children")
     if children.exists():  # noqa: ASYNC240
-        await until(lambda: not children.read_text().split(), limit=5)
+        await until(lambda: not children.read_text().split())
 
 
 async def test_modules_in_the_current_directory_are_not_imported(

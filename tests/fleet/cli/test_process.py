@@ -142,7 +142,7 @@ async def test_ctrl_c_while_the_fleet_is_still_coming_leaves_the_broker_clean(
     write_fleet(tmp_path, fleet_text(phones(count=3000), root="half"), mosquitto.url)
     async with WireOperator.connected(mosquitto.port, "half") as operator:
         up = start("up")
-        await until(lambda: any(s.leaf == "presence" for s in operator.seen), 20)
+        await until(lambda: any(s.leaf == "presence" for s in operator.seen))
         assert await up.signalled(signal.SIGINT) == 130
     assert up.out == ""
     assert await retained(mosquitto.port, "half") == {}

@@ -48,7 +48,7 @@ async def test_a_kill_9_in_a_burst_of_resets_loses_and_repeats_nothing(
     """Each command has one effect: version and passcode say how many resets there were."""
     groups = [
         phones(count=8, management='"hybrid"'),
-        phones("windows_phone_8_1", "slow", count=2, reaction='"5ms..40ms"'),
+        phones("windows_phone_8_1", "slow", count=2, management='"hybrid"', reaction='"5ms..40ms"'),
     ]
     text = fleet_text(*groups, root=ROOT, state='"fleet.db"', workers=workers)
     write_fleet(tmp_path, text, mosquitto.url)
@@ -69,13 +69,12 @@ async def test_a_kill_9_in_a_burst_of_resets_loses_and_repeats_nothing(
                 some = 20 * (number + 1)
                 await until(
                     lambda: sum(len(operator.results(c)) for c in burst) >= some,  # noqa: B023
-                    20,
                 )
                 up.popen.send_signal(signal.SIGKILL)
                 up.popen.wait()
             up = start("up", "--log-level", "debug")
             await up.ready()
-            await until(lambda: all(finals(operator, c, d) for c in commands for d in devices), 30)
+            await until(lambda: all(finals(operator, c, d) for c in commands for d in devices))
             for device in devices:
                 await operator.do(device, "syncDevice", f"last-{device}")
                 _one_effect_each(operator, device, commands, rounds)
@@ -87,13 +86,22 @@ async def test_a_kill_9_in_a_burst_of_resets_loses_and_repeats_nothing(
 
 
 def _one_effect_each(operator: WireOperator, device: str, commands: list[str], rounds: int) -> None:
+    escrow = operator.about(device, "escrow")
+    # Windows Phone in hybrid alone hides the passcode from the result and shows it in escrow.
+    hidden = device.startswith("slow")
     passcodes = []
     for command_id in commands:
         results = finals(operator, command_id, device)
         assert {r["actionState"] for r in results} == {"done"}
-        assert len({r["newPasscode"] for r in results}) == 1
         assert len({r["startDateTime"] for r in results}) == 1
-        passcodes.append(results[0]["newPasscode"])
+        kept = [e for e in escrow if e["commandId"] == command_id]
+        assert bool(kept) is hidden
+        assert all(r["newPasscode"] is None for r in results) is hidden
+        (passcode,) = {document["newPasscode"] for document in (kept or results)}
+        passcodes.append(passcode)
+    if hidden:
+        numbers = [{e["resetNumber"] for e in escrow if e["commandId"] == c} for c in commands]
+        assert numbers == [{n} for n in range(1, len(commands) + 1)]
     assert len(set(passcodes)) == len(commands)
     # Each reset changes the state once: had one been done twice, the version would tell.
     state = operator.state(device)
@@ -104,9 +112,8 @@ def _one_effect_each(operator: WireOperator, device: str, commands: list[str], r
     sessions = [said["session"] for said in operator.about(device, "presence")]
     assert sessions == sorted(sessions)
     assert sessions[-1] > rounds
-    numbers = {n["notificationId"] for n in operator.about(device, "notifications")}
-    assert len(numbers) == len(commands)
-    assert operator.about(device, "escrow") == []
+    notifications = {n["notificationId"] for n in operator.about(device, "notifications")}
+    assert len(notifications) == len(commands)
 
 
 def _no_passcode_on_disk(operator: WireOperator, folder: Path) -> None:

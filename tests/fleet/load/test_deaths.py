@@ -218,7 +218,7 @@ async def test_its_fleet_ends_with_it_even_where_it_is_killed(tmp_path: Path) ->
         fleet = descendants(ran.process.pid)
         assert len(fleet) >= 4
         ran.process.kill()
-        await until(lambda: not any(map(is_alive, fleet)), 20.0)
+        await until(lambda: not any(map(is_alive, fleet)))
 
 
 # -- brokers with too little room --------------------------------------------------------------

@@ -98,7 +98,7 @@ class Hand:
             answers = self._operator.about(device, "results")
             return [a for a in answers if a.get(key) == name and a["actionState"] != "active"]
 
-        await until(lambda: bool(found()), 15)
+        await until(lambda: bool(found()))
         return found()[-1]
 
 
@@ -229,7 +229,7 @@ async def test_what_a_device_remembers_when_a_recording_begins(
             await hand.press("b-001", "enterPasscode", f"m-7{number}", passcode="1111")
         call = {"messageId": "m-8", "kind": "call", "from": "+1", "body": "code 123456"}
         say(operator, "devices/b-001/messages", call)
-        await until(lambda: len(operator.about("b-001", "notifications")) > 0, 15)
+        await until(lambda: len(operator.about("b-001", "notifications")) > 0)
         await hand.wait(60)
         recorded = await recording(start, mosquitto, tmp_path, operator.root)
         await hand.press("b-001", "pressKey", "n-1", key="1")
@@ -257,7 +257,7 @@ async def test_devices_that_join_later_tell_how_they_were_set_up(
     root = parse_fleet(text).root
     recorded = await recording(start, mosquitto, tmp_path, root)
     async with hosted(mosquitto, text) as (operator, host):
-        await until(lambda: recorded.path.read_text().count('"setup":{') == len(host.devices), 15)
+        await until(lambda: recorded.path.read_text().count('"setup":{') == len(host.devices))
         hand = Hand(operator)
         for device in host.devices:
             await used(hand, operator, device)

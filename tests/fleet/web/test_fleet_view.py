@@ -108,8 +108,8 @@ async def test_a_view_comes_back_with_its_broker(tmp_path: Path) -> None:
             await view.send_command("phones-001", "syncDevice", issued_by="admin")
         assert view.devices["phones-001"].state is not None
         await server.start()
-        await until(lambda: view.connected, 30)
-        await until(lambda: view.devices["phones-001"].online, 30)
+        await until(lambda: view.connected)
+        await until(lambda: view.devices["phones-001"].online)
         await view.send_command("phones-001", "syncDevice", issued_by="admin")
         await until(lambda: bool(view.devices["phones-001"].actions[-1].result))
 

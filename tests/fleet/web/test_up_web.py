@@ -30,7 +30,7 @@ def web_url(process: Process) -> str:
 
 
 async def printed(process: Process, text: str) -> None:
-    await until(lambda: text in process.out or process.popen.poll() is not None, 30)
+    await until(lambda: text in process.out or process.popen.poll() is not None)
     assert text in process.out, process.err
 
 

@@ -132,7 +132,7 @@ async def test_the_trace_of_a_killed_recorder_can_be_replayed(
     async with hosted(mosquitto, fleet_text(phones(), clock='"virtual"')) as (operator, _):
         recorded = await recording(start, mosquitto, tmp_path, operator.root)
         await session_of(operator, "phones-001")
-        await until(lambda: '"c-4","deviceId"' in recorded.path.read_text(), 15)
+        await until(lambda: '"c-4","deviceId"' in recorded.path.read_text())
         assert await recorded.process.signalled(signal.SIGKILL) == -signal.SIGKILL
     process = start("replay", "trace.jsonl")
     assert await process.ended() == 2
