@@ -66,6 +66,8 @@ class DeviceContext:
     store: Store | None = None
     on_effect: Callable[[Device, effects.Effect], None] | None = None
     """Called with every effect carried out, for the live table and the counters."""
+    on_event: Callable[[Device, events.Event], None] | None = None
+    """Called with every event before its step, for the coverage of rules."""
     _last_group: tuple[bytes, ParsedCommand | None] = field(default=(b"", None), repr=False)
 
     def parse_group_command(self, payload: bytes, *, retained: bool) -> ParsedCommand:
@@ -186,6 +188,8 @@ class Device(ConnectionListener):
 
     def apply(self, event: events.Event, delivery: Delivery | None = None) -> None:
         """Apply an event; acknowledges `delivery` after its effects are carried out."""
+        if self._shared.on_event is not None:
+            self._shared.on_event(self, event)
         self.state, done = step(self.state, event, self._shared.clock.now(), self.draws)
         store = self._shared.store
         if store is None or not done:

@@ -12,6 +12,7 @@ import json
 import os
 import sys
 from collections.abc import Coroutine
+from pathlib import Path
 from typing import Annotated, Any, Final, TextIO, TypeVar
 
 import typer
@@ -24,6 +25,7 @@ __all__ = [
     "BrokerOption",
     "JsonOption",
     "RootOption",
+    "check_folder",
     "check_root",
     "err",
     "out",
@@ -71,6 +73,12 @@ BrokerOption = Annotated[
         help="Broker of the running fleet.  \\[default: from .passfleet/up.json]",
     ),
 ]
+
+
+def check_folder(path: Path | None) -> None:
+    """Raise UsageError if the folder of an output file is missing, before anything runs."""
+    if path is not None and not path.absolute().parent.is_dir():
+        raise UsageError(f"there is no folder {path.parent} to write {path.name} to")
 
 
 def check_root(root: str | None) -> str | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from broker.errors import UsageError
-from fleet.cli.console import JsonOption, err, out, print_json, run_async
+from fleet.cli.console import JsonOption, check_folder, err, out, print_json, run_async
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -148,6 +148,14 @@ def up(
     web_token: _WebTokenOption = None,
     web_cert: _WebCertOption = None,
     web_key: _WebKeyOption = None,
+    coverage: Annotated[
+        Path | None,
+        typer.Option(
+            "--coverage",
+            metavar="FILE",
+            help="Write the rules of the platforms that the fleet exercised, at the end, as JSON.",
+        ),
+    ] = None,
     as_json: JsonOption = False,  # noqa: FBT002
 ) -> None:
     """Run a fleet until Ctrl-C."""
@@ -160,6 +168,7 @@ def up(
         config = config.with_workers(read_workers(workers))
     limit = _duration(duration)
     served = _web(web, web_token, web_cert, web_key)
+    check_folder(coverage)
     if detach:
         from fleet.service.detach import start_detached  # noqa: PLC0415
 
@@ -176,6 +185,7 @@ def up(
         log_level=log_level,
         metrics=metrics,
         web=served,
+        coverage=coverage,
     )
     _run_fleet(config, options)
 

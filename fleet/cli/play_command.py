@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from broker.errors import UsageError
-from fleet.cli.console import JsonOption, out, print_json, run_async
+from fleet.cli.console import JsonOption, check_folder, err, out, print_json, run_async
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from scenarios.model.coverage import Coverage
     from scenarios.model.outcome import ScenarioOutcome
 
 __all__ = ["register"]
@@ -67,6 +68,19 @@ _Record = Annotated[
         "--record", metavar="FILE", help="Write the messages as a trace, without passcodes."
     ),
 ]
+_Coverage = Annotated[
+    bool, typer.Option("--coverage", help="Show the rules of the platforms that the run exercised.")
+]
+_FailUnder = Annotated[
+    float | None,
+    typer.Option(
+        "--fail-under",
+        min=0,
+        max=100,
+        metavar="PERCENT",
+        help="With --coverage: exit with 1 if less of the rules is exercised.",
+    ),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -87,6 +101,8 @@ def play(
     junit: _JUnit = None,
     html: _Html = None,
     record: _Record = None,
+    coverage: _Coverage = False,  # noqa: FBT002  # a command-line flag
+    fail_under: _FailUnder = None,
     as_json: JsonOption = False,  # noqa: FBT002  # a command-line flag
 ) -> None:
     """Run scenarios of portal, console and users against virtual devices."""
@@ -94,7 +110,15 @@ def play(
     from scenarios.run.runner import DEFAULT_JOBS, PlayOptions  # noqa: PLC0415
 
     started = time.perf_counter()
-    options = PlayOptions(broker=broker, speed=_speed(clock), jobs=jobs or DEFAULT_JOBS, seed=seed)
+    if fail_under is not None and not coverage:
+        raise UsageError("--fail-under needs --coverage")
+    options = PlayOptions(
+        broker=broker,
+        speed=_speed(clock),
+        jobs=jobs or DEFAULT_JOBS,
+        seed=seed,
+        coverage=coverage,
+    )
     known = None
     if fleet is not None:
         from fleet.config.loader import load_platforms  # noqa: PLC0415
@@ -102,18 +126,32 @@ def play(
         known = load_platforms(fleet)
     scenarios = playing.chosen(paths or [], names or [], known)
     for report in (junit, html, record):
-        _check_writable(report)
+        check_folder(report)
     show = None if as_json else playing.Show(out, len(scenarios))
     outcomes = run_async(playing.play(scenarios, options, show))
-    _write(outcomes, junit, html, record)
+    covered = _coverage(outcomes) if coverage else None
+    _write(outcomes, covered, junit, html, record)
     if as_json:
         from scenarios.reports.json_report import as_document  # noqa: PLC0415
 
-        print_json(as_document(outcomes))
+        print_json(as_document(outcomes, covered))
     else:
         out.print(playing.summary(outcomes, time.perf_counter() - started))
-    if not all(outcome.passed for outcome in outcomes):
+        if covered is not None:
+            from fleet.cli.coverage_table import print_coverage  # noqa: PLC0415
+
+            print_coverage(covered)
+    too_low = covered is not None and fail_under is not None and covered.percent < fail_under
+    if too_low and covered is not None:
+        err.print(f"coverage of {covered.percent:.1f} % is below {fail_under:g} %")
+    if too_low or not all(outcome.passed for outcome in outcomes):
         raise typer.Exit(1)
+
+
+def _coverage(outcomes: Sequence[ScenarioOutcome]) -> Coverage:
+    from fleet.service.coverage import coverage_of_scenarios  # noqa: PLC0415
+
+    return coverage_of_scenarios(outcomes)
 
 
 def _speed(clock: str) -> float | None:
@@ -125,19 +163,18 @@ def _speed(clock: str) -> float | None:
         raise UsageError(f"--clock: {error}") from None
 
 
-def _check_writable(path: Path | None) -> None:
-    """Refuse a report in a missing folder before any scenario runs."""
-    if path is not None and not path.absolute().parent.is_dir():
-        raise UsageError(f"there is no folder {path.parent} to write {path.name} to")
-
-
 def _write(
-    outcomes: Sequence[ScenarioOutcome], junit: Path | None, html: Path | None, record: Path | None
+    outcomes: Sequence[ScenarioOutcome],
+    coverage: Coverage | None,
+    junit: Path | None,
+    html: Path | None,
+    record: Path | None,
 ) -> None:
     for path, name in ((junit, "junit"), (html, "html"), (record, "trace_files")):
         if path is None:
             continue
+        extra = {"coverage": coverage} if name == "html" else {}
         try:
-            import_module(f"scenarios.reports.{name}").write(path, outcomes)
+            import_module(f"scenarios.reports.{name}").write(path, outcomes, **extra)
         except OSError as error:
             raise UsageError(f"{path} cannot be written: {error.strerror}") from None

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Final, Protocol
 
 from agent.clock import Clock, RealClock, VirtualClock
+from agent.coverage import RuleRecorder
 from agent.runner import Device
 from agent.state import Compliance, PasscodeKind
 from agent.state_file import StateFile
@@ -125,9 +126,11 @@ class LoopLag:
 class LocalBackend:
     """Backend that hosts all devices in this process."""
 
-    def __init__(self, config: FleetConfig) -> None:
+    def __init__(self, config: FleetConfig, *, coverage: bool = False) -> None:
+        """Create the devices; with `coverage`, count the rules that they exercise."""
         specs = config.devices()
-        self.counters = FleetCounters()
+        rules = RuleRecorder() if coverage else None
+        self.counters = FleetCounters(rules=rules)
         self.size = len(specs)
         self.failed: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
         store = StateFile(config.state, config.seed) if config.state else None
@@ -138,6 +141,7 @@ class LocalBackend:
             clock=make_clock(config, time.time(), store.reached if store else None),
             store=store,
             on_effect=self.counters.on_effect,
+            on_event=rules.on_event if rules else None,
             known=config.known,
         )
         self._lag = LoopLag()

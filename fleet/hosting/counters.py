@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from agent.coverage import RuleRecorder
 from agent.effects import Effect, PublishNotification, PublishResult
 from agent.runner import Device
 from agent.state import ActionState
@@ -47,10 +48,14 @@ class FleetCounters:
     duplicates: int = 0
     last_shown: deque[tuple[str, str, str]] = field(default_factory=lambda: deque(maxlen=_SHOWN))
     """Latest notifications: (device id, title, body)."""
+    rules: RuleRecorder | None = None
+    """Exercised rules; None unless the fleet was started with `--coverage`."""
     _marks: deque[tuple[float, int]] = field(default_factory=deque)
 
     def on_effect(self, device: Device, effect: Effect) -> None:
         """Count an effect."""
+        if self.rules is not None:
+            self.rules.on_effect(device, effect)
         if isinstance(effect, PublishResult):
             result = effect.result
             if effect.duplicate:
@@ -88,12 +93,13 @@ class FleetCounters:
             "durations": [[*key, *counts] for key, counts in self.durations.items()],
             "duplicates": self.duplicates,
             "lastShown": list(self.last_shown),
+            "rules": self.rules.snapshot() if self.rules is not None else [],
         }
 
     @staticmethod
     def add(earlier: dict[str, Any], later: dict[str, Any]) -> dict[str, Any]:
         """Sum of two snapshots: of a dead worker and of its replacement."""
-        both = FleetCounters()
+        both = FleetCounters(rules=RuleRecorder())
         both.merge([earlier, later])
         return both.snapshot()
 
@@ -102,6 +108,8 @@ class FleetCounters:
         self.outcomes.clear()
         self.durations.clear()
         self.duplicates = 0
+        if self.rules is not None:
+            self.rules.counts.clear()
         shown: list[tuple[str, str, str]] = []
         for snapshot in snapshots:
             for *key, count in snapshot.get("outcomes", ()):
@@ -112,6 +120,8 @@ class FleetCounters:
                     a + b for a, b in zip(known, counts, strict=True)
                 ]
             self.duplicates += snapshot.get("duplicates", 0)
+            if self.rules is not None:
+                self.rules.add(snapshot.get("rules", ()))
             shown += [(one[0], one[1], one[2]) for one in snapshot.get("lastShown", ())]
         self.commands = self.outcomes.total()
         self.last_shown.clear()

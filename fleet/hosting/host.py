@@ -21,6 +21,7 @@ from agent.clock import Clock, RealClock, Timers, VirtualClock
 from agent.definition.platforms import Platforms
 from agent.device_factory import DeviceFactory, DeviceSpec
 from agent.effects import Effect
+from agent.events import Event
 from agent.random_stream import DeviceRandomStream
 from agent.runner import Device, DeviceContext
 from agent.state import DeviceState
@@ -67,6 +68,7 @@ class Host(ConnectionListener):
         clock: Clock,
         store: StateFile | None = None,
         on_effect: Callable[[Device, Effect], None] | None = None,
+        on_event: Callable[[Device, Event], None] | None = None,
         pace: ConnectionPace | None = None,
         on_clock_moved: Callable[[int], None] | None = None,
         index: int = 0,
@@ -75,9 +77,10 @@ class Host(ConnectionListener):
     ) -> None:
         """Create the devices, in their initial state or the state stored in `store`.
 
-        `on_effect` is called with every effect. Set `on_clock_moved` if the fleet has several
-        hosts: it is called with the new time after virtual time moved, and the supervisor decides
-        which host publishes it (`publish_now`). `index` is this host's number among them, from 0.
+        `on_effect` is called with every effect, `on_event` with every event. Set `on_clock_moved`
+        if the fleet has several hosts: it is called with the new time after virtual time moved, and
+        the supervisor decides which host publishes it (`publish_now`). `index` is this host's
+        number among them, from 0.
         `known` are the fleet's platforms, None for the built-in ones. `restored` gives the initial
         state and random stream by device id; other devices start without it.
         """
@@ -103,7 +106,12 @@ class Host(ConnectionListener):
         self._joined: dict[str, Device] = {}
         self._threshold = gc.get_threshold()
         shared = DeviceContext(
-            topics=topics, clock=clock, timers=self.timers, store=store, on_effect=on_effect
+            topics=topics,
+            clock=clock,
+            timers=self.timers,
+            store=store,
+            on_effect=on_effect,
+            on_event=on_event,
         )
         self._factory = DeviceFactory(
             shared, partial(DeviceRandomStream, seed), store.load if store else None, restored

@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
+from agent.coverage import RuleRecorder
 from broker.address import BrokerAddress
 from broker.client.pace import ConnectionPace
 from broker.errors import BrokerError, PassfleetError, UsageError
@@ -39,9 +40,12 @@ _LINE_LIMIT: Final = 1 << 20
 class WorkerBackend:
     """Backend that hosts the devices in worker processes."""
 
-    def __init__(self, config: FleetConfig, workers: int, log_level: str) -> None:
+    def __init__(
+        self, config: FleetConfig, workers: int, log_level: str, *, coverage: bool = False
+    ) -> None:
+        """Make the workers' jobs; with `coverage`, they count the rules that devices exercise."""
         self.size = config.device_count
-        self.counters = FleetCounters()
+        self.counters = FleetCounters(rules=RuleRecorder() if coverage else None)
         self.failed: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
         self._config = config
         self._log_level = log_level
@@ -100,6 +104,7 @@ class WorkerBackend:
             pace=replace(
                 whole, rate=whole.rate / workers, in_flight=max(1, whole.in_flight // workers)
             ),
+            coverage=self.counters.rules is not None,
         )
 
     # -- messages of workers -------------------------------------------------------------------

@@ -18,6 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from agent.coverage import RuleRecorder
 from agent.state_file import StateFile
 from broker.address import BrokerAddress
 from broker.client.pace import ConnectionPace
@@ -41,7 +42,7 @@ class WorkerJob:
 
     `since` is the start of the fleet's clock by `time.time()`. `reached` is the fleet's virtual
     time, None at the start. `pace` is this worker's share of the fleet's connection rate. `fresh`
-    and `again` are passed to `Host.start`.
+    and `again` are passed to `Host.start`. `coverage` counts the rules that devices exercise.
     """
 
     config: FleetConfig
@@ -54,6 +55,7 @@ class WorkerJob:
     reached: int | None
     log_level: str
     pace: ConnectionPace
+    coverage: bool = False
 
     def to_bytes(self) -> bytes:
         """Serialize the job for the worker's stdin: length, then pickle."""
@@ -100,7 +102,8 @@ class _Worker:
         specs = config.devices()[job.index :: job.workers]
         part = (job.index, job.workers)
         self.job = job
-        self.counters = FleetCounters()
+        rules = RuleRecorder() if job.coverage else None
+        self.counters = FleetCounters(rules=rules)
         store = StateFile(config.state, config.seed, part=part) if config.state else None
         kept = store.reached if store else None
         self.host = Host(
@@ -110,6 +113,7 @@ class _Worker:
             clock=make_clock(config, job.since, job.reached or kept),
             store=store,
             on_effect=self.counters.on_effect,
+            on_event=rules.on_event if rules else None,
             pace=job.pace,
             on_clock_moved=lambda to: _send(moved=to),
             index=job.index,

@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from typing import Final
+from typing import Final, NamedTuple
 
 from agent.device_factory import DeviceSpec
+from agent.effects import Effect
 from agent.events import Command, Event, Input, InputAction, Simulate, Simulation, TimerFired
 from agent.machine import first_state, step, timers
 from agent.passcode import DIGEST_BYTES, PasscodePolicy
@@ -21,11 +22,19 @@ from agent.state import DeviceState, GroupSetup, PasscodeKind, PastAnswers, Past
 from platforms import PLATFORMS
 from platforms.profile import Action, PlatformProfile
 
-__all__ = ["state_machine_page", "transitions"]
+__all__ = [
+    "EXPLORED_AT",
+    "STREAM",
+    "ExploredStep",
+    "explore",
+    "first_states",
+    "state_machine_page",
+    "transitions",
+]
 
 _WEAK: Final = "2580"
 _STRONG: Final = "aK7#aK7#"
-_NOW: Final = 1_700_000_000_000
+EXPLORED_AT: Final = 1_700_000_000_000
 _POLICIES: Final = (
     PasscodePolicy(),
     PasscodePolicy(min_length=8, max_failed_attempts=4),
@@ -52,6 +61,16 @@ Transitions = frozenset[tuple[str, str, str]]
 """Transitions of a diagram: (state before, label of the event, state after)."""
 
 
+class ExploredStep(NamedTuple):
+    """Step of the exploration. `label` is the name of the event in the diagrams."""
+
+    before: DeviceState
+    label: str
+    event: Event
+    effects: tuple[Effect, ...]
+    after: DeviceState
+
+
 class _Stream(DeviceRandomStream):
     """Random stream whose digest of a passcode is the passcode, so that it can be entered."""
 
@@ -62,7 +81,7 @@ class _Stream(DeviceRandomStream):
         return passcode.encode().ljust(DIGEST_BYTES, b"\0")[:DIGEST_BYTES]
 
 
-_STREAM: Final = _Stream(7, "phone-001")
+STREAM: Final = _Stream(7, "phone-001")
 
 
 def _lock(state: DeviceState) -> str:
@@ -87,34 +106,35 @@ _DIAGRAMS: Final[Mapping[str, tuple[str, Callable[[DeviceState], str]]]] = {
 def transitions(profile: PlatformProfile) -> dict[str, Transitions]:
     """Transitions of each diagram that a device of a platform can make, by the diagram's title."""
     found: dict[str, set[tuple[str, str, str]]] = {title: set() for title in _DIAGRAMS}
-    for before, label, after in _explore(profile):
+    for before, label, _, _, after in explore(profile):
         for title, (_, view) in _DIAGRAMS.items():
             if view(before) != view(after):
                 found[title].add((view(before), label, view(after)))
     return {title: frozenset(edges) for title, edges in found.items()}
 
 
-def _explore(profile: PlatformProfile) -> Iterator[tuple[DeviceState, str, DeviceState]]:
+def explore(profile: PlatformProfile) -> Iterator[ExploredStep]:
     """Every step between states that a device of a platform can reach."""
-    queue = [(state, _NOW) for state in _starts(profile)]
+    queue = [(state, EXPLORED_AT) for state in first_states(profile)]
     known = {_key(state) for state, now in queue}
     while queue:
         state, now = queue.pop()
         for label, event, at in _events(state, now):
-            after, _ = step(state, event, at, _STREAM)
+            after, effects = step(state, event, at, STREAM)
             after = replace(after, results=PastResults(), answers=PastAnswers())
-            yield state, label, after
+            yield ExploredStep(state, label, event, effects, after)
             key = _key(after)
             if key not in known:
                 known.add(key)
                 queue.append((after, at))
 
 
-def _starts(profile: PlatformProfile) -> Iterator[DeviceState]:
+def first_states(profile: PlatformProfile) -> Iterator[DeviceState]:
+    """States of a device of a platform at its enrollment, without and with a passcode."""
     setup = GroupSetup(name="phones", profile=profile, biometrics=profile.biometrics)
     for passcode in (None, _WEAK):
         spec = DeviceSpec("phone-001", "alex", setup, passcode)
-        yield first_state(spec.enrollment(_STREAM), _NOW)
+        yield first_state(spec.enrollment(STREAM), EXPLORED_AT)
 
 
 def _key(state: DeviceState) -> tuple[object, ...]:

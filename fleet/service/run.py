@@ -59,7 +59,8 @@ class UpOptions:
     `broker` overrides `broker.url`; `duration` is how long to run, None until Ctrl-C; `metrics` is
     the port to serve them on, 0 for a free one, None for not at all; `view` shows the backend while
     it runs, None for a table on a terminal and lines elsewhere; `web` is where to serve the pages
-    and the Graph API, None for not at all.
+    and the Graph API, None for not at all; `coverage` is the file that the coverage of rules is
+    written to at the end, None for no coverage.
     """
 
     broker: str | None = None
@@ -69,6 +70,7 @@ class UpOptions:
     metrics: int | None = None
     view: View | None = None
     web: WebOptions | None = None
+    coverage: Path | None = None
 
 
 async def run(config: FleetConfig, options: UpOptions, out: Console, err: Console) -> None:
@@ -94,9 +96,9 @@ async def run(config: FleetConfig, options: UpOptions, out: Console, err: Consol
         if not ours:
             await probe(broker.address)
         _warn_of_limits(url, config.device_count, err)
-        backend = _make_backend(config, workers, options.log_level)
+        backend = _make_backend(config, workers, options)
         stop = _StopSignals()
-        with stop.listening():
+        with stop.listening(), _coverage_file(backend, config, options.coverage):
             await _run_backend(backend, config, options, broker, stop, out, err, serve, ours=ours)
         if broker.died.done():
             raise broker.died.result()
@@ -106,10 +108,30 @@ async def run(config: FleetConfig, options: UpOptions, out: Console, err: Consol
             raise Interrupted
 
 
-def _make_backend(config: FleetConfig, workers: int, log_level: str) -> HostingBackend:
+def _make_backend(config: FleetConfig, workers: int, options: UpOptions) -> HostingBackend:
+    coverage = options.coverage is not None
     if workers > 1:
-        return WorkerBackend(config, workers, log_level)
-    return LocalBackend(config)
+        return WorkerBackend(config, workers, options.log_level, coverage=coverage)
+    return LocalBackend(config, coverage=coverage)
+
+
+@contextlib.contextmanager
+def _coverage_file(
+    backend: HostingBackend, config: FleetConfig, path: Path | None
+) -> Iterator[None]:
+    """Write the coverage of rules to `path` at the end, however the fleet ends."""
+    try:
+        yield
+    finally:
+        if path is not None and backend.counters.rules is not None:
+            from fleet.service.coverage import coverage_of_fleet  # noqa: PLC0415  # on request only
+
+            setups = [spec.setup for spec in config.devices()]
+            document = coverage_of_fleet(setups, backend.counters.rules.counts).as_json()
+            try:
+                path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+            except OSError as error:
+                raise UsageError(f"{path} cannot be written: {error.strerror}") from None
 
 
 async def _run_backend(

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from agent.coverage import Rule
 from agent.definition.platforms import Platforms
 from agent.state import DeviceState
 
@@ -130,7 +131,9 @@ class ScenarioOutcome:
     `path` and `line` are its position; `source` is its `source` key. `problem` is set if the
     scenario ended for another reason than a failed step. `devices` are (name, platform title,
     management) in the order of the file. `clock` is `virtual`, `real`, or a speed such as `60x`.
-    `platforms` are the platforms that its devices may use.
+    `platforms` are the platforms that its devices may use. `proves` are the numbers of the
+    statements that it proves if it passes. `exercised` counts the rules that its devices exercised;
+    it is empty unless the run asked for coverage.
     """
 
     name: str
@@ -149,6 +152,8 @@ class ScenarioOutcome:
     initial_devices: tuple[InitialDevice, ...] = field(default=(), repr=False)
     clock: str = "virtual"
     platforms: Platforms = field(default_factory=Platforms, repr=False)
+    proves: tuple[str, ...] = ()
+    exercised: Mapping[Rule, int] = field(default_factory=dict, repr=False)
 
     @property
     def passed(self) -> bool:

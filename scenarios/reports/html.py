@@ -15,7 +15,9 @@ from typing import Any, Final
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from agent.coverage import RuleKind
 from broker.timestamps import format_timestamp
+from scenarios.model.coverage import Coverage, percent
 from scenarios.model.outcome import Lane, ScenarioOutcome, Status, StepOutcome, TimelineEvent
 
 __all__ = ["write"]
@@ -58,8 +60,10 @@ class _Dot:
     title: str
 
 
-def write(path: Path, outcomes: Sequence[ScenarioOutcome]) -> None:
-    """Write the report of `outcomes` to `path`."""
+def write(
+    path: Path, outcomes: Sequence[ScenarioOutcome], coverage: Coverage | None = None
+) -> None:
+    """Write the report of `outcomes` to `path`, with a section about `coverage`, if given."""
     environment = Environment(
         loader=FileSystemLoader(_FOLDER),
         autoescape=True,
@@ -67,7 +71,7 @@ def write(path: Path, outcomes: Sequence[ScenarioOutcome]) -> None:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(duration=_duration, clock=_clock)
+    environment.filters.update(duration=_duration, clock=_clock, percent=_percent)
     page = environment.get_template(_TEMPLATE).render(
         scenarios=[_scenario(outcome) for outcome in outcomes],
         total=len(outcomes),
@@ -76,10 +80,16 @@ def write(path: Path, outcomes: Sequence[ScenarioOutcome]) -> None:
         virtual=_duration(sum(outcome.ended - outcome.began for outcome in outcomes)),
         real=_duration(round(1000 * sum(outcome.seconds for outcome in outcomes))),
         steps=sum(len(outcome.steps) for outcome in outcomes),
+        coverage=coverage,
+        kinds=list(RuleKind),
         style=_package_file("report.css"),
         script=_package_file("report.js"),
     )
     path.write_text(page.encode("utf-8", "replace").decode(), encoding="utf-8")
+
+
+def _percent(part: int, whole: int) -> str:
+    return f"{percent(part, whole):.1f} %"
 
 
 def _package_file(name: str) -> Markup:

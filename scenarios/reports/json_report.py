@@ -10,19 +10,23 @@ from collections.abc import Sequence
 from typing import Any
 
 from broker.timestamps import format_timestamp
+from scenarios.model.coverage import Coverage
 from scenarios.model.outcome import Failure, ScenarioOutcome, StepOutcome, TimelineEvent
 
 __all__ = ["as_document"]
 
 
-def as_document(outcomes: Sequence[ScenarioOutcome]) -> dict[str, Any]:
-    """Return the document of `passfleet play --json`."""
+def as_document(
+    outcomes: Sequence[ScenarioOutcome], coverage: Coverage | None = None
+) -> dict[str, Any]:
+    """Return the document of `passfleet play --json`; `coverage` is its last key, if given."""
     passed = sum(outcome.passed for outcome in outcomes)
-    return {
+    document: dict[str, Any] = {
         "passed": passed,
         "failed": len(outcomes) - passed,
         "scenarios": [_scenario(outcome) for outcome in outcomes],
     }
+    return document if coverage is None else {**document, "coverage": coverage.as_json()}
 
 
 def _scenario(outcome: ScenarioOutcome) -> dict[str, Any]:
@@ -30,6 +34,7 @@ def _scenario(outcome: ScenarioOutcome) -> dict[str, Any]:
         "name": outcome.name,
         "path": outcome.path,
         "source": outcome.source,
+        "proves": list(outcome.proves),
         "status": outcome.status.value,
         "began": format_timestamp(outcome.began),
         "ended": format_timestamp(outcome.ended),

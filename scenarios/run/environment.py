@@ -22,6 +22,7 @@ from functools import partial
 from typing import Any, Final
 
 from agent.clock import Clock, Timers
+from agent.coverage import Rule, RuleRecorder
 from agent.device_factory import DeviceFactory, DeviceSpec
 from agent.effects import Effect, Reboot
 from agent.random_stream import DeviceRandomStream
@@ -101,7 +102,10 @@ class ScenarioEnvironment(ConnectionListener):
         devices: Sequence[DeviceSpec],
         seed: int,
         clock: Clock,
+        *,
+        coverage: bool = False,
     ) -> None:
+        """Create the devices; with `coverage`, count the rules that they exercise."""
         self.topics = topics
         self.clock = clock
         self.timers = Timers(clock)
@@ -119,8 +123,13 @@ class ScenarioEnvironment(ConnectionListener):
         self._control = Connection(
             pool, host_client_id(topics.root, 0), [f"{topics.root}/#"], self, clean_session=True
         )
+        self._recorder = RuleRecorder() if coverage else None
         shared = DeviceContext(
-            topics=topics, clock=clock, timers=self.timers, on_effect=self._on_effect
+            topics=topics,
+            clock=clock,
+            timers=self.timers,
+            on_effect=self._on_effect,
+            on_event=self._recorder.on_event if self._recorder else None,
         )
         self._factory = DeviceFactory(shared, partial(DeviceRandomStream, seed))
         for spec in devices:
@@ -223,7 +232,14 @@ class ScenarioEnvironment(ConnectionListener):
         elif (action in _RECONNECTING and device.online) or (action == "online" and not was_up):
             self._expected_sessions[device.id] = number + 1
 
+    @property
+    def exercised(self) -> Mapping[Rule, int]:
+        """Counts of the exercised rules; empty without `coverage`."""
+        return self._recorder.counts if self._recorder else {}
+
     def _on_effect(self, device: Device, effect: Effect) -> None:
+        if self._recorder is not None:
+            self._recorder.on_effect(device, effect)
         if isinstance(effect, Reboot) and not effect.abrupt and device.online:
             self._expected_sessions[device.id] = device.connection.number + 1
 

@@ -34,12 +34,14 @@ class PlayOptions:
 
     `broker` is `embedded`, `mosquitto` or an address. `speed` None means virtual time, 1 real time.
     `jobs` is the number of scenarios that run at once. `seed` None uses the seed of each file.
+    `coverage` counts the rules that devices exercise.
     """
 
     broker: str = EMBEDDED
     speed: float | None = None
     jobs: int = DEFAULT_JOBS
     seed: int | None = None
+    coverage: bool = False
 
 
 class PlayListener(Protocol):
@@ -123,7 +125,14 @@ async def _play_one(
     if listener is not None:
         listener.started(number, scenario)
     seed = scenario.seed if options.seed is None else options.seed
-    environment = ScenarioEnvironment(pool, topics, scenario.devices, seed, _clock(options.speed))
+    environment = ScenarioEnvironment(
+        pool,
+        topics,
+        scenario.devices,
+        seed,
+        _clock(options.speed),
+        coverage=options.coverage,
+    )
     report_step: Callable[[StepOutcome], None] | None = None
     if listener is not None:
         on_step = listener.stepped

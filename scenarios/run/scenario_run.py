@@ -108,6 +108,8 @@ class ScenarioRun:
             ),
             clock=_clock_name(self._environment.clock),
             platforms=scenario.platforms,
+            proves=scenario.proves,
+            exercised=self._environment.exercised,
         )
 
     # -- steps ---------------------------------------------------------------------------------
