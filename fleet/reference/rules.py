@@ -1,13 +1,14 @@
 """All rules of a platform, found by exploring `agent.machine.step`.
 
-The exploration of the state diagrams reaches every state of a device. A few events more, each taken
-on a device that was just enrolled, show what depends on more than the state: attributes of the
-device (the limits of the platform), a policy out of bounds, a reaction time, a call.
+The exploration of the state diagrams reaches every state of a device; it is repeated with another
+user signed in. A few events more, each taken on a device that was just enrolled, show what depends
+on more than the state: attributes of the device (the limits of the platform), a policy out of
+bounds, a reaction time, a call.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Final
 
@@ -29,8 +30,9 @@ _REACTION: Final = (1, 1)
 
 def cases_of(profile: PlatformProfile) -> frozenset[Case]:
     """Return every case of a platform that a device can show."""
-    found = set(_explored_cases(profile))
-    for state in first_states(profile):
+    first = list(first_states(profile))
+    found = {*_explored_cases(first), *_explored_cases(_with_another_user(first))}
+    for state in first:
         for variant in _variants(state, profile):
             for action in Action:
                 found |= set(_cases_after(variant, [Command("c", action)]))
@@ -41,9 +43,19 @@ def cases_of(profile: PlatformProfile) -> frozenset[Case]:
     return frozenset(found)
 
 
-def _explored_cases(profile: PlatformProfile) -> Iterator[Case]:
+def _with_another_user(states: Iterable[DeviceState]) -> Iterator[DeviceState]:
+    """Yield the states after another user has signed in, if the platform allows it."""
+    for state in states:
+        after, _ = step(
+            state, Input("u", InputAction.SIGN_IN, user="another user"), EXPLORED_AT, STREAM
+        )
+        if after.current_user != state.current_user:
+            yield after
+
+
+def _explored_cases(states: Iterable[DeviceState]) -> Iterator[Case]:
     delayed = False
-    for explored in explore(profile):
+    for explored in explore(states):
         setup = explored.before.enrollment.setup
         if (timer := case_of_event(explored.event)) is not None:
             yield timer

@@ -8,7 +8,7 @@ differ only in counters, times and history count as one. The page is made, never
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Final, NamedTuple
 
@@ -106,16 +106,16 @@ _DIAGRAMS: Final[Mapping[str, tuple[str, Callable[[DeviceState], str]]]] = {
 def transitions(profile: PlatformProfile) -> dict[str, Transitions]:
     """Transitions of each diagram that a device of a platform can make, by the diagram's title."""
     found: dict[str, set[tuple[str, str, str]]] = {title: set() for title in _DIAGRAMS}
-    for before, label, _, _, after in explore(profile):
+    for before, label, _, _, after in explore(first_states(profile)):
         for title, (_, view) in _DIAGRAMS.items():
             if view(before) != view(after):
                 found[title].add((view(before), label, view(after)))
     return {title: frozenset(edges) for title, edges in found.items()}
 
 
-def explore(profile: PlatformProfile) -> Iterator[ExploredStep]:
-    """Every step between states that a device of a platform can reach."""
-    queue = [(state, EXPLORED_AT) for state in first_states(profile)]
+def explore(states: Iterable[DeviceState]) -> Iterator[ExploredStep]:
+    """Every step between states that a device in one of `states` can reach."""
+    queue = [(state, EXPLORED_AT) for state in states]
     known = {_key(state) for state, now in queue}
     while queue:
         state, now = queue.pop()
