@@ -1,9 +1,10 @@
 """All rules of a platform, found by exploring `agent.machine.step`.
 
 The exploration of the state diagrams reaches every state of a device; it is repeated with another
-user signed in. A few events more, each taken on a device that was just enrolled, show what depends
-on more than the state: attributes of the device (the limits of the platform), a policy out of
-bounds, a reaction time, a call.
+user signed in, and on a supervised device where the platform asks for one. A few events more, each
+taken on a device that was just enrolled, show what depends on more than the state: attributes of
+the device (the limits of the platform), a policy out of bounds, a lock message, times and losses of
+the group (reaction, push, check-in), a call.
 """
 
 from __future__ import annotations
@@ -24,23 +25,36 @@ from platforms.profile import Action, Attributes, Limit, PlatformProfile
 __all__ = ["cases_of"]
 
 _OUT_OF_BOUNDS: Final = PasscodePolicy(min_length=10_000)
-_REACTION: Final = (1, 1)
-"""Milliseconds; any reaction time arms the timer."""
+_TIMES: Final = {"reaction": (1, 1), "push_delay": (1, 1), "check_in": 1}
+"""Settings of a group that arm a timer, each with a value in milliseconds; any value does."""
 
 
 def cases_of(profile: PlatformProfile) -> frozenset[Case]:
     """Return every case of a platform that a device can show."""
     first = list(first_states(profile))
-    found = {*_explored_cases(first), *_explored_cases(_with_another_user(first))}
+    starts = [*first, *_supervised(first, profile)]
+    found = {*_explored_cases(starts), *_explored_cases(_with_another_user(first))}
+    call = MessageArrived("m", MessageKind.CALL, "sender", "text")
     for state in first:
         for variant in _variants(state, profile):
-            for action in Action:
-                found |= set(_cases_after(variant, [Command("c", action)]))
-        policy = Command("c", Action.APPLY_PASSCODE_POLICY, policy=_OUT_OF_BOUNDS)
-        call = MessageArrived("m", MessageKind.CALL, "sender", "text")
-        found |= set(_cases_after(state, [policy]))
+            for event in _commands():
+                found |= set(_cases_after(variant, [event]))
         found |= set(_cases_after(state, [call, Input("i", InputAction.PRESS_KEY, key="#")]))
     return frozenset(found)
+
+
+def _commands() -> Iterator[Command]:
+    for action in Action:
+        yield Command("c", action, message="text", phone_number="555 0100")
+    yield Command("c", Action.APPLY_PASSCODE_POLICY, policy=_OUT_OF_BOUNDS)
+
+
+def _supervised(states: Iterable[DeviceState], profile: PlatformProfile) -> Iterator[DeviceState]:
+    """Yield the states of a supervised device, if supervision changes what the platform does."""
+    if profile.lost_mode.supported and profile.lost_mode.supervised_only:
+        attributes = replace(profile.attributes, supervised=True)
+        for state in states:
+            yield _with_setup(state, replace(state.enrollment.setup, attributes=attributes))
 
 
 def _with_another_user(states: Iterable[DeviceState]) -> Iterator[DeviceState]:
@@ -81,9 +95,11 @@ def _cases_after(state: DeviceState, events: list[Event]) -> Iterator[Case]:
 
 
 def _variants(state: DeviceState, profile: PlatformProfile) -> Iterator[DeviceState]:
-    """Devices on which each limit of the platform applies, and one with a reaction time."""
+    """Devices on which each limit of the platform applies, and one for each time of its group."""
     setup = state.enrollment.setup
-    yield _with_setup(state, replace(setup, reaction=_REACTION))
+    for setting, value in _TIMES.items():
+        changed = replace(setup, **{setting: value})  # type: ignore[arg-type]
+        yield _with_setup(state, changed)
     for limit in profile.reset.limits:
         attributes = _attributes_within(limit, profile.attributes)
         yield _with_setup(state, replace(setup, attributes=attributes))

@@ -148,7 +148,7 @@ def _key(state: DeviceState) -> tuple[object, ...]:
         state.prompt,
         (state.touch_id, state.face),
         min(state.failed_attempts, limit + 1) if limit else 0,
-        state.wiped,
+        (state.wiped, state.enrolled, state.lost_mode),
         state.policy,
         state.resets > 0,
         frozenset(timers(state)),

@@ -49,6 +49,25 @@ def test_rules_differ_by_platform() -> None:
     assert not answers(ios, RuleKind.SCREEN, "New temporary passcode")
 
 
+@pytest.mark.parametrize("profile", PLATFORMS, ids=lambda p: p.id)
+def test_every_timer_that_a_group_can_set_has_a_rule(profile: PlatformProfile) -> None:
+    fired = {case.name for case in cases_of(profile) if case.kind is RuleKind.TIMER}
+
+    assert fired == {*Timer} - ({Timer.GRACE} if profile.reset.grace is None else set())
+
+
+@pytest.mark.parametrize("profile", PLATFORMS, ids=lambda p: p.id)
+def test_lost_mode_has_rules_where_the_platform_has_it(profile: PlatformProfile) -> None:
+    cases = cases_of(profile)
+    screens = {case.name for case in cases if case.kind is RuleKind.SCREEN}
+
+    expected = {"notSupported", "notEnrolled", *(["done"] if profile.lost_mode.supported else [])}
+    assert answers(cases, RuleKind.ACTION, "enableLostMode") == expected
+    assert answers(cases, RuleKind.ACTION, "disableLostMode") == expected
+    assert ("Lost Mode" in screens) is profile.lost_mode.supported
+    assert ("Device locked" in screens) is profile.lock.shows_message
+
+
 async def test_the_rules_have_every_case_that_the_library_exercises() -> None:
     library = load_scenarios(find_scenarios([LIBRARY]))
     outcomes = await play_all(library, PlayOptions(coverage=True))
@@ -61,7 +80,7 @@ async def test_the_rules_have_every_case_that_the_library_exercises() -> None:
     unknown = {
         rule
         for rule in exercised
-        # The title of a text message is its sender.
+        # The titles of text messages are their senders: these are no rules of a platform.
         if rule.case.kind is not RuleKind.SCREEN and rule.case not in known[rule.platform]
     }
     assert exercised
