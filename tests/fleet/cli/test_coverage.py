@@ -70,7 +70,7 @@ async def test_play_prints_a_table_and_the_rules_that_it_did_not_exercise(
     assert await played.ended() == 0, played.err
     assert "4 of " in played.out
     assert "Not exercised: ios, standalone" in played.out
-    assert "action remoteLock: noPasscode" in played.out
+    assert "action remoteLock: lostMode, noPasscode" in played.out
 
 
 @pytest.mark.parametrize(
