@@ -68,6 +68,7 @@ def application() -> typer.Typer:
     """Application with all commands. A command imports what it needs when it runs."""
     # The command modules import this package.
     from fleet.cli import (  # noqa: PLC0415
+        action_commands,
         device_commands,
         fleet_commands,
         load_command,
@@ -78,6 +79,7 @@ def application() -> typer.Typer:
 
     for module in (
         fleet_commands,
+        action_commands,
         device_commands,
         play_command,
         load_command,

@@ -33,6 +33,7 @@ __all__ = [
     "print_json",
     "print_json_line",
     "print_warning",
+    "run_and_exit",
     "run_async",
 ]
 
@@ -149,6 +150,13 @@ def run_async(main: Coroutine[Any, Any, T]) -> T:
     except ConnectionError as error:
         reason = error.strerror or error
         raise BrokerError(f"the connection to the broker failed: {reason}") from error
+
+
+def run_and_exit(main: Coroutine[Any, Any, int]) -> None:
+    """Run a command's coroutine and exit with the code that it returns."""
+    code = run_async(main)
+    if code:
+        raise typer.Exit(code)
 
 
 async def _run_cancellable(main: Coroutine[Any, Any, T]) -> T:

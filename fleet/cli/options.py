@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 __all__ = [
+    "RUNNING_FLEET_PANEL",
     "AllOption",
     "AsOption",
     "FleetLocation",
@@ -23,6 +24,10 @@ __all__ = [
     "TimeoutOption",
     "YesOption",
 ]
+
+
+RUNNING_FLEET_PANEL: Final = "A running fleet"
+"""Panel of `passfleet --help` with the commands for a running fleet."""
 
 
 class IssuedBy(StrEnum):
