@@ -21,6 +21,7 @@ ALLOWED_IMPORTS = {
     "agent": {"platforms", "broker"},
     "scenarios": {"platforms", "broker", "agent"},
     "fleet": {"platforms", "broker", "agent", "scenarios"},
+    "passfleet": {"fleet"},
 }
 LAYERS = sorted(ALLOWED_IMPORTS)
 SOURCE_FOLDERS = {

@@ -6,12 +6,11 @@ A separate process leaves a whole CPU core to the devices.
 from __future__ import annotations
 
 import json
-import sys
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from broker.address import BrokerAddress
+from broker.child_command import module_command
 from broker.server.child_process import BrokerHandle, ChildProcess
 
 if TYPE_CHECKING:
@@ -22,13 +21,6 @@ __all__ = ["embedded_broker"]
 _NAME = "the embedded broker"
 # Seconds. An idle machine needs 0.3; a busy CI machine needs more.
 _START_LIMIT = 20.0
-# -P and -c: nothing is imported from the current directory. The folder of this package is last on
-# the path; it is used only if the package is not installed.
-_BOOTSTRAP = (
-    "import sys; sys.path.append(sys.argv.pop(1));"
-    " from broker.server.embedded_process import main; main()"
-)
-_ROOT = Path(__file__).resolve().parents[2]
 
 
 @asynccontextmanager
@@ -52,6 +44,9 @@ async def embedded_broker(
 
 def _argv(port: int | None, log_level: str) -> list[str]:
     chosen = [] if port is None else ["--port", str(port)]
-    # -W ignore: a user's PYTHONWARNINGS=error must not end the child.
-    python = [sys.executable, "-P", "-W", "ignore", "-c", _BOOTSTRAP, str(_ROOT)]
-    return [*python, *chosen, "--log-level", log_level]
+    return module_command(
+        "broker.server.embedded_process",
+        *(*chosen, "--log-level", log_level),
+        # A user's PYTHONWARNINGS=error must not end the child.
+        python=("-W", "ignore"),
+    )

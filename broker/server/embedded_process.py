@@ -127,3 +127,7 @@ def _raise_file_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     except (ValueError, OSError):
         logging.getLogger(__name__).warning("the limit of open files could not be raised")
+
+
+if __name__ == "__main__":
+    main()

@@ -20,6 +20,7 @@ from typing import Any, Final
 
 from agent.coverage import RuleRecorder
 from broker.address import BrokerAddress
+from broker.child_command import module_command
 from broker.client.pace import ConnectionPace
 from broker.errors import BrokerError, PassfleetError, UsageError
 from fleet.config.loader import FleetConfig
@@ -183,9 +184,7 @@ class _Worker:
     async def start(self) -> None:
         """Start the process and write its job to its stdin."""
         self._process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "fleet.hosting.worker",
+            *module_command("fleet.hosting.worker"),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,

@@ -11,7 +11,6 @@ import contextlib
 import json
 import os
 import signal
-import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from broker.address import BrokerAddress
+from broker.child_command import module_command
 from broker.errors import PassfleetError, PeerError
 from fleet.config.loader import FleetConfig, load_fleet
 from fleet.config.sample import default_config
@@ -118,7 +118,7 @@ class _Child:
     async def start(self, job: FleetJob) -> None:
         with self._err.open("wb") as stderr:
             self._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "fleet.load.fleet_process"),
+                *module_command("fleet.load.fleet_process"),
                 cwd=self.folder,
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,

@@ -14,6 +14,7 @@ from typing import Final
 
 from rich.console import Console
 
+from broker.child_command import module_command
 from broker.errors import PassfleetError, PeerError, UsageError
 from fleet.plural import count_noun
 from fleet.service import run_file
@@ -50,7 +51,7 @@ def start_detached(folder: Path, *, announced: Sequence[str] = ()) -> None:
     arguments = [argument for argument in sys.argv[1:] if argument != "--detach"]
     with log.open("wb") as output:
         child = subprocess.Popen(  # noqa: S603  # our own command line
-            [sys.executable, "-m", "fleet.cli", *arguments],
+            module_command("fleet.cli", *arguments),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
