@@ -2,7 +2,7 @@
 
 It implements "Passcode reset and remote lock": Groups, All Devices, All Mobile Devices, one of two
 lists; or All Users, a user, the Devices tab; then one or several devices; Remote Tasks, Passcode
-Reset or Remote Lock. "Reset passcode via the Company Portal website" (2015-12) gives the rule for
+Reset or Remote Lock; or a wipe, which the document names in passing. "Reset passcode via the Company Portal website" (2015-12) gives the rule for
 new passcodes: where the platform sends them to the console alone (`ResetRule.escrow`), the console
 shows one only from the second reset of a device on, otherwise at once. A new passcode is shown
 until the device no longer has it.
@@ -27,9 +27,11 @@ from scenarios.actors.console_steps import (
     Open,
     RemoteLock,
     ResetPasscode,
+    Retire,
     Select,
     ShowPasscode,
     UnlockAccount,
+    Wipe,
 )
 from scenarios.actors.console_tree import ConsoleTree
 from scenarios.actors.device_records import DeviceRecords, NewPasscodes
@@ -83,6 +85,8 @@ class ConsoleActor(Actor):
         "select": Select,
         "reset_passcode": ResetPasscode,
         "remote_lock": RemoteLock,
+        "wipe": Wipe,
+        "retire": Retire,
         "show_passcode": ShowPasscode,
         "unlock_account": UnlockAccount,
     }
@@ -102,6 +106,8 @@ class ConsoleActor(Actor):
             "select": self._select,
             "reset_passcode": lambda _: self._task(Action.RESET_PASSCODE),
             "remote_lock": lambda _: self._task(Action.REMOTE_LOCK),
+            "wipe": lambda _: self._task(Action.WIPE),
+            "retire": lambda _: self._task(Action.RETIRE),
             "show_passcode": self._show_passcode,
             "unlock_account": self._unlock_account,
         }

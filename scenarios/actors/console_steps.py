@@ -14,9 +14,11 @@ __all__ = [
     "Open",
     "RemoteLock",
     "ResetPasscode",
+    "Retire",
     "Select",
     "ShowPasscode",
     "UnlockAccount",
+    "Wipe",
 ]
 
 
@@ -68,6 +70,14 @@ class ResetPasscode(Arguments):
 
 class RemoteLock(Arguments):
     """Remote Tasks, Remote Lock: on every selected device."""
+
+
+class Wipe(Arguments):
+    """Wipe every selected device: a factory reset."""
+
+
+class Retire(Arguments):
+    """Retire every selected device: its enrollment ends, its passcode is kept."""
 
 
 class ShowPasscode(Arguments):
