@@ -2,10 +2,10 @@
 
 It implements "Passcode reset and remote lock": Groups, All Devices, All Mobile Devices, one of two
 lists; or All Users, a user, the Devices tab; then one or several devices; Remote Tasks, Passcode
-Reset or Remote Lock; or a wipe, which the document names in passing. "Reset passcode via the Company Portal website" (2015-12) gives the rule for
-new passcodes: where the platform sends them to the console alone (`ResetRule.escrow`), the console
-shows one only from the second reset of a device on, otherwise at once. A new passcode is shown
-until the device no longer has it.
+Reset or Remote Lock; or a wipe, which the document mentions. "Reset passcode via the Company Portal
+website" (2015-12) gives the rule for new passcodes: where the platform sends them to the console
+alone (`ResetRule.escrow`), the console shows one only from the second reset of a device on,
+otherwise at once. A new passcode is shown until the device no longer has it.
 
 Assumptions, because the sources do not specify it: hybrid devices, which Configuration Manager
 manages, are in neither list and are selected by user or by id; without Show Passcode the console

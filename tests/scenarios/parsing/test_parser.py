@@ -193,7 +193,8 @@ def test_every_step_of_the_contract_is_there() -> None:
         "portal": "sign_in sign_out select_device reset_passcode remote_lock check_status"
         " open_notifications enter_address choose_account enter_password back open_link open_menu"
         " choose_menu",
-        "console": "open select reset_passcode remote_lock wipe retire show_passcode unlock_account",
+        "console": "open select reset_passcode remote_lock wipe retire show_passcode"
+        " unlock_account",
         "account": "register start_reset verify enter_code choose_password sign_in set_up"
         " contact_administrator choose_method enter_number answer_questions",
         "user": "swipe_up enter_passcode change_now later set_passcode use_biometric"
