@@ -70,7 +70,7 @@ def _wait_for_push(
 def check_in(state: DeviceState, now: int, rng: RandomSource) -> tuple[DeviceState, list[Effect]]:
     """Connect to the management service: take up every command that waits, in order.
 
-    A device that is told to check in asks for all its commands, not only for the pushed one.
+    A device that checks in asks for all its commands, not only for the pushed one.
     """
     waiting = state.waiting
     period = state.enrollment.setup.check_in
@@ -148,10 +148,10 @@ def _do(
 ) -> tuple[DeviceState, list[Effect]]:
     """Do a command now and remember its result."""
     outcome = ACTION_TRANSITIONS[command.action](state, command, now, rng)
-    drawn, told, escrow = outcome.passcode, None, False
+    drawn, shown, escrow = outcome.passcode, None, False
     if drawn is not None:
         rule, management = state.profile.reset, state.enrollment.setup.management
-        told = drawn if management in rule.shown_to_user else None
+        shown = drawn if management in rule.shown_to_user else None
         escrow = management in rule.escrow
     result = Result(
         command.command_id,
@@ -162,7 +162,7 @@ def _do(
         now,
         outcome.error,
         outcome.native,
-        told,
+        shown,
     )
     new, effects = finish_event(
         state,

@@ -196,8 +196,8 @@ class PastResults(_Remembered[Result]):
 
     def plus(self, last: Result) -> Self:
         """Return a copy with one more result."""
-        r, told = last, last.passcode
-        spec, draw = (told.spec, told.draw) if told is not None else (None, 0)
+        r, passcode = last, last.passcode
+        spec, draw = (passcode.spec, passcode.draw) if passcode is not None else (None, 0)
         words = (r.action, r.state, r.message, r.error, r.native, spec)
         return type(self)(*self._with(r.command_id, words, r.started, r.updated, draw))
 
@@ -205,8 +205,8 @@ class PastResults(_Remembered[Result]):
     def _whole(name: str, words: Any, row: tuple[Any, ...]) -> Result:
         action, state, message, error, native, spec = words
         started, updated, draw, _ = row
-        told = PasscodeRef(draw, spec) if spec is not None else None
-        return Result(name, action, state, message, started, updated, error, native, told)
+        passcode = PasscodeRef(draw, spec) if spec is not None else None
+        return Result(name, action, state, message, started, updated, error, native, passcode)
 
 
 @fast_dataclass

@@ -1,7 +1,7 @@
 """Enrollment and state of one device.
 
 Frozen records; instants are milliseconds since the Unix epoch, UTC. No passcode in clear is held
-anywhere in them: a set passcode is a `Secret`, a temporary one that a result has told is a
+anywhere in them: a set passcode is a `Secret`, a temporary one in a result is a
 `PasscodeRef`.
 """
 

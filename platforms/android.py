@@ -57,7 +57,7 @@ ANDROID = PlatformProfile(
                 source=Source(
                     "AOSP CTS DeviceAdminTest: from API level 24 on the first passcode is set,"
                     " changing one fails",
-                    assumption="the portal is told notSupported",
+                    assumption="the portal shows notSupported",
                 ),
                 from_api_level=24,
                 with_passcode=True,

@@ -142,7 +142,7 @@ IOS = PlatformProfile(
     restart=RESTART,
     lost_mode=ActionRule(
         rule="Supervised devices alone: locks the device, shows the message and telephone number,"
-        " and opens for nobody until Lost Mode is disabled.",
+        " and cannot be unlocked until Lost Mode is disabled.",
         message="Lost Mode is on.",
         refusal="Lost Mode needs a supervised device.",
         supervised_only=True,

@@ -342,10 +342,10 @@ class PlatformProfile:
     """One platform: how it resets, locks, opens, and what its own protocol answers.
 
     `sign_in` is true where the lock screen opens by signing a user in (Windows RT family).
-    `biometrics_blocked_by_restart` is true where a restart asks for the passcode
-    before a biometric is taken again. `attributes` are those of a device of which nothing else is
-    said; `ledger` tells how true the model is. `native` gives, by action and case, the JSON object
-    that the platform's protocol would have answered; None where it is never reached.
+    `biometrics_blocked_by_restart` is true where a restart asks for the passcode before a biometric
+    is accepted again. `attributes` are the defaults of a device's attributes; `ledger` lists how
+    closely the model follows its sources. `native` gives, by action and case, the JSON object that
+    the platform's protocol would have answered; None where the protocol is not used.
     """
 
     id: str

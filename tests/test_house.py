@@ -51,10 +51,6 @@ MARKDOWN_LINK = re.compile(r"\]\((?![a-z]+:)([^)#\s]+)")
 
 FUNCTIONS = ast.FunctionDef | ast.AsyncFunctionDef
 QUESTION = re.compile(r"\s*(?:What|Who|Whether|Where)\b")
-QUESTIONS_ALLOWED = (
-    *("fleet/config/", "fleet/reference/", "fleet/service/", "fleet/traces/", "fleet/web/"),
-)
-"""Paths with docstrings still to be reworded. Remove a path as soon as it has none."""
 
 
 @cache
@@ -166,13 +162,12 @@ def docstrings(file: Path) -> Iterator[tuple[int, str]]:
 
 def test_no_docstring_begins_with_a_question_word() -> None:
     """Docstrings begin with a noun phrase or a verb."""
-    files = [*modules().values(), *sorted((ROOT / "bench").glob("*.py"))]
+    others = chain.from_iterable((ROOT / folder).rglob("*.py") for folder in ("bench", "tests"))
     offenders = [
-        f"{path}:{line}: {text[:60]}"
-        for file in files
+        f"{file.relative_to(ROOT)}:{line}: {text[:60]}"
+        for file in [*modules().values(), *sorted(others)]
         for line, text in docstrings(file)
         if QUESTION.match(text)
-        and not (path := str(file.relative_to(ROOT))).startswith(QUESTIONS_ALLOWED)
     ]
     assert not offenders, "\n".join(offenders)
 

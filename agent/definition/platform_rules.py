@@ -155,8 +155,8 @@ def _source(profile: PlatformProfile, part: str, base: Source | None) -> Source:
 def _ledger(
     profile: PlatformProfile, base: PlatformProfile, table: Mapping[str, Any]
 ) -> Iterator[LedgerEntry]:
-    told = {"extends", "title", "sources"}
-    changed = ", ".join(key for key in table if key not in told)
+    descriptive = {"extends", "title", "sources"}
+    changed = ", ".join(key for key in table if key not in descriptive)
     if changed:
         note = f"set by the fleet file, based on {base.title}; not from a document"
         yield LedgerEntry(f"{profile.title}: {changed}", Fidelity.ASSUMED, note)

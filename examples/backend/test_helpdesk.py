@@ -53,6 +53,6 @@ async def test_windows_rt_caller_is_sent_to_the_admin(desk: HelpDesk) -> None:
 
 @pytest.mark.passfleet(platform="android", devices=20)
 async def test_twenty_callers_at_once(desk: HelpDesk, passfleet_fleet: Fleet) -> None:
-    told = await asyncio.gather(*(desk.reset(str(phone)) for phone in passfleet_fleet.devices))
+    passcodes = await asyncio.gather(*(desk.reset(str(phone)) for phone in passfleet_fleet.devices))
 
-    assert len(set(told)) == len(told) == len(passfleet_fleet.devices)
+    assert len(set(passcodes)) == len(passcodes) == len(passfleet_fleet.devices)

@@ -220,7 +220,7 @@ def policy(
 def _confirm(command: str, selection: Selection, *, yes: bool) -> None:
     """Ask before a command that cannot be undone; `yes` answers. Exits with 1 on a no.
 
-    Raises UsageError where nobody can be asked.
+    Raises UsageError if standard input is not a terminal.
     """
     if yes:
         return

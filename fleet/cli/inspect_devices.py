@@ -218,7 +218,7 @@ def _print_inspection(inspection: Mapping[str, Any]) -> None:
     _line("policy", ", ".join(rules) or "none")
     for title, key, describe in (
         ("results", "results", _describe_result),
-        ("screen told", "notifications", _describe_notification),
+        ("notifications", "notifications", _describe_notification),
     ):
         entries = inspection.get(key) or []
         if not entries:

@@ -54,8 +54,10 @@ class LatencyProbes(ConnectionListener):
         self._number = b""
         self._echoed: asyncio.Future[float]
         self._inspected: asyncio.Future[float]
-        heard = [self._echo, topics.device("+", "inspection")]
-        self._receiver = Connection(pool, f"pf-load-{token}-echo", heard, self, clean_session=True)
+        subscribed = [self._echo, topics.device("+", "inspection")]
+        self._receiver = Connection(
+            pool, f"pf-load-{token}-echo", subscribed, self, clean_session=True
+        )
         self._probe_sender = Connection(
             pool, f"pf-load-{token}-probe", (), self, clean_session=True
         )

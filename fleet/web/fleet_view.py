@@ -239,7 +239,7 @@ class FleetView:
     @contextlib.asynccontextmanager
     async def _connection(self) -> AsyncIterator[None]:
         async with Operator(self._address, self.topics) as operator:
-            await operator.clock()  # before devices are heard: their instants are by this clock
+            await operator.clock()  # before subscribing: instants of devices are read by this clock
             self._operator = operator
             try:
                 loads = f"{self.topics.root}/loads/+/figures"

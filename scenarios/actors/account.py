@@ -11,7 +11,7 @@ when the device reports the pressed key.
 Assumptions, because the source does not specify it: a code is valid for ten minutes, and only the
 last code is valid; all contacts but the authentication phone are registered without a code; text
 and call on the same phone are different methods; case and surrounding spaces of an answer are
-ignored; whoever registered fewer methods than required is told to contact the administrator, who
+ignored; a user who registered fewer methods than required has to contact the administrator, who
 can enable a single account. Attempts and passwords are limited by `account_rules`.
 """
 

@@ -206,7 +206,7 @@ def test_a_real_clock_does_not_follow_a_wall_clock_that_is_set_back(
     assert clock.now() >= before
 
 
-def test_virtual_time_moves_only_when_told_and_never_back() -> None:
+def test_virtual_time_moves_only_on_request_and_never_back() -> None:
     clock = VirtualClock()
     assert clock.now() == VIRTUAL_START
     clock.move(VIRTUAL_START + 5)

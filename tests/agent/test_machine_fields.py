@@ -327,7 +327,7 @@ def test_a_policy_leaves_a_whole_state() -> None:
     assert unsaid.policy is None
 
 
-def test_a_screen_without_a_grace_says_so_at_once() -> None:
+def test_a_screen_without_a_grace_is_due_at_once() -> None:
     policy = PasscodePolicy(min_length=9)
     command = Command("c", Action.APPLY_PASSCODE_POLICY, policy=policy)
     after, effects = step(device("android"), command, LATER, DRAWS)

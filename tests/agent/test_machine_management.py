@@ -266,7 +266,7 @@ def test_a_device_that_is_not_enrolled_does_not_check_in() -> None:
 
 
 @pytest.mark.parametrize("platform", EVERY)
-def test_the_inventory_tells_the_passcode_and_its_compliance(platform: str) -> None:
+def test_the_inventory_reports_the_passcode_and_its_compliance(platform: str) -> None:
     def inventory(rig: Rig) -> NativeCase | None:
         return rig.do("syncDevice").native
 

@@ -663,7 +663,7 @@ def test_a_command_that_expires_while_others_are_done_is_refused_in_its_turn() -
 
 
 @pytest.mark.parametrize(("reaction", "announced"), [(1_000, 0), (1_001, 1), (60_000, 1)])
-def test_active_is_said_once_where_the_reaction_takes_over_a_second(
+def test_active_is_published_once_if_the_reaction_takes_over_a_second(
     reaction: int, announced: int
 ) -> None:
     rig = Rig("android", reaction=(reaction, reaction))
@@ -730,13 +730,13 @@ def test_a_reset_at_work_outlives_a_crash_and_is_announced_once() -> None:
     rig.send("resetPasscode", "a")
     rig.send("remoteLock", "b")
     said += results(rig.advance(HOUR))
-    told = [(r.result.command_id, r.result.state, r.duplicate) for r in said]
-    assert [one for one in told if one[0] == "a"] == [
+    answers = [(r.result.command_id, r.result.state, r.duplicate) for r in said]
+    assert [one for one in answers if one[0] == "a"] == [
         ("a", "active", False),
         ("a", "done", False),
         ("a", "done", True),
     ]
-    assert [one for one in told if one[0] == "b"] == [
+    assert [one for one in answers if one[0] == "b"] == [
         ("b", "active", False),
         ("b", "done", False),
         ("b", "done", True),

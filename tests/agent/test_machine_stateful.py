@@ -250,9 +250,9 @@ class Phone(RuleBasedStateMachine):
         self.follow_doing(command, result, group)
 
     def follow_doing(self, command: Command, result: Result, group: tuple[Effect, ...]) -> None:
-        tells = self.told(command, result, group)
+        passcode = self.shown_passcode(command, result, group)
         seen = self.model.seen()
-        state, error, shown = self.model.answer(command, tells)
+        state, error, shown = self.model.answer(command, passcode)
         assert (result.state, result.error) == (state, error)
         self.published(
             group, seen, shown, always=command.action == "syncDevice" and state == "done"
@@ -267,8 +267,10 @@ class Phone(RuleBasedStateMachine):
             assert (str(command.delivery) in self.announced) == took_its_time
             self.model.answered = [*self.model.answered, result][-KEPT:]
 
-    def told(self, command: Command, result: Result, group: tuple[Effect, ...]) -> str | None:
-        """The temporary passcode in clear, told to exactly those who may know it."""
+    def shown_passcode(
+        self, command: Command, result: Result, group: tuple[Effect, ...]
+    ) -> str | None:
+        """The temporary passcode in clear, as exactly those who may know it see it."""
         escrow = [e for e in group if isinstance(e, PublishEscrow)]
         temporary = command.action == "resetPasscode" and result.state == "done"
         temporary &= self.platform != "ios"
@@ -551,7 +553,7 @@ class Phone(RuleBasedStateMachine):
 @pytest.mark.parametrize("reaction", REACTIONS, ids=lambda r: f"{r[0]}..{r[1]}ms")
 @pytest.mark.parametrize("management", [m.value for m in Management])
 @pytest.mark.parametrize("platform", [p.id for p in PLATFORMS])
-def test_a_device_does_what_the_model_says(
+def test_a_device_follows_the_model(
     platform: str, management: str, reaction: tuple[int, int]
 ) -> None:
     run_state_machine_as_test(

@@ -174,7 +174,7 @@ VERDICTS = [
 
 @pytest.mark.parametrize(("policy", "passcode", "expected"), VERDICTS)
 @pytest.mark.parametrize("profile", PLATFORMS, ids=lambda p: p.id)
-def test_a_policy_says_what_it_has_against_a_passcode(
+def test_a_policy_lists_its_violations_of_a_passcode(
     profile: PlatformProfile,
     policy: PasscodePolicy | None,
     passcode: str,

@@ -91,7 +91,7 @@ def test_equal_words_are_kept_once_for_all_devices() -> None:
     assert one.words[0] is other.words[0] is other.words[1]
 
 
-def test_an_index_beyond_them_is_told() -> None:
+def test_an_index_out_of_range_is_an_error() -> None:
     with pytest.raises(IndexError):
         PastResults.of([DONE])[1]
 

@@ -163,7 +163,7 @@ DAMAGES: dict[str, Callable[[Any], Any]] = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
-async def test_a_damaged_state_is_told_by_its_device(
+async def test_an_error_about_a_damaged_state_names_its_device(
     tmp_path: Path, damage: Callable[[Any], Any]
 ) -> None:
     path, rig = tmp_path / "fleet.db", Rig("android")
@@ -179,7 +179,7 @@ async def test_a_damaged_state_is_told_by_its_device(
     ("kind", "body"),
     [("PublishResult", "{}"), ("PublishResult", "not JSON"), ("PublishRumour", "{}")],
 )
-async def test_a_damaged_message_is_told_by_its_device(
+async def test_an_error_about_a_damaged_message_names_its_device(
     tmp_path: Path, kind: str, body: str
 ) -> None:
     path, rig = tmp_path / "fleet.db", Rig("android")

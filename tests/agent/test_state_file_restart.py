@@ -62,11 +62,11 @@ async def test_the_fleets_time_goes_on_where_it_stood(
         await operator.do(PHONE)
         await operator.move_clock(later)
         assert await first.signalled(signal.SIGTERM) == 0
-        told = len(operator.seen)
+        before = len(operator.seen)
         second = start("up")
         await second.ready()
-        await until(lambda: any(s.topic.endswith("/clock/now") for s in operator.seen[told:]))
-        now = [s.document for s in operator.seen[told:] if s.topic.endswith("/clock/now")][-1]
+        await until(lambda: any(s.topic.endswith("/clock/now") for s in operator.seen[before:]))
+        now = [s.document for s in operator.seen[before:] if s.topic.endswith("/clock/now")][-1]
         assert now["now"] == later
         assert operator.state(PHONE)["passcodeDeadline"] == "2015-12-10T21:19:07Z"
         assert await second.signalled(signal.SIGTERM) == 0

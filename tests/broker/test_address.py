@@ -25,7 +25,7 @@ from broker.errors import UsageError
         ("mqtt://[fe80::1%25eth0]", "fe80::1%eth0", 1883, "", "mqtt://[fe80::1%25eth0]:1883"),
     ],
 )
-def test_parse_understands(url: str, host: str, port: int, path: str, shown: str | None) -> None:
+def test_parse_accepts(url: str, host: str, port: int, path: str, shown: str | None) -> None:
     address = BrokerAddress.parse(url)
     assert (address.host, address.port, address.path) == (host, port, path)
     assert shown is None or address.url == shown

@@ -57,7 +57,7 @@ def test_every_platform_has_a_golden_row_and_every_row_its_source() -> None:
 
 @every_platform
 @every_management
-def test_a_reset_comes_to_what_the_table_says(platform: str, management: str) -> None:
+def test_a_reset_ends_as_in_the_table(platform: str, management: str) -> None:
     rig, row = _device(platform, management), ROWS[platform]
     result = rig.do("resetPasscode")
     _is(rig, result, row["reset"])
@@ -84,9 +84,7 @@ def test_the_portal_shows_the_lines_of_the_table(platform: str, management: str)
 
 @every_platform
 @every_management
-def test_the_console_gets_the_passcode_only_where_the_table_says(
-    platform: str, management: str
-) -> None:
+def test_the_console_gets_the_passcode_only_as_in_the_table(platform: str, management: str) -> None:
     rig, row = _device(platform, management), ROWS[platform]
     for number in (1, 2):
         effects = rig.send("resetPasscode", f"reset {number}")
@@ -97,7 +95,7 @@ def test_the_console_gets_the_passcode_only_where_the_table_says(
 
 @every_platform
 @every_management
-def test_the_screen_says_what_the_table_says(platform: str, management: str) -> None:
+def test_the_screen_shows_the_text_of_the_table(platform: str, management: str) -> None:
     rig, row = _device(platform, management), ROWS[platform]
     shown = screens(rig.send("resetPasscode"))
     assert len(shown) == ("title" in row)

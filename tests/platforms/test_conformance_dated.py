@@ -119,7 +119,7 @@ def test_every_table_has_golden_rows_of_every_platform_and_each_row_its_source()
 @every_row
 @every_management
 @every_policy
-def test_a_reset_comes_to_what_the_table_says(
+def test_a_reset_ends_as_in_the_table(
     conformance: str, row: dict[str, Any], management: str, policy: str, *, own: bool
 ) -> None:
     before = _device(conformance, row, management, policy, own=own)
@@ -154,7 +154,7 @@ def _temporary(result: Result, effects: tuple[Effect, ...]) -> str:
 @as_both
 @every_row
 @every_management
-def test_a_reset_without_a_passcode_comes_to_what_the_table_says(
+def test_a_reset_without_a_passcode_ends_as_in_the_table(
     conformance: str, row: dict[str, Any], management: str, *, own: bool
 ) -> None:
     bare = _device(conformance, row, management, own=own, passcode="")
@@ -168,7 +168,7 @@ def test_a_reset_without_a_passcode_comes_to_what_the_table_says(
 @every_management
 @every_policy
 @pytest.mark.parametrize("key", ["lock", "lock_without", "lock_other_user"])
-def test_a_remote_lock_comes_to_what_the_table_says(
+def test_a_remote_lock_ends_as_in_the_table(
     conformance: str, row: dict[str, Any], management: str, policy: str, key: str, *, own: bool
 ) -> None:
     passcode = "" if key == "lock_without" else FIRST
@@ -182,7 +182,7 @@ def test_a_remote_lock_comes_to_what_the_table_says(
     assert after.locked == (result.state == "done" or not was_open)
 
 
-def test_what_a_row_asks_of_a_device_can_be_said_of_it() -> None:
+def test_the_conditions_of_a_row_can_be_set_on_a_device() -> None:
     """Each attribute on which a limit or table depends is one that its platform has."""
     for table in CONFORMANCE.values():
         for row in table.rows:

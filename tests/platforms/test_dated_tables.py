@@ -25,7 +25,7 @@ def test_the_default_table_is_the_profiles_as_they_stand(profile: PlatformProfil
     assert under(profile, AZURE, "unheard of") is profile
 
 
-def test_a_reset_that_a_table_takes_away_says_so_with_its_source() -> None:
+def test_a_reset_that_a_table_removes_is_refused_with_its_source() -> None:
     platform = PLATFORMS_BY_ID["windows_phone_8"]
     profile, row = ruled("windows_phone_8", AZURE), AZURE.row("windows_phone_8", RESET)
     assert row is not None
@@ -58,7 +58,7 @@ def test_a_limit_of_a_table_comes_after_the_platforms_own() -> None:
     assert [limit.azure_ad_joined for limit in joined] == [True]
 
 
-def test_a_lock_that_a_table_takes_away_says_so_with_its_source() -> None:
+def test_a_lock_that_a_table_removes_is_refused_with_its_source() -> None:
     own = PLATFORMS_BY_ID["windows_10_mobile"].lock
     lock, row = ruled("windows_10_mobile", HYBRID).lock, HYBRID.row("windows_10_mobile", LOCK)
     assert row is not None

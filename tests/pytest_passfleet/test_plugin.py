@@ -48,7 +48,7 @@ def test_examples_of_the_page_pass(tmp_path: Path) -> None:
 
 def test_page_has_every_setting() -> None:
     page = (ROOT / "docs" / "pytest.md").read_text()
-    told = subprocess.run(
+    printed = subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "pytest_passfleet", "--help"],
         cwd=PLUGIN,
         env=environment(PYTHONPATH=str(PLUGIN)),
@@ -57,7 +57,7 @@ def test_page_has_every_setting() -> None:
         timeout=60,
         check=True,
     ).stdout
-    settings = {line.split()[0] for line in told.splitlines() if line.startswith("  passfleet_")}
+    settings = {line.split()[0] for line in printed.splitlines() if line.startswith("  passfleet_")}
     assert len(settings) == 8
     assert all(f"| `{name}`" in page for name in settings)
 

@@ -87,8 +87,8 @@ class FakeFleet:
         await self.client.publish(topic, data, qos=1, retain=retain)
 
     async def set_clock(self, now: int, clock: str = "virtual", *, real: int = NOW) -> None:
-        told = ClockNow(now=now, clock=clock, real_date_time=real)
-        await self.client.publish(self.topics.clock_now, told.to_bytes(), qos=1, retain=True)
+        message = ClockNow(now=now, clock=clock, real_date_time=real)
+        await self.client.publish(self.topics.clock_now, message.to_bytes(), qos=1, retain=True)
 
     async def reached(self, topic: str) -> Any:
         """The first message on a topic, within the limit."""

@@ -83,7 +83,7 @@ class Directory:
         return self._guids.get(f"user/{user}") or self._new_user(user)
 
     def _new_user(self, user: str) -> str:
-        # A device id has no slash, so that a user's name never stands for a device's.
+        # A device id has no slash, so a user's name is never taken for a device id.
         guid = self._guids[f"user/{user}"] = guid_of(self._root, f"user/{user}")
         self._user_guids[guid] = user
         return guid

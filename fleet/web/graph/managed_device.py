@@ -115,7 +115,7 @@ class ManagedDevice:
 
     @property
     def last_sync(self) -> int:
-        """The last check-in; without one, when the device was last heard of."""
+        """The last check-in; without one, the time of the last message from the device."""
         checked_in = getattr(self.state, "last_check_in", None)
         return checked_in if isinstance(checked_in, int) else self.view.last_heard
 

@@ -49,7 +49,7 @@ class PhoneViews:
         self._looks: dict[str, str] = {}
 
     def on_message(self, received: ReceivedMessage) -> None:
-        """Note an input that takes the notification off the screen, whoever made it."""
+        """Note an input that takes the notification off the screen, from this page or another."""
         if received.leaf != "results" or _INPUT_ID not in received.payload:
             return
         document = received.document()

@@ -24,7 +24,7 @@ from platforms.profile import ResetOutcome
 
 __all__ = ["REPLACED_PASSWORDS", "WRONG_PASSWORD", "Recording"]
 
-WRONG_PASSWORD: Final = "not the password"  # noqa: S105  # stands for any wrong one
+WRONG_PASSWORD: Final = "not the password"  # noqa: S105  # an example of a wrong one
 REPLACED_PASSWORDS: Final = ("Passw0rd-1", "Passw0rd-2")
 """Written in place of a new password and of one that differs from it."""
 _WITHIN: Final = "5m"

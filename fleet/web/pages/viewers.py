@@ -1,6 +1,6 @@
 """Event streams of open pages: each viewer gets the phones that it shows, and nothing else.
 
-A viewer is one open page. It tells the server which part of the wall it shows; the server streams
+A viewer is one open page. It reports which part of the wall it shows; the server streams
 snapshots of those devices, batched so that a busy fleet costs a viewer a few messages a second.
 """
 

@@ -88,7 +88,7 @@ def test_every_kind_of_value_arrives() -> None:
     assert kiosk.sources["native"] == Source("Kiosk protocol")
 
 
-def test_what_is_not_said_is_as_it_is_underneath() -> None:
+def test_a_missing_key_is_inherited() -> None:
     kiosk, android = profile(KIOSK), PLATFORMS_BY_ID["android"]
     assert kiosk.reset.alphabet is android.reset.alphabet
     assert kiosk.reset.message == android.reset.message
@@ -102,7 +102,7 @@ def test_what_is_not_said_is_as_it_is_underneath() -> None:
 
 @pytest.mark.parametrize("base", PLATFORMS, ids=lambda p: p.id)
 @pytest.mark.parametrize("conformance", CONFORMANCE)
-def test_one_that_says_nothing_behaves_as_what_it_extends(
+def test_an_empty_platform_behaves_as_the_one_it_extends(
     base: PlatformProfile, conformance: str
 ) -> None:
     text = f'[platforms.kiosk]\nextends = "{base.id}"\n'
@@ -145,7 +145,7 @@ message = "Reset"
 # --- dated tables ------------------------------------------------------------------------------
 
 
-def test_the_table_rules_where_the_file_says_nothing_of_support() -> None:
+def test_the_table_decides_support_if_the_file_does_not() -> None:
     text = '[platforms.kiosk]\nextends = "windows_phone_8"\nreset = { default_length = 8 }\n'
     assert profile(text).reset.outcome is ResetOutcome.TEMPORARY
     later = profile(text, conformance="azure-2018-02")
@@ -153,7 +153,7 @@ def test_the_table_rules_where_the_file_says_nothing_of_support() -> None:
     assert not later.lock.supported
 
 
-def test_what_the_file_says_of_support_goes_before_the_table() -> None:
+def test_support_in_the_file_takes_precedence_over_the_table() -> None:
     text = (
         '[platforms.kiosk]\nextends = "windows_phone_8"\n'
         'reset = { outcome = "temporary" }\nlock = { supported = true }\n'
@@ -206,18 +206,18 @@ def test_two_tables_differ_where_their_rows_do_and_nowhere_else() -> None:
         ("android", Action.SYNC_DEVICE, []),
     ],
 )
-def test_explain_names_every_table_that_says_otherwise(
+def test_explain_names_every_table_that_differs(
     platform: str, action: Action, tables: list[str]
 ) -> None:
-    told = explain(PLATFORMS_BY_ID[platform], action)
-    assert [dated.table for dated in told.otherwise] == tables
-    assert all(dated.says and dated.cite for dated in told.otherwise)
+    explanation = explain(PLATFORMS_BY_ID[platform], action)
+    assert [dated.table for dated in explanation.otherwise] == tables
+    assert all(dated.says and dated.cite for dated in explanation.otherwise)
 
 
-# --- what is told ------------------------------------------------------------------------------
+# --- explanation ----------------------------------------------------------------------------
 
 
-def test_a_rule_of_ones_own_is_never_told_as_somebody_elses() -> None:
+def test_a_users_rule_is_not_attributed_to_a_source() -> None:
     text = '[platforms.kiosk]\nextends = "ios"\nreset = { grace = 60 }\nnative = {}\n'
     kiosk, ios = profile(text), PLATFORMS_BY_ID["ios"]
     assert kiosk.reset.source.cite.startswith("the fleet file, [platforms.kiosk], reset; ")
@@ -230,7 +230,7 @@ def test_a_rule_of_ones_own_is_never_told_as_somebody_elses() -> None:
     assert kiosk.ledger[:-1] == ios.ledger
 
 
-def test_a_ledger_of_ones_own_stands_as_it_is() -> None:
+def test_a_users_ledger_is_kept() -> None:
     text = (
         '[platforms.kiosk]\nextends = "ios"\nsign_in = true\n'
         'ledger = [{ what = "sign-in", fidelity = "done" }]\n'

@@ -317,7 +317,7 @@ def test_a_bad_table_is_refused_with_line_key_and_what_helps(bad: Bad) -> None:
         assert bad.hint in (error.hint or "")
 
 
-def test_only_what_is_wrong_is_told() -> None:
+def test_only_wrong_keys_are_reported() -> None:
     """A group, or another platform, that builds on a wrong one is not blamed for it."""
     text = A + 'sign_in = 1\n[platforms.b]\nextends = "a"\n' + group("d", "b") + group("e", "a")
     with pytest.raises(FileError) as caught:

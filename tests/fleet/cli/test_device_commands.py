@@ -195,7 +195,7 @@ async def test_devices_of_a_large_fleet_are_listed_plainly(broker: BrokerHandle)
     assert lines[520].split()[:4] == ["d-519", "ios", "phones", "online"]
 
 
-async def test_show_tells_what_the_host_knows(broker: BrokerHandle) -> None:
+async def test_show_prints_what_the_host_knows(broker: BrokerHandle) -> None:
     async with fleet_of(broker, *phones()):
         ran = await run("show", "android-001", broker=broker)
         document = (await run("show", "android-001", "--json", broker=broker)).document
@@ -380,7 +380,7 @@ async def test_clean_reaches_the_broker_of_a_fleet_that_died(
     assert ran.document == {"retained": 2, "sessions": 1}
 
 
-async def test_ctrl_c_ends_with_130_and_tells_what_there_was(broker: BrokerHandle) -> None:
+async def test_ctrl_c_ends_with_130_and_prints_the_results_so_far(broker: BrokerHandle) -> None:
     fakes = (*phones(), Fake("mute", manner="silent"))
     async with (
         fleet_of(broker, *fakes) as fleet,

@@ -45,7 +45,7 @@ def port_of(ready: str) -> int:
 
 
 @pytest.mark.parametrize("name", [EMBEDDED, MOSQUITTO])
-async def test_up_says_ready_once_all_are_there_and_goes_away_without_a_trace(
+async def test_up_prints_ready_once_all_are_online_and_cleans_up(
     name: str, tmp_path: Path, start: Start
 ) -> None:
     async with running(name, tmp_path):  # skips where it is missing
@@ -104,7 +104,7 @@ async def test_devices_without_a_fleet_file_are_of_the_platform_asked_for(start:
     assert len(json.loads(devices.out)["devices"]) == 20
 
 
-async def test_a_fleet_that_the_embedded_broker_may_bound_is_told_of_the_remedy(
+async def test_a_warning_names_the_remedy_for_the_limits_of_the_embedded_broker(
     start: Start,
 ) -> None:
     small = start("up", "--devices", "20", "--for", "100ms")
@@ -211,7 +211,7 @@ async def test_detach_leaves_a_fleet_that_down_ends(tmp_path: Path, start: Start
     assert json.loads(again.out) == {"stopped": None}
 
 
-async def test_detach_says_why_a_fleet_did_not_start(tmp_path: Path, start: Start) -> None:
+async def test_detach_prints_why_a_fleet_did_not_start(tmp_path: Path, start: Start) -> None:
     write_fleet(tmp_path, fleet_text(phones()), f"mqtt://127.0.0.1:{free_port()}")
     up = start("up", "--detach")
     assert await up.ended() == 3

@@ -158,7 +158,7 @@ def test_missing_argument_is_wrong_usage(arguments: tuple[str, ...]) -> None:
     assert "passfleet explain ios reset" in ran.stderr
 
 
-def test_schema_prints_asyncapi_unless_told_otherwise() -> None:
+def test_schema_prints_asyncapi_by_default() -> None:
     assert _json("schema") == asyncapi()
     assert _json("schema", "asyncapi", "--root", "lab") == asyncapi("lab")
 
@@ -237,12 +237,12 @@ def test_diff_prints_row_by_row_what_differs_with_both_sources() -> None:
     assert all(row["one"]["cite"] and row["other"]["cite"] for row in rows)
 
 
-def test_diff_of_tables_that_agree_says_so() -> None:
+def test_diff_of_equal_tables_reports_no_difference() -> None:
     assert "do not differ" in _run("platforms", "--diff", "intune-2015-12", "intune-2016-07").stdout
     assert _json("platforms", "--diff", "intune-2016-07", "intune-2016-07", "--json") == []
 
 
-def test_explain_prints_what_the_table_says_and_who_says_otherwise() -> None:
+def test_explain_prints_the_table_and_the_tables_that_differ() -> None:
     ran = _run("explain", "android", "reset")
     told = _json("explain", "android", "reset", "--json")
 
@@ -278,7 +278,7 @@ def test_fleet_names_a_file_elsewhere(kiosk: Path) -> None:
     assert default["answers"][1]["errorCode"] is None
 
 
-def test_check_tells_the_table_in_force_and_the_platforms_of_ones_own(kiosk: Path) -> None:
+def test_check_prints_the_table_in_force_and_the_users_platforms(kiosk: Path) -> None:
     told = _json("check", "--json", folder=kiosk)
 
     assert told["conformance"].startswith("azure-2018-02")

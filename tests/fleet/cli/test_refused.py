@@ -75,7 +75,7 @@ async def test_devices_behind_a_shared_connection_are_not_taken_from_a_fleet_tha
         assert (await operator.do("phones-001"))["actionState"] == "done"
 
 
-async def test_what_is_told_of_other_devices_does_not_keep_a_shared_fleet_from_starting_again(
+async def test_presence_of_other_devices_does_not_keep_a_shared_fleet_from_starting_again(
     mosquitto: Server, tmp_path: Path, start: Start
 ) -> None:
     text = fleet_text(phones(count=2, connection='"shared"'), root="shared/beside")
@@ -114,7 +114,7 @@ async def test_a_fleet_that_waits_for_another_to_go_can_be_interrupted(
         assert (await operator.do("phones-001"))["actionState"] == "done"
 
 
-async def test_a_broker_that_is_not_there_is_told_in_time(tmp_path: Path, start: Start) -> None:
+async def test_an_unreachable_broker_is_reported_in_time(tmp_path: Path, start: Start) -> None:
     port = free_port()
     write_fleet(tmp_path, fleet_text(phones()), f"mqtt://127.0.0.1:{port}")
     with socket.create_server(("127.0.0.1", 0)) as silent:
@@ -135,7 +135,7 @@ async def test_a_broker_that_is_not_there_is_told_in_time(tmp_path: Path, start:
     assert not (tmp_path / ".passfleet").exists()
 
 
-async def test_a_broker_that_passes_nothing_on_is_told(tmp_path: Path, start: Start) -> None:
+async def test_a_broker_that_forwards_nothing_is_reported(tmp_path: Path, start: Start) -> None:
     need(MOSQUITTO)
     rules = tmp_path / "rules"
     rules.write_text("topic write #\n", encoding="utf-8")
@@ -151,7 +151,9 @@ async def test_a_broker_that_passes_nothing_on_is_told(tmp_path: Path, start: St
     assert "access rules" in up.err
 
 
-async def test_a_missing_mosquitto_is_told_with_how_to_get_it(tmp_path: Path, start: Start) -> None:
+async def test_a_missing_mosquitto_is_reported_with_the_remedy(
+    tmp_path: Path, start: Start
+) -> None:
     write_fleet(tmp_path, fleet_text(phones()), MOSQUITTO)
     for run in (start("up", PATH=""), start("check", PATH=""), start("up", PATH=str(tmp_path))):
         assert await run.ended() == 3
@@ -227,7 +229,7 @@ async def test_a_login_that_is_not_whole_is_refused_with_file_line_and_key(
     assert [await run.ended() for run in own] == [0, 0]
 
 
-async def test_wrong_usage_is_told_with_exit_2(tmp_path: Path, start: Start) -> None:
+async def test_wrong_usage_ends_with_exit_2(tmp_path: Path, start: Start) -> None:
     cases = {
         ("up", "nowhere.toml"): "passfleet init",
         ("up", "--devices", "5", "--platform", "iso"): "ios",
@@ -330,7 +332,7 @@ async def test_down_leaves_a_stranger_with_the_fleets_old_number_alone(
         stranger.wait()
 
 
-async def test_files_that_cannot_be_written_are_told_in_words(tmp_path: Path, start: Start) -> None:
+async def test_files_that_cannot_be_written_are_reported(tmp_path: Path, start: Start) -> None:
     picture = start("demo", "--picture", str(tmp_path / "nowhere" / "x.svg"))
     (tmp_path / ".passfleet").touch()
     folder = start("up", "--devices", "1", "--for", "1s")

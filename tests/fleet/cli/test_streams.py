@@ -50,11 +50,13 @@ async def broker() -> AsyncIterator[BrokerHandle]:
         "check ../../fleet.toml",
     ],
 )
-async def test_output_that_nobody_reads_ends_nothing(command: str) -> None:
+async def test_a_closed_output_ends_no_command(command: str) -> None:
     assert await unread(*command.split()) == (0, "")
 
 
-async def test_the_exit_code_is_the_devices_own_when_nobody_reads(broker: BrokerHandle) -> None:
+async def test_the_exit_code_is_that_of_the_devices_if_the_output_is_closed(
+    broker: BrokerHandle,
+) -> None:
     fakes = (*phones(), Fake("bad", manner="failed"))
     async with fleet_of(broker, *fakes):
         for command, code in (
@@ -224,7 +226,7 @@ async def test_the_table_of_a_running_fleet_fits_the_terminal(tmp_path: Path) ->
     assert not [line for line in shown if "…" in line]
 
 
-async def test_what_a_device_was_told_hangs_below_itself(broker: BrokerHandle) -> None:
+async def test_a_devices_messages_are_indented_below_it(broker: BrokerHandle) -> None:
     async with fleet_of(broker, *phones()):
         wide = (await run("show", "android-001", broker=broker)).out.splitlines()
         narrow = await on_a_terminal("show", "android-001", columns=70, broker=broker)
@@ -241,7 +243,7 @@ async def test_what_a_device_was_told_hangs_below_itself(broker: BrokerHandle) -
 # -- devices that are not there ---------------------------------------------------------------
 
 
-async def test_a_watch_says_who_is_not_there_and_goes_on(broker: BrokerHandle) -> None:
+async def test_a_watch_warns_about_unknown_devices_and_goes_on(broker: BrokerHandle) -> None:
     wanted = [word for name in ("ios-01", "x-*", "ios-*", "late") for word in ("--device", name)]
     async with (
         fleet_of(broker, *phones()) as fleet,
@@ -266,7 +268,7 @@ async def test_a_watch_says_who_is_not_there_and_goes_on(broker: BrokerHandle) -
     assert seen[-1] == Topics().device("late", "state")
 
 
-async def test_a_watch_of_nobody_says_so(broker: BrokerHandle) -> None:
+async def test_a_watch_without_devices_is_refused(broker: BrokerHandle) -> None:
     async with fleet_of(broker, *phones()):
         ran = await run("watch", "--for", "3s", "--root", "elsewhere", broker=broker)
         there = await run("watch", "--for", "3s", "--device", "ios-*", broker=broker)

@@ -127,7 +127,7 @@ def test_an_empty_policy_is_none() -> None:
 # --- passcodes -------------------------------------------------------------------------------
 
 
-def test_an_explicit_passcode_stands_even_against_the_policy() -> None:
+def test_an_explicit_passcode_is_kept_even_against_the_policy() -> None:
     device = only_device(group("a", passcode='"1"', policy="{ minLength = 6 }"))
     assert device.passcode == "1"
 

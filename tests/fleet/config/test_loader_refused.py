@@ -279,7 +279,7 @@ def test_a_refusal_is_one_line_of_fitting_length_without_secrets(bad: Bad) -> No
     assert "4711" not in text
 
 
-def test_the_first_problem_is_told_and_the_others_counted() -> None:
+def test_the_first_problem_is_reported_and_the_others_counted() -> None:
     text = (
         f"{PHONES}cuont = 1\n\n{group('b', 'zzz', offline='7')}{group('c', 'zzz')}[fleet]\nx = 1\n"
     )
@@ -318,7 +318,7 @@ def test_a_byte_order_mark_and_windows_line_ends_are_taken(tmp_path: Path) -> No
     assert caught.value.line == 4
 
 
-def test_a_policy_that_nobody_can_satisfy_is_refused() -> None:
+def test_a_policy_that_no_passcode_satisfies_is_refused() -> None:
     """No platform of ours takes such a one, but a platform of one's own may."""
     android = PLATFORMS_BY_ID["android"]
     short = replace(android, passcode=replace(android.passcode, max_length=5))

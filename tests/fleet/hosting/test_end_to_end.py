@@ -62,7 +62,7 @@ async def test_ios_loses_its_passcode_and_has_an_hour_to_set_a_new_one(server: S
 
 @both
 @pytest.mark.parametrize("platform", ["android", *PHONES])
-async def test_a_temporary_passcode_is_told_to_whom_it_may_be(
+async def test_a_temporary_passcode_is_shown_only_to_those_allowed(
     server: Server, platform: str
 ) -> None:
     for management, (result, operator) in (await reset_everywhere(server, platform)).items():
@@ -198,7 +198,7 @@ async def test_who_sees_the_result_can_read_the_state_it_left(server: Server) ->
 
 
 @both
-async def test_commands_reach_a_group_and_everybody(server: Server) -> None:
+async def test_commands_reach_a_group_and_all_devices(server: Server) -> None:
     text = fleet_text(phones(count=5), phones("ios", "others", count=3), seed=7)
     async with hosted(server, text) as (operator, host):
         to_group = operator.send("groups/phones")

@@ -157,7 +157,7 @@ async def test_results_that_the_broker_had_not_accepted_are_sent_after_a_restart
 
 
 @pytest.mark.parametrize("server", [EMBEDDED, MOSQUITTO])
-async def test_sessions_and_states_go_on_from_the_file_on_a_broker_that_knows_nobody(
+async def test_sessions_and_states_go_on_from_the_file_on_an_empty_broker(
     server: str, tmp_path: Path
 ) -> None:
     write_fleet(tmp_path, fleet_text(phones("ios"), root=ROOT, state='"fleet.db"'))
@@ -176,7 +176,7 @@ async def test_sessions_and_states_go_on_from_the_file_on_a_broker_that_knows_no
                 assert await up.signalled(signal.SIGTERM) == 0
 
 
-async def test_no_passcode_stands_in_any_log_or_file(mosquitto: Server, tmp_path: Path) -> None:
+async def test_no_passcode_is_in_any_log_or_file(mosquitto: Server, tmp_path: Path) -> None:
     groups = [
         phones("ios", passcode=f'"{CANARY}"', policy="{ minLength = 6 }"),
         phones("windows_10_mobile", "w10m", count=5),

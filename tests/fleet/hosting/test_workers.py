@@ -75,7 +75,7 @@ async def test_workers_share_the_fleet_and_leave_nothing_behind(
     assert await retained(server.port, root) == {}
 
 
-async def test_the_command_line_says_how_many_workers(
+async def test_the_command_line_sets_the_number_of_workers(
     mosquitto: Server, tmp_path: Path, start: Start
 ) -> None:
     text = fleet_text(phones(count=6), root=f"asked/{os.getpid()}", workers=2)
@@ -179,7 +179,7 @@ async def test_a_worker_that_keeps_dying_ends_the_fleet_with_words(
     assert "keeps dying" in up.err
 
 
-async def test_virtual_time_is_told_once_all_workers_have_reached_it(
+async def test_virtual_time_is_published_once_all_workers_have_reached_it(
     mosquitto: Server, tmp_path: Path, start: Start
 ) -> None:
     root = f"time/{os.getpid()}"
@@ -271,7 +271,7 @@ async def test_a_port_for_metrics_that_is_taken_is_refused(
     assert "cannot be used" in nowhere.err
 
 
-async def test_on_a_narrow_terminal_the_death_of_a_worker_is_told_and_no_figure_is_cut(
+async def test_on_a_narrow_terminal_a_worker_death_is_shown_and_no_figure_is_cut(
     mosquitto: Server, tmp_path: Path, start: Start
 ) -> None:
     write_fleet(tmp_path, fleet_text(phones(count=4), workers=2), mosquitto.url)
@@ -287,7 +287,7 @@ async def test_on_a_narrow_terminal_the_death_of_a_worker_is_told_and_no_figure_
         assert await up.signalled(signal.SIGINT) == 130
 
 
-async def test_what_a_broker_refuses_one_worker_is_told_with_the_whole_fleets_figures(
+async def test_a_broker_that_refuses_one_worker_is_reported_with_the_fleets_figures(
     tmp_path: Path, start: Start
 ) -> None:
     need(MOSQUITTO)

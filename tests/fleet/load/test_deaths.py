@@ -102,7 +102,9 @@ async def test_a_worker_of_a_running_fleet_is_killed(tmp_path: Path) -> None:
     assert ran.document["fleetLag"] is None
 
 
-async def test_what_a_restarted_worker_answers_is_done_and_people_are_told(tmp_path: Path) -> None:
+async def test_answers_of_a_restarted_worker_count_and_the_restart_is_reported(
+    tmp_path: Path,
+) -> None:
     write(tmp_path, phones("ios", "phones", count=4))
     what = ("--workers", "2", "--rate", "80", "--duration", "2s", "--timeout", "20s")
     async with started(tmp_path, "load", *what, "--html", "run.html") as ran:
@@ -120,7 +122,7 @@ async def test_what_a_restarted_worker_answers_is_done_and_people_are_told(tmp_p
         assert remark in page
 
 
-async def test_a_worker_that_stands_still_shows_in_the_loops_of_the_fleet_alone(
+async def test_a_stopped_worker_shows_in_the_loop_lag_of_the_fleet_only(
     tmp_path: Path,
 ) -> None:
     write(tmp_path, phones("ios", "phones", count=4))
@@ -141,7 +143,7 @@ async def test_a_worker_that_stands_still_shows_in_the_loops_of_the_fleet_alone(
     assert [t["metric"] for t in document["thresholds"] if not t["passed"]] == ["fleetLag.max"]
 
 
-async def test_its_broker_killed_is_told_as_the_reason(tmp_path: Path) -> None:
+async def test_a_killed_broker_is_reported_as_the_reason(tmp_path: Path) -> None:
     what = ("--devices", "3", "--rate", "50", "--duration", "5m")
     async with started(tmp_path, "load", *what) as ran:
         url = (await ran.says(LOADING))[1]
@@ -224,7 +226,7 @@ async def test_its_fleet_ends_with_it_even_where_it_is_killed(tmp_path: Path) ->
 # -- brokers with too little room --------------------------------------------------------------
 
 
-async def test_a_mosquitto_that_refuses_half_the_connections_is_told(tmp_path: Path) -> None:
+async def test_a_mosquitto_that_refuses_half_the_connections_is_reported(tmp_path: Path) -> None:
     need(MOSQUITTO)
     server = ConfiguredMosquitto(MOSQUITTO, tmp_path, "max_connections 6")
     await server.start()
@@ -240,7 +242,7 @@ async def test_a_mosquitto_that_refuses_half_the_connections_is_told(tmp_path: P
     assert ran.out == ""
 
 
-async def test_a_mosquitto_that_collects_small_packets_makes_nobody_slow(tmp_path: Path) -> None:
+async def test_a_mosquitto_that_collects_small_packets_slows_no_command(tmp_path: Path) -> None:
     """Without `set_tcp_nodelay`, as Mosquitto is by itself, 40 ms would be the simulator's."""
     need(MOSQUITTO)
     server = ConfiguredMosquitto(MOSQUITTO, tmp_path)

@@ -180,7 +180,7 @@ async def test_each_device_is_judged_by_what_it_does(tmp_path: Path) -> None:
     assert failed == {"failed", "lost", "unknown"}
 
 
-async def test_in_a_storm_everybody_comes_back(tmp_path: Path) -> None:
+async def test_after_a_storm_every_device_is_back(tmp_path: Path) -> None:
     ran = await load(tmp_path, *QUICK, "--profile", "storm", "--json", "back.missing==0")
     assert ran.process.returncode == 0, ran.err
     storm = ran.document["storm"]
@@ -238,7 +238,7 @@ async def test_ctrl_c_ends_with_a_summary(tmp_path: Path) -> None:
     assert document["sent"] == sum(document[name] for name in COLUMNS) >= 5
 
 
-async def test_a_broker_that_refuses_half_the_connections_is_told(tmp_path: Path) -> None:
+async def test_a_broker_that_refuses_half_the_connections_is_reported(tmp_path: Path) -> None:
     need(MOSQUITTO)
     async with open_broker(MOSQUITTO) as broker, fake_fleet(broker, Fake("ios-001")):
         address = broker.address

@@ -43,15 +43,15 @@ def _result(effects: Iterable[Effect]) -> Result:
     return next(effect.result for effect in effects if isinstance(effect, PublishResult))
 
 
-def _told(profile: PlatformProfile, action: Action, when: str) -> Answer:
+def _explained(profile: PlatformProfile, action: Action, when: str) -> Answer:
     return next(a for a in explain(profile, action).answers if a.when == when)
 
 
-def _same(profile: PlatformProfile, told: Answer, result: Result) -> None:
+def _same(profile: PlatformProfile, explanation: Answer, result: Result) -> None:
     native = profile.native_answer(result.action, result.native) if result.native else None
-    assert told.action_state == result.state
-    assert told.error_code == (str(result.error) if result.error else None)
-    assert told.native == (json.loads(json.dumps(native, default=dict)) if native else None)
+    assert explanation.action_state == result.state
+    assert explanation.error_code == (str(result.error) if result.error else None)
+    assert explanation.native == (json.loads(json.dumps(native, default=dict)) if native else None)
 
 
 @every_platform
@@ -59,12 +59,12 @@ def _same(profile: PlatformProfile, told: Answer, result: Result) -> None:
 def test_reset_view_is_what_the_device_answers(
     profile: PlatformProfile, management: Management
 ) -> None:
-    told = explain(profile, Action.RESET_PASSCODE)
-    view = next(v for v in told.portal if v.management == management)
+    explanation = explain(profile, Action.RESET_PASSCODE)
+    view = next(v for v in explanation.portal if v.management == management)
     effects = _run(_device(profile, management), Action.RESET_PASSCODE)
     result = _result(effects)
 
-    _same(profile, _unlimited(told), result)
+    _same(profile, _unlimited(explanation), result)
     says_passcode = "New Passcode: <passcode>" in (*view.portal, *view.console)
     assert says_passcode == (result.passcode is not None)
     assert any("the new passcode, if" in line for line in view.console) == any(
@@ -75,21 +75,21 @@ def test_reset_view_is_what_the_device_answers(
         assert view.portal[0].startswith("no Reset Passcode button")
 
 
-def _unlimited(told: Explanation) -> Answer:
-    return next(a for a in told.answers if a.when in {"success", "always"})
+def _unlimited(explanation: Explanation) -> Answer:
+    return next(a for a in explanation.answers if a.when in {"success", "always"})
 
 
 @every_platform
-def test_limits_of_a_reset_are_told_with_their_source(profile: PlatformProfile) -> None:
-    told = explain(profile, Action.RESET_PASSCODE)
+def test_limits_of_a_reset_are_explained_with_their_source(profile: PlatformProfile) -> None:
+    explanation = explain(profile, Action.RESET_PASSCODE)
 
     for limit in profile.reset.limits:
-        answer = next(a for a in told.answers if a.when == limit_condition(limit))
+        answer = next(a for a in explanation.answers if a.when == limit_condition(limit))
         native = profile.native_answer(Action.RESET_PASSCODE, limit.native)
         assert answer.action_state == "notSupported"
         assert (answer.native is None) == (native is None)
         assert (limit.source.cite, limit.source.assumption) in {
-            (source.cite, source.assumption) for source in told.sources
+            (source.cite, source.assumption) for source in explanation.sources
         }
 
 
@@ -98,35 +98,39 @@ def test_limit_of_android_7_is_what_the_device_answers() -> None:
     newer = replace(android, attributes=replace(android.attributes, api_level=24))
     result = _result(_run(_device(newer), Action.RESET_PASSCODE))
 
-    told = _told(newer, Action.RESET_PASSCODE, "API level 24 or later, a passcode is set")
+    explanation = _explained(
+        newer, Action.RESET_PASSCODE, "API level 24 or later, a passcode is set"
+    )
 
-    _same(newer, told, result)
+    _same(newer, explanation, result)
 
 
-def test_lock_that_a_table_takes_away_is_told_so() -> None:
+def test_a_lock_that_a_table_removes_is_explained() -> None:
     refused = replace(PLATFORMS[0], lock=replace(PLATFORMS[0].lock, supported=False))
-    told = explain(refused, Action.REMOTE_LOCK)
+    explanation = explain(refused, Action.REMOTE_LOCK)
 
-    _same(refused, _unlimited(told), _result(_run(_device(refused), Action.REMOTE_LOCK)))
-    assert told.portal[0].console == (refused.lock.refusal,)
-    assert told.device == ("nothing changes",)
+    _same(refused, _unlimited(explanation), _result(_run(_device(refused), Action.REMOTE_LOCK)))
+    assert explanation.portal[0].console == (refused.lock.refusal,)
+    assert explanation.device == ("nothing changes",)
 
 
 @every_platform
 def test_screen_and_lock_after_a_reset_are_what_the_device_does(profile: PlatformProfile) -> None:
-    told = explain(profile, Action.RESET_PASSCODE).device
+    explanation = explain(profile, Action.RESET_PASSCODE).device
     opened = replace(_device(profile), locked=False)
     after, effects = step(opened, Command("c-1", Action.RESET_PASSCODE), NOW, DRAWS)
     shown = [e for e in effects if isinstance(e, PublishNotification)]
 
-    assert ("nothing changes" in told) == (profile.reset.outcome is ResetOutcome.NOT_SUPPORTED)
-    assert ("locks" in told) == after.locked
-    assert any("within 60 minutes" in line for line in told[1:]) == (
+    assert ("nothing changes" in explanation) == (
+        profile.reset.outcome is ResetOutcome.NOT_SUPPORTED
+    )
+    assert ("locks" in explanation) == after.locked
+    assert any("within 60 minutes" in line for line in explanation[1:]) == (
         after.passcode_deadline is not None
     )
     for notification in shown:
-        assert f'"{notification.title}: {notification.body}"' in told[0]
-    assert any(line.startswith("shows") for line in told) == bool(shown)
+        assert f'"{notification.title}: {notification.body}"' in explanation[0]
+    assert any(line.startswith("shows") for line in explanation) == bool(shown)
 
 
 @every_platform
@@ -136,12 +140,14 @@ def test_lock_answers_are_what_the_device_answers(profile: PlatformProfile) -> N
     action = Action.REMOTE_LOCK
 
     _same(
-        profile, _told(profile, action, "with a passcode"), _result(_run(_device(profile), action))
+        profile,
+        _explained(profile, action, "with a passcode"),
+        _result(_run(_device(profile), action)),
     )
-    _same(profile, _told(profile, action, "without a passcode"), _result(_run(bare, action)))
-    told = [a for a in explain(profile, action).answers if a.error_code == "wrongUser"]
-    if told:
-        _same(profile, told[0], _result(_run(stranger, action)))
+    _same(profile, _explained(profile, action, "without a passcode"), _result(_run(bare, action)))
+    explanation = [a for a in explain(profile, action).answers if a.error_code == "wrongUser"]
+    if explanation:
+        _same(profile, explanation[0], _result(_run(stranger, action)))
     else:
         assert _result(_run(stranger, action)).error is None
 
@@ -153,29 +159,29 @@ def test_sync_and_policy_answers_are_what_the_device_answers(profile: PlatformPr
 
     for action, when in ((sync, "a passcode that the policy allows"), (policy, "success")):
         result = _result(_run(_device(profile), action, PasscodePolicy()))
-        _same(profile, _told(profile, action, when), result)
+        _same(profile, _explained(profile, action, when), result)
         assert result.message in explain(profile, action).portal[0].console
     refused = _result(_run(_device(profile), policy, outside))
-    _same(profile, _told(profile, policy, "a setting out of bounds"), refused)
+    _same(profile, _explained(profile, policy, "a setting out of bounds"), refused)
 
 
 @every_platform
 def test_facts_are_json_and_hold_every_action(profile: PlatformProfile) -> None:
-    told = json.loads(json.dumps(platform_facts(profile)))
+    explanation = json.loads(json.dumps(platform_facts(profile)))
 
-    assert told["platform"] == profile.id
-    assert set(Action) <= set(told)
+    assert explanation["platform"] == profile.id
+    assert set(Action) <= set(explanation)
     for action in Action:
-        assert told[action]["sources"]
-        assert {"about", "cite", "assumption"} == set(told[action]["sources"][0])
+        assert explanation[action]["sources"]
+        assert {"about", "cite", "assumption"} == set(explanation[action]["sources"][0])
 
 
 @every_platform
 def test_explanation_as_json_has_camel_case_keys(profile: PlatformProfile) -> None:
-    told = explain(profile, Action.REMOTE_LOCK).only("hybrid").as_json()
+    explanation = explain(profile, Action.REMOTE_LOCK).only("hybrid").as_json()
 
-    assert [view["management"] for view in told["portal"]] == ["hybrid"]
-    assert {"when", "actionState", "errorCode", "native"} == set(told["answers"][0])
+    assert [view["management"] for view in explanation["portal"]] == ["hybrid"]
+    assert {"when", "actionState", "errorCode", "native"} == set(explanation["answers"][0])
 
 
 def test_explanation_of_a_platform_that_a_user_added_reads_as_well() -> None:

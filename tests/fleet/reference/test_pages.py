@@ -28,7 +28,7 @@ from platforms.profile import Action, Source
 ROOT = Path(__file__).parents[3]
 
 
-def test_committed_pages_are_what_the_code_says() -> None:
+def test_committed_pages_match_the_code() -> None:
     assert stale_pages(ROOT / "docs") == []
 
 

@@ -39,10 +39,10 @@ async def test_a_session_of_every_platform_replays_without_difference(
     assert '"passcode":"2580"' not in text
     assert OWN not in text
     for broker in ("embedded", "mosquitto"):
-        code, told, err = await replayed(start, "--broker", broker)
-        assert told["differences"] == [], err
+        code, report, err = await replayed(start, "--broker", broker)
+        assert report["differences"] == [], err
         assert code == 0
-        assert told["published"] > 100
+        assert report["published"] > 100
 
 
 @both
@@ -74,8 +74,8 @@ async def test_real_time_reactions_networks_and_policies(
             await operator.present("phones-001", status, session - (status == "offline"))
         await recorded.ended()
     assert CANARY not in recorded.path.read_text()
-    code, told, err = await replayed(start)
-    assert told.get("differences") == [], json.dumps(told, indent=1) + err
+    code, report, err = await replayed(start)
+    assert report.get("differences") == [], json.dumps(report, indent=1) + err
     assert code == 0
 
 
@@ -133,9 +133,9 @@ async def test_every_change_is_seen(
     small: Path, start: Start, leaf: str, edit: Callable[[dict[str, Any]], None], kind: str
 ) -> None:
     change(small, edit, leaf)
-    code, told, _ = await replayed(start)
+    code, report, _ = await replayed(start)
     assert code == 1
-    assert kind in {difference["kind"] for difference in told["differences"]}
+    assert kind in {difference["kind"] for difference in report["differences"]}
 
 
 def keep(path: Path, count: int, cut: str = "") -> list[str]:
@@ -206,8 +206,8 @@ async def test_nothing_invalid_is_kept_but_its_size(
     assert CANARY not in recorded.path.read_text()
     assert "90210" not in recorded.path.read_text()
     assert "Infinity" not in recorded.path.read_text()
-    code, told, err = await replayed(start)
-    assert (code, told.get("differences")) == (0, []), err
+    code, report, err = await replayed(start)
+    assert (code, report.get("differences")) == (0, []), err
 
 
 async def test_the_fastest_time_is_recorded_as_it_passes(
@@ -262,5 +262,5 @@ async def test_work_that_is_not_done_when_the_trace_ends(
         await recorded.ended()
     errors = [d["errorCode"] for d in operator.about("phones-001", "results")]
     assert errors[0] == "expired"
-    code, told, err = await replayed(start)
-    assert (code, told.get("differences")) == (0, []), err
+    code, report, err = await replayed(start)
+    assert (code, report.get("differences")) == (0, []), err

@@ -125,10 +125,10 @@ async def used(hand: Hand, operator: WireOperator, device: str, passcode: str = 
 
 
 async def nothing_lost(start: Start, *arguments: str) -> dict[str, Any]:
-    code, told, err = await replayed(start, *arguments)
-    assert told.get("differences") == [], json.dumps(told, indent=1) + err
+    code, report, err = await replayed(start, *arguments)
+    assert report.get("differences") == [], json.dumps(report, indent=1) + err
     assert code == 0
-    return told
+    return report
 
 
 @both
@@ -147,8 +147,8 @@ async def test_a_fleet_in_which_every_device_is_set_up_otherwise_replays_alike(
     assert set(header["platforms"]) == {"kiosk", "booth"}
     published = [line for line in lines if "/results" in line.get("topic", "")]
     assert len(published) > 12 * len(GROUPS)
-    told = await nothing_lost(start)
-    assert told["devices"] == len(GROUPS)
+    report = await nothing_lost(start)
+    assert report["devices"] == len(GROUPS)
     await nothing_lost(start, "--broker", "mosquitto")
 
 
@@ -189,8 +189,8 @@ async def test_each_part_of_a_setup_is_needed(
         # As of a trace that did not tell: the passcode that most have.
         setup["passcode"] = memory["passcode"] = {"like": "9999"}
     recorded.path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    code, told, _ = await replayed(start)
-    assert (code, bool(told["differences"])) == (1, True)
+    code, report, _ = await replayed(start)
+    assert (code, bool(report["differences"])) == (1, True)
 
 
 async def untouched(hand: Hand, operator: WireOperator, device: str) -> None:
@@ -264,9 +264,9 @@ async def test_devices_that_join_later_tell_how_they_were_set_up(
         lines = await recorded.ended()
     await nothing_lost(start)
     joined = [line["device"] for line in lines if "device" in line]
-    told = {each["state"]["platform"]: each for each in joined if each["setup"]}
-    assert told["booth"]["conformance"] == "hybrid-2017-10"
-    assert set(told["booth"]["platforms"]) == {"kiosk", "booth"}
+    report = {each["state"]["platform"]: each for each in joined if each["setup"]}
+    assert report["booth"]["conformance"] == "hybrid-2017-10"
+    assert set(report["booth"]["platforms"]) == {"kiosk", "booth"}
     assert "clock" in lines[0]
     trace = read_trace(recorded.path)
     assert {device.setup is None for device in trace.devices.values()} == {False}
@@ -379,7 +379,7 @@ async def test_a_trace_of_version_1_is_still_played(
     await nothing_lost(start)
 
 
-async def test_a_trace_of_a_newer_version_says_so(
+async def test_a_trace_of_a_newer_version_is_refused(
     kiosk: list[dict[str, Any]], start: Start, tmp_path: Path
 ) -> None:
     kiosk[0]["version"] = 3
@@ -394,20 +394,20 @@ async def test_a_trace_of_a_newer_version_says_so(
 
 
 @given(st.text(st.characters(codec="ascii", categories=["L", "N", "P"]), min_size=1, max_size=16))
-def test_what_is_told_of_a_passcode_makes_one_with_its_traits(passcode: str) -> None:
+def test_the_traits_of_a_passcode_give_one_like_it(passcode: str) -> None:
     traits = traits_of(passcode)
     placeholder = {"$passcode": 1, "like": pattern_from_traits(traits), "simple": traits.simple}
     assert traits_of(generate_similar_secret(placeholder, {passcode}.__contains__)) == traits
 
 
-def test_no_passcode_and_no_digest_is_told() -> None:
+def test_no_passcode_and_no_digest_is_written() -> None:
     setup = GroupSetup(name="g", profile=PLATFORMS_BY_ID["ios"])
     draws = DeviceRandomStream(7, "d")
     enrollment = enroll("d", "alex", setup, "Kanari-3", draws)
-    told = collect_device_facts(first_state(enrollment, START)).model_dump_json()
-    assert "Kanari" not in told
-    assert draws.digest("Kanari-3").hex() not in told
-    assert '"like":"9aA9999!"' in told
+    report = collect_device_facts(first_state(enrollment, START)).model_dump_json()
+    assert "Kanari" not in report
+    assert draws.digest("Kanari-3").hex() not in report
+    assert '"like":"9aA9999!"' in report
 
 
 async def test_a_host_describes_no_device_that_another_process_hosts(
@@ -417,7 +417,7 @@ async def test_a_host_describes_no_device_that_another_process_hosts(
     host = Host(config.devices(), Topics(config.root), seed=config.seed, clock=RealClock(1.0))
     async with WireOperator.connected(mosquitto.port, config.root) as operator:
 
-        def told() -> list[str]:
+        def report() -> list[str]:
             return [seen.leaf for seen in operator.seen if "/hosts/described/" in seen.topic]
 
         async def ask(number: str) -> None:
@@ -434,6 +434,6 @@ async def test_a_host_describes_no_device_that_another_process_hosts(
         await operator.publish(presence, online.replace(b"online", b"offline"), retain=True)
         await starting
         await ask("1" * 16)
-        await until(lambda: "1" * 16 in told())
+        await until(lambda: "1" * 16 in report())
         await host.stop(forget=True)
-        assert told() == ["1" * 16]
+        assert report() == ["1" * 16]

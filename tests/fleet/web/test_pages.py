@@ -60,7 +60,7 @@ async def test_a_refused_passcode_is_not_repeated() -> None:
         assert "secret" not in answer.text
 
 
-async def test_a_press_is_answered_with_what_the_device_said() -> None:
+async def test_a_press_is_answered_with_the_devices_answer() -> None:
     async with web_fleet(PHONES) as fleet:
         answer = await _post(fleet, "/devices/phone-001/inputs", json={"action": "swipeUp"})
         assert answer.json() == {

@@ -67,7 +67,7 @@ async def test_an_open_stream_does_not_keep_a_fleet_from_ending(
         assert await process.signalled(signal.SIGTERM) == 0
 
 
-async def test_a_detached_fleet_tells_its_url(start: Start, tmp_path: Path) -> None:
+async def test_a_detached_fleet_prints_its_url(start: Start, tmp_path: Path) -> None:
     write_fleet(tmp_path, PHONES)
     process = start("up", "--detach", "--web", f"127.0.0.1:{free_port()}")
     try:
@@ -78,7 +78,7 @@ async def test_a_detached_fleet_tells_its_url(start: Start, tmp_path: Path) -> N
         assert await start("down").ended() == 0
 
 
-async def test_json_tells_the_url_in_the_one_document(start: Start, tmp_path: Path) -> None:
+async def test_json_has_the_url_in_the_one_document(start: Start, tmp_path: Path) -> None:
     write_fleet(tmp_path, PHONES)
     process = start("up", "--web", "--json")
     await printed(process, "ready")

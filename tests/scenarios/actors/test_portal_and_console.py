@@ -427,7 +427,7 @@ def test_a_later_reset_of_another_sender_hides_a_new_passcode() -> None:
 
 
 @pytest.mark.parametrize("management", list(Management))
-def test_on_ios_the_console_says_that_there_is_none_to_show(management: Management) -> None:
+def test_on_ios_the_console_has_no_passcode_to_show(management: Management) -> None:
     here = shared()
     phone = subject("ios", "ios", "alex", management)
     console = ConsoleActor(replace(here, devices={"ios": phone}))

@@ -94,7 +94,7 @@ def test_the_page_is_one_file_without_network(page: str) -> None:
     assert not re.search(r"url\(|@import|https?://(?!www\.w3\.org)", page)
 
 
-def test_the_page_tells_each_scenario(page: str) -> None:
+def test_the_page_shows_each_scenario(page: str) -> None:
     assert page.count('class="scenario') == 5
     for word in ("iOS grace runs out", "flows/ios-reset.yaml:22:5", "compliance: noncompliant"):
         assert word in page

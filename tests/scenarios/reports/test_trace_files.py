@@ -65,7 +65,7 @@ def contents(folder: Path) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("more", [[], ["--json"]])
-async def test_no_report_tells_a_passcode(start: Start, tmp_path: Path, more: list[str]) -> None:
+async def test_no_report_contains_a_passcode(start: Start, tmp_path: Path, more: list[str]) -> None:
     scenarios(tmp_path)
     reports = ["--html", "r.html", "--junit", "r.xml", "--record", "traces"]
     code, _ = await played(start, ".", *reports, *more)

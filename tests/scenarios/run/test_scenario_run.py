@@ -268,8 +268,8 @@ async def test_no_passcode_is_in_any_record_or_report(tmp_path: Path) -> None:
     assert outcome.failure is not None
     assert outcome.failure.expected == "newPasscode: •••"
     assert outcome.failure.seen == "newPasscode: •••"
-    told = next(json.loads(m.payload) for m in outcome.wire if b'"newPasscode":"' in m.payload)
-    secrets = (*PASSCODES, told["newPasscode"], "Canary")
+    found = next(json.loads(m.payload) for m in outcome.wire if b'"newPasscode":"' in m.payload)
+    secrets = (*PASSCODES, found["newPasscode"], "Canary")
     trace = tmp_path / "trace.jsonl"
     write_recording(trace, [outcome])
     for text in (json.dumps(as_document([outcome])), repr(outcome), trace.read_text()):
@@ -293,8 +293,8 @@ async def test_lanes_contain_actors_steps_and_kinds() -> None:
     outcome = await played(
         steps("portal.sign_in: {user: alex}", "user.swipe_up", "command: {actionName: syncDevice}")
     )
-    told = [(each.lane, each.step, each.kind) for each in outcome.events if each.step]
-    assert told == [
+    found = [(each.lane, each.step, each.kind) for each in outcome.events if each.step]
+    assert found == [
         (Lane.PORTAL, 1, "portal.sign_in"),
         (Lane.PORTAL, 1, "screen"),
         (Lane.DEVICE, 2, "user.swipe_up"),

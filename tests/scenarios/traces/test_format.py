@@ -141,15 +141,15 @@ async def test_the_trace_of_a_killed_recorder_can_be_replayed(
     whole = recorded.path.read_text()
     for cut in (0, 1, 40, 1_000):
         recorded.path.write_text(whole[: len(whole) - cut])
-        code, told, err = await replayed(start, "--partial")
-        assert (code, told.get("differences")) == (0, []), err
+        code, report, err = await replayed(start, "--partial")
+        assert (code, report.get("differences")) == (0, []), err
     # What is missing before the end is still a difference.
     lines = whole.splitlines()
     results = [number for number, line in enumerate(lines) if "/results" in line]
     del lines[results[2]]
     recorded.path.write_text("\n".join(lines))
-    code, told, _ = await replayed(start, "--partial")
-    assert (code, {d["kind"] for d in told["differences"]}) == (1, {"extra"})
+    code, report, _ = await replayed(start, "--partial")
+    assert (code, {d["kind"] for d in report["differences"]}) == (1, {"extra"})
 
 
 async def test_more_devices_than_a_process_may_watch_with_select(
@@ -212,8 +212,8 @@ def test_equal_secrets_have_equal_placeholders(first: str, second: str) -> None:
     numbers = [press(value)["$passcode"] for value in (first, second, first)]
     assert numbers[0] == numbers[2]
     assert (numbers[0] == numbers[1]) is (first == second)
-    told = {"newPasscode": first, "actionState": "done"}
-    again = redactor.payload("results", json.dumps(told).encode())
+    report = {"newPasscode": first, "actionState": "done"}
+    again = redactor.payload("results", json.dumps(report).encode())
     assert again["newPasscode"]["$passcode"] == numbers[0]
 
 

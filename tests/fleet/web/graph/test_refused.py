@@ -119,7 +119,7 @@ async def test_a_token_is_demanded_where_one_is_set(
         assert pages.status_code != 401
 
 
-async def test_too_many_requests_are_told_when_to_come_back() -> None:
+async def test_too_many_requests_are_refused_with_retry_after() -> None:
     async with web_fleet(f'[graph]\nthrottle = "2/10s"\n{PHONES}') as fleet:
         await fleet.get(LISTED)
         parts = [{"id": str(n), "method": "GET", "url": "/me/managedDevices"} for n in (1, 2)]
