@@ -23,6 +23,7 @@ from broker.contract import DEVICE_ID
 from broker.errors import FileError
 
 __all__ = [
+    "UNKNOWN_KEY",
     "KeyPath",
     "Problem",
     "Problems",
@@ -37,6 +38,8 @@ __all__ = [
 KeyPath = tuple[str | int, ...]
 """Path of keys from the outermost one; list elements are indexes from 0."""
 
+UNKNOWN_KEY: Final = "unknown key"
+"""Message of the problem of a key that a table does not have."""
 _MAX_SHOWN: Final = 40
 _BARE_KEY: Final = re.compile(r"[A-Za-z0-9_-]+")
 _NAME: Final = re.compile(DEVICE_ID)
@@ -188,7 +191,7 @@ def _problem(model: type[BaseModel], error: ErrorDetails, path: KeyPath) -> Prob
     if error["type"] == "extra_forbidden":
         names = keys_of(table)
         hint = suggest(str(loc[-1]), names)
-        return Problem(where, "unknown key", f"one of {', '.join(names)}", hint)
+        return Problem(where, UNKNOWN_KEY, f"one of {', '.join(names)}", hint)
     if error["type"] == "missing":
         return Problem(where, "this key is missing", expected)
     context: dict[str, Any] = error.get("ctx", {})

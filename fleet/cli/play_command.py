@@ -51,8 +51,13 @@ _Broker = Annotated[
     ),
 ]
 _Clock = Annotated[
-    str,
-    typer.Option("--clock", metavar="CLOCK", help="Clock: virtual, real, or a speed such as 60x."),
+    str | None,
+    typer.Option(
+        "--clock",
+        metavar="CLOCK",
+        help="Clock: virtual, real, or a speed such as 60x.  "
+        "\\[default: virtual, real for scenarios with http steps]",
+    ),
 ]
 _Seed = Annotated[
     int | None,
@@ -96,7 +101,7 @@ def play(
     jobs: _Jobs = None,
     fleet: _Fleet = None,
     broker: _Broker = "embedded",
-    clock: _Clock = "virtual",
+    clock: _Clock = None,
     seed: _Seed = None,
     junit: _JUnit = None,
     html: _Html = None,
@@ -112,9 +117,10 @@ def play(
     started = time.perf_counter()
     if fail_under is not None and not coverage:
         raise UsageError("--fail-under needs --coverage")
+    speed = _speed(clock or "virtual")
     options = PlayOptions(
         broker=broker,
-        speed=_speed(clock),
+        speed=speed,
         jobs=jobs or DEFAULT_JOBS,
         seed=seed,
         coverage=coverage,
@@ -125,6 +131,8 @@ def play(
 
         known = load_platforms(fleet)
     scenarios = playing.chosen(paths or [], names or [], known)
+    if clock is not None and speed is None:
+        playing.refuse_virtual_time(scenarios)
     for report in (junit, html, record):
         check_folder(report)
     show = None if as_json else playing.Show(out, len(scenarios))

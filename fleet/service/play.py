@@ -15,7 +15,7 @@ from rich.markup import escape
 from rich.text import Text
 
 from agent.definition.platforms import Platforms
-from broker.errors import UsageError
+from broker.errors import FileError, UsageError
 from broker.timestamps import format_timestamp
 from fleet.hosting.system_limits import check_system_limits
 from scenarios.model.outcome import Failure, ScenarioOutcome, Status, StepOutcome
@@ -23,7 +23,7 @@ from scenarios.model.scenario import Scenario
 from scenarios.parsing.parser import LIBRARY, find_scenarios, load_scenarios
 from scenarios.run.runner import PlayOptions, play_all
 
-__all__ = ["Show", "chosen", "play", "summary"]
+__all__ = ["Show", "chosen", "play", "refuse_virtual_time", "summary"]
 
 _TICKS: Final = {
     Status.PASSED: "[green]✓[/]",
@@ -59,6 +59,22 @@ def chosen(
             hint="-k takes a part of a scenario's name or of its file's",
         )
     return kept
+
+
+def refuse_virtual_time(scenarios: Sequence[Scenario]) -> None:
+    """Raise FileError for the first scenario with `http` steps: virtual time is not for them."""
+    for scenario in scenarios:
+        step = scenario.http_step
+        if step is not None:
+            raise FileError(
+                "a scenario with http steps cannot run on virtual time",
+                path=scenario.path,
+                line=step.line,
+                column=step.column,
+                key=f'steps[{step.number}]."{step.name}"',
+                expected="--clock real, or a speed such as 60x",
+                hint="a back-end cannot be told to jump to another time",
+            )
 
 
 async def play(

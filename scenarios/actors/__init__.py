@@ -5,6 +5,7 @@ from __future__ import annotations
 from scenarios.actors.account import AccountActor
 from scenarios.actors.console import ConsoleActor
 from scenarios.actors.device import DeviceActor, NetworkActor
+from scenarios.actors.http import HttpActor
 from scenarios.actors.portal import PortalActor
 from scenarios.actors.result_observer import ResultObserver
 from scenarios.actors.user import UserActor
@@ -19,5 +20,6 @@ ACTORS: tuple[type[Actor], ...] = (
     UserActor,
     DeviceActor,
     NetworkActor,
+    HttpActor,
     ResultObserver,
 )

@@ -214,6 +214,8 @@ class Actor(ABC):
     expects: ClassVar[type[BaseModel] | None] = None
     selectors: ClassVar[frozenset[str]] = frozenset()
     """Keys of `expects` that select an object, such as a device, and are not compared."""
+    names_devices: ClassVar[bool] = True
+    """True if `device` and `user` among the arguments, at any depth, are names of the scenario."""
 
     def __init__(self, shared: SharedState) -> None:
         self.shared = shared

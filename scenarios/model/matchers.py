@@ -92,7 +92,9 @@ def matches(expected: object, seen: object) -> bool:
     if isinstance(seen, TextVariants):
         return expected in seen.texts
     if isinstance(expected, list | tuple) and isinstance(seen, list | tuple):
-        return list(expected) == list(seen)
+        return len(expected) == len(seen) and all(
+            matches(each, other) for each, other in zip(expected, seen, strict=True)
+        )
     # In Python 1 == True; a scenario file must not mix numbers and truth values.
     return isinstance(expected, bool) is isinstance(seen, bool) and expected == seen
 

@@ -46,6 +46,8 @@ class Lane(StrEnum):
     """States and notifications of a device, and the steps of its user."""
     WIRE = "wire"
     """All other MQTT messages: commands, inputs, results, escrow, presence."""
+    BACKEND = "backend"
+    """Requests to the back-end under test, and its answers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

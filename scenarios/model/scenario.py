@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from pydantic import BaseModel
 
@@ -12,7 +13,11 @@ from agent.device_factory import DeviceSpec
 from scenarios.model.actor import Account, Organization
 from scenarios.model.file import RawCommand
 
-__all__ = ["ActorStep", "ExpectStep", "Scenario", "Step", "WaitStep"]
+__all__ = ["ActorStep", "DeferredStep", "ExpectStep", "Operation", "Scenario", "Step", "WaitStep"]
+
+
+HTTP_REQUEST: Final = "http.request"
+"""Name of the step that sends a request to the back-end under test."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +51,21 @@ class WaitStep:
     duration: int
 
 
+Operation = ActorStep | ExpectStep | WaitStep | RawCommand
+"""Validated operation of a step."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeferredStep:
+    """Step with saved values, which is validated when it runs.
+
+    `resolve` fills in the saved values and returns the operation. It raises StepRefusedError if the
+    step is invalid with these values.
+    """
+
+    resolve: Callable[[Mapping[str, object]], Operation] = field(repr=False)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
     """Step of a scenario, with its position in the file.
@@ -59,7 +79,7 @@ class Step:
     text: str
     line: int
     column: int
-    operation: ActorStep | ExpectStep | WaitStep | RawCommand
+    operation: Operation | DeferredStep
     device: str | None = None
 
 
@@ -69,7 +89,8 @@ class Scenario:
 
     `path` is the file path as given by the user. `proves` are the numbers of the statements of the
     source documents that it proves (see `scenarios.model.statements`). `platforms` are the
-    platforms that its devices may use.
+    platforms that its devices may use. `secrets` maps the values of the environment variables in
+    the file to their placeholders.
     """
 
     name: str
@@ -83,3 +104,9 @@ class Scenario:
     steps: tuple[Step, ...]
     proves: tuple[str, ...] = ()
     platforms: Platforms = field(default_factory=Platforms)
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @property
+    def http_step(self) -> Step | None:
+        """First `http` step, or None; a scenario with one never runs on virtual time."""
+        return next((step for step in self.steps if step.name == HTTP_REQUEST), None)

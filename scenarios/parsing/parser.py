@@ -6,6 +6,7 @@ valid name. The error reports the first problem of the file and the number of fu
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -28,8 +29,14 @@ from scenarios.model.file import (
     UserEntry,
 )
 from scenarios.model.scenario import Scenario
+from scenarios.model.variables import (
+    fill_environment,
+    fill_saved,
+    saved_names,
+    without_secrets,
+)
 from scenarios.parsing.phone_numbers import phone_problems
-from scenarios.parsing.steps import KnownNames, parse_steps
+from scenarios.parsing.steps import KnownNames, ParsedSteps, parse_steps
 from scenarios.parsing.yaml_positions import YamlDocument, read_yaml
 
 __all__ = [
@@ -47,6 +54,10 @@ ENDINGS: Final = (".yaml", ".yml")
 """File name extensions of scenario files."""
 _MAX_SIZE: Final = 1024 * 1024
 _NAME: Final = re.compile(DEVICE_ID)
+_STEPS: Final = "steps"
+_IN_STEPS: Final = "saved values in steps only, ${env.NAME} anywhere"
+_FILLED: Final = ("organization", "platforms", "users", "devices", "steps")
+"""Keys below which placeholders are filled in."""
 _TEXT_KEYS: Final = frozenset({"proves"})
 """Keys whose values remain text: YAML would read the statement number 002.30 as 2.3."""
 _OWN_PLATFORM: Final = (
@@ -133,13 +144,16 @@ class _Reader:
         self._path = str(path)
         self._platforms = known
         self._problems: list[Problem] = []
+        self._placeholder_problems: list[Problem] = []
+        self._secrets: dict[str, str] = {}
 
     def scenario(self) -> Scenario:
-        document = self._located.value
-        if not isinstance(document, dict):
+        written = self._located.value
+        if not isinstance(written, dict):
             self._raise_problem(
-                Problem((), f"got {shorten_value(document)}", "keys: name, devices, steps")
+                Problem((), f"got {shorten_value(written)}", "keys: name, devices, steps")
             )
+        document = self._filled(written)
         file = validate(ScenarioFile, document, (), self._problems)
         self._read_platforms(document)
         devices = self._devices(document.get("devices"))
@@ -150,7 +164,11 @@ class _Reader:
             groups=tuple(dict.fromkeys(device.setup.name for device in devices)),
         )
         steps = document.get("steps")
-        read = parse_steps(steps if isinstance(steps, list) else [], names, self._located)
+        read = (
+            parse_steps(steps, written["steps"], names, self._located)
+            if isinstance(steps, list)
+            else ParsedSteps()
+        )
         self._problems += read.problems
         owners = dict(zip(names.devices, _owners(document.get("devices")), strict=True))
         self._problems += phone_problems(read.steps, owners, names.users)
@@ -168,13 +186,36 @@ class _Reader:
             steps=read.steps,
             proves=tuple(dict.fromkeys(file.proves)),
             platforms=self._platforms,
+            secrets=self._secrets,
         )
+
+    def _filled(self, written: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the document with the environment filled in; saved values remain in steps."""
+        document = dict(written)
+        for key in _FILLED:
+            if key not in document:
+                continue
+            value = fill_environment(
+                document[key], (key,), os.environ, self._secrets, self._placeholder_problems
+            )
+            if key != _STEPS:
+                for name in saved_names(value):
+                    self._problems.append(
+                        Problem((key,), f"{shorten_value(name)} is saved by no step", _IN_STEPS)
+                    )
+                    return document
+                value = fill_saved(value, {})
+            document[key] = value
+        return document
 
     def _raise_problems(self) -> None:
         problems = Problems(
             self._path, self._located.value, self._located.lines, self._located.columns
         )
-        problems.extend(self._problems)
+        unfilled = {each.path for each in self._placeholder_problems}
+        others = [each for each in self._problems if each.path not in unfilled]
+        problems.extend(self._placeholder_problems)
+        problems.extend(without_secrets(others, self._located.value, self._secrets))
         problems.raise_first()
 
     def _raise_problem(self, problem: Problem) -> None:

@@ -9,23 +9,41 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from broker.contract import parse_command
-from broker.validation import KeyPath, Problem, keys_of, shorten_value, suggest, validate
+from broker.validation import (
+    KeyPath,
+    Problem,
+    keys_of,
+    shorten_value,
+    suggest,
+    validate,
+)
 from scenarios.actors import ACTORS
 from scenarios.model.actor import Actor
 from scenarios.model.file import DURATION_FORMAT, DeviceStep, Duration, RawCommand
-from scenarios.model.masking import mask
+from scenarios.model.masking import mask, mask_http
 from scenarios.model.matchers import Matcher, parse_matcher
-from scenarios.model.scenario import ActorStep, ExpectStep, Step, WaitStep
+from scenarios.model.scenario import (
+    HTTP_REQUEST,
+    ActorStep,
+    ExpectStep,
+    Operation,
+    Step,
+    WaitStep,
+)
+from scenarios.parsing.saved_values import parse_step
 from scenarios.parsing.yaml_positions import YamlDocument
 
 __all__ = ["KnownNames", "ParsedSteps", "parse_steps", "step_names"]
 
 _EXPECT: Final = "expect"
+_EXPECT_HTTP: Final = "expect.http"
+_HTTP: Final = "http"
 _COMMAND: Final = "command"
 _WAIT: Final = "wait"
 _WITHIN: Final = "within"
@@ -61,10 +79,16 @@ def step_names() -> list[str]:
     return names
 
 
-def parse_steps(items: Sequence[object], names: KnownNames, document: YamlDocument) -> ParsedSteps:
-    """Parse the list under `steps`; `document` provides the positions for problems."""
+def parse_steps(
+    items: Sequence[object], written: Sequence[object], names: KnownNames, document: YamlDocument
+) -> ParsedSteps:
+    """Parse the list under `steps`, in which the environment variables are filled in.
+
+    `written` is the list as the file has it, for the texts of reports; `document` provides the
+    positions for problems.
+    """
     read = ParsedSteps()
-    reader = _Reader(names, read.problems)
+    saved: set[str] = set()
     steps = []
     for index, item in enumerate(items):
         path: KeyPath = ("steps", index)
@@ -72,13 +96,16 @@ def parse_steps(items: Sequence[object], names: KnownNames, document: YamlDocume
         if name is None:
             continue
         where = (*path, name) if isinstance(item, Mapping) else path
-        operation = reader.step(name, value, where)
+        reader = partial(_read_step, names=names)
+        operation = parse_step(reader, name, value, where, frozenset(saved), read.problems)
+        if name == HTTP_REQUEST:
+            saved.update(_saves(value))
         if operation is None:
             continue
         step = Step(
             number=index + 1,
             name=name,
-            text=_text(name, value, operation),
+            text=_text(name, _split(written[index], path, [])[1]),
             line=document.lines[where],
             column=document.columns[where],
             operation=operation,
@@ -86,7 +113,33 @@ def parse_steps(items: Sequence[object], names: KnownNames, document: YamlDocume
         )
         steps.append(step)
     read.steps = tuple(steps)
+    read.problems += _answers_without_request(items)
     return read
+
+
+def _saves(value: object) -> Iterator[str]:
+    save = value.get("save") if isinstance(value, Mapping) else None
+    if isinstance(save, Mapping):
+        yield from save
+
+
+def _answers_without_request(items: Sequence[object]) -> Iterator[Problem]:
+    """Yield a Problem for an `expect.http` before the first `http.request`."""
+    for index, item in enumerate(items):
+        name, _ = _split(item, (), [])
+        if name == HTTP_REQUEST:
+            return
+        if name == _EXPECT_HTTP:
+            where = ("steps", index, name)
+            yield Problem(
+                where, "there is no answer yet", f"an {HTTP_REQUEST} step before this one"
+            )
+
+
+def _read_step(
+    name: str, value: object, path: KeyPath, problems: list[Problem], *, names: KnownNames
+) -> Operation | None:
+    return _Reader(names, problems).step(name, value, path)
 
 
 def _split(item: object, path: KeyPath, problems: list[Problem]) -> tuple[str | None, object]:
@@ -114,9 +167,7 @@ class _Reader:
         self._actors: dict[str, type[Actor]] = {actor.name: actor for actor in ACTORS}
         self._known = frozenset(step_names())
 
-    def step(
-        self, name: str, value: object, path: KeyPath
-    ) -> ActorStep | ExpectStep | WaitStep | RawCommand | None:
+    def step(self, name: str, value: object, path: KeyPath) -> Operation | None:
         """Return the parsed step, or None if it has a problem."""
         first, _, verb = name.partition(".")
         actor = self._actors.get(verb if first == _EXPECT else first)
@@ -165,7 +216,9 @@ class _Reader:
         if arguments is None:
             return None
         allows_unknown_users = verb == "sign_in" and issubclass(actor.steps[verb], DeviceStep)
-        good = self._check_names(value, path, users=not allows_unknown_users)
+        good = not actor.names_devices or self._check_names(
+            value, path, users=not allows_unknown_users
+        )
         if isinstance(arguments, DeviceStep) and arguments.device is None:
             good &= self._only_device(path)
         return ActorStep(actor.name, verb, arguments) if good else None
@@ -193,7 +246,7 @@ class _Reader:
             else:
                 plain[key] = each
         self._check_types(model, plain, path)
-        expected = {**plain, **matchers}
+        expected = {**{key: _with_matchers(each) for key, each in plain.items()}, **matchers}
         self._check_names(plain, path, users=False, only=actor.selectors)
         if issubclass(model, DeviceStep) and plain.get("device") is None:
             self._only_device(path)
@@ -309,13 +362,27 @@ def command_payload(command: RawCommand, command_id: str) -> dict[str, Any]:
     return {"commandId": command_id, **keys}
 
 
-def _text(name: str, value: object, operation: object) -> str:
+def _with_matchers(value: object) -> object:
+    """Return a plain value with the matchers inside its tables and lists parsed."""
+    matcher = parse_matcher(value, (), [])
+    if matcher is not None:
+        return matcher
+    if isinstance(value, Mapping):
+        return {key: _with_matchers(each) for key, each in value.items()}
+    return [_with_matchers(each) for each in value] if isinstance(value, list) else value
+
+
+def _text(name: str, value: object) -> str:
     """Return the step on one line with its secrets masked."""
     if value is None:
         return name
+    first, _, verb = name.partition(".")
+    if _HTTP in (first, verb):
+        return f"{name}: {_flow(mask_http(value))}"
+    actor = next((actor for actor in ACTORS if actor.name == first), None)
     keys = set(_ALWAYS_SECRET)
-    if isinstance(operation, ActorStep):
-        keys |= set(_secret_keys(type(operation.arguments)))
+    if actor is not None:
+        keys |= set(_secret_keys(actor.steps[verb]))
     return f"{name}: {_flow(mask(value, keys))}"
 
 

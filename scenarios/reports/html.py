@@ -101,7 +101,7 @@ def _scenario(outcome: ScenarioOutcome) -> dict[str, Any]:
     failed_step = next((step for step in outcome.steps if step.failure is not None), None)
     return {
         "outcome": outcome,
-        "lanes": [lane.value for lane in Lane],
+        "lanes": _lanes(outcome),
         "bands": tuple(_bands(outcome)),
         "dots": tuple(_dots(outcome)),
         "marks": tuple(_marks(outcome)),
@@ -109,6 +109,12 @@ def _scenario(outcome: ScenarioOutcome) -> dict[str, Any]:
         "messages": _message_rows(outcome),
         "done": sum(step.status is Status.PASSED for step in outcome.steps),
     }
+
+
+def _lanes(outcome: ScenarioOutcome) -> list[str]:
+    """Return the lanes to show: that of the back-end only where there is one."""
+    used = {event.lane for event in outcome.events}
+    return [lane.value for lane in Lane if lane is not Lane.BACKEND or lane in used]
 
 
 def _message_rows(outcome: ScenarioOutcome) -> list[_Row]:

@@ -32,7 +32,8 @@ _PACE: Final = ConnectionPace(rate=20_000.0, backoff=(0.002, 1.0))
 class PlayOptions:
     """Options of a run.
 
-    `broker` is `embedded`, `mosquitto` or an address. `speed` None means virtual time, 1 real time.
+    `broker` is `embedded`, `mosquitto` or an address. `speed` None means virtual time, 1 real time;
+    a scenario with `http` steps runs on real time then, which its back-end has, too.
     `jobs` is the number of scenarios that run at once. `seed` None uses the seed of each file.
     `coverage` counts the rules that devices exercise.
     """
@@ -125,13 +126,9 @@ async def _play_one(
     if listener is not None:
         listener.started(number, scenario)
     seed = scenario.seed if options.seed is None else options.seed
+    clock = _clock(scenario, options.speed)
     environment = ScenarioEnvironment(
-        pool,
-        topics,
-        scenario.devices,
-        seed,
-        _clock(options.speed),
-        coverage=options.coverage,
+        pool, topics, scenario.devices, seed, clock, coverage=options.coverage
     )
     report_step: Callable[[StepOutcome], None] | None = None
     if listener is not None:
@@ -149,8 +146,10 @@ async def _play_one(
     return outcome
 
 
-def _clock(speed: float | None) -> Clock:
-    return VirtualClock() if speed is None else RealClock(speed)
+def _clock(scenario: Scenario, speed: float | None) -> Clock:
+    if speed is None and scenario.http_step is None:
+        return VirtualClock()
+    return RealClock(1.0 if speed is None else speed)
 
 
 def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:

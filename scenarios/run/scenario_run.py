@@ -11,14 +11,14 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Any, Final
 
-from agent.clock import Clock, RealClock, VirtualClock
+from agent.clock import VirtualClock
 from scenarios.actors import ACTORS
+from scenarios.actors.http import HttpActor
 from scenarios.model.actor import Actor, DeviceMessage, ManagedDevice, SharedState, StepRefusedError
 from scenarios.model.file import RawCommand
-from scenarios.model.masking import mask
-from scenarios.model.matchers import describe, matches
+from scenarios.model.matchers import matches
 from scenarios.model.outcome import (
     Failure,
     InitialDevice,
@@ -29,20 +29,39 @@ from scenarios.model.outcome import (
     TimelineEvent,
     WireMessage,
 )
-from scenarios.model.scenario import ActorStep, ExpectStep, Scenario, Step, WaitStep
+from scenarios.model.scenario import (
+    ActorStep,
+    DeferredStep,
+    ExpectStep,
+    Operation,
+    Scenario,
+    Step,
+    WaitStep,
+)
+from scenarios.run.descriptions import clock_name, format_duration, format_values, speed_of
 from scenarios.run.environment import ScenarioEnvironment, TopicMessage
+from scenarios.run.http_exchange import HttpExchange, shown_values
+from scenarios.run.redaction import (
+    add_passcodes,
+    redact_events,
+    redact_steps,
+    scenario_redactor,
+)
 from scenarios.run.requests import RequestExecutor, StepFailedError
 from scenarios.run.timeline import message_event, screen_event
 
 __all__ = ["ScenarioRun"]
 
 _LAST_MESSAGES: Final = 5
-_SECRET: Final = frozenset({"newPasscode", "newPasscodeLine"})
 _ACTOR_TOPICS: Final = frozenset(
     {"state", "presence", "notifications", "escrow", "results", "messages"}
 )
 _ON_THE_DEVICE: Final = frozenset({"user", "device", "network"})
 """Actors whose steps appear in the device lane of the report."""
+_LANES: Final = {**dict.fromkeys(_ON_THE_DEVICE, Lane.DEVICE), HttpActor.name: Lane.BACKEND}
+_ANSWER: Final = "answer"
+_POLL_INTERVAL: Final = 0.2
+"""Interval in real seconds between two requests of an `expect.http` with `within`."""
 _MAX_ROUNDS: Final = 1_000
 """Limit that ends an endless exchange of messages between actors, which would be a defect."""
 
@@ -57,6 +76,10 @@ class ScenarioRun:
         self._actors: dict[str, Actor] = {kind.name: kind(self._shared) for kind in ACTORS}
         self._shared.actors.update(self._actors)
         self._executor = RequestExecutor(environment, self._shared, seed)
+        http = self._actors[HttpActor.name]
+        assert isinstance(http, HttpActor)  # noqa: S101  # ACTORS has one class for each name
+        self._http = HttpExchange(http, self._record_http)
+        self._redactor = scenario_redactor(scenario)
         self._screens: dict[str, Mapping[str, object]] = {}
         self._step = 0
         self._events: list[TimelineEvent] = []
@@ -75,6 +98,41 @@ class ScenarioRun:
         first = {name: device.state for name, device in self._environment.devices.items()}
         await self._environment.open()
         await self._settle()
+        async with self._http:
+            steps = await self._run_steps(on_step)
+        failed = any(step.status is Status.FAILED for step in steps)
+        scenario, redactor = self._scenario, self._redactor
+        return ScenarioOutcome(
+            name=scenario.name,
+            path=scenario.path,
+            line=scenario.line,
+            source=scenario.source,
+            status=Status.FAILED if failed else Status.PASSED,
+            steps=redact_steps(steps, redactor),
+            began=began,
+            ended=self._now,
+            seconds=time.perf_counter() - started,
+            devices=tuple(
+                (device.device_id, device.setup.profile.title, device.setup.management.value)
+                for device in scenario.devices
+            ),
+            events=redact_events(self._events, redactor),
+            wire=tuple(self._wire),
+            initial_devices=tuple(
+                InitialDevice(
+                    name=device.device_id, passcode=device.passcode, state=first[device.device_id]
+                )
+                for device in scenario.devices
+            ),
+            clock=clock_name(self._environment.clock),
+            platforms=scenario.platforms,
+            proves=scenario.proves,
+            exercised=self._environment.exercised,
+        )
+
+    # -- steps ---------------------------------------------------------------------------------
+
+    async def _run_steps(self, on_step: Callable[[StepOutcome], None] | None) -> list[StepOutcome]:
         steps: list[StepOutcome] = []
         failed = False
         for step in self._scenario.steps:
@@ -83,43 +141,14 @@ class ScenarioRun:
             steps.append(outcome)
             if on_step is not None:
                 on_step(outcome)
-        scenario = self._scenario
-        return ScenarioOutcome(
-            name=scenario.name,
-            path=scenario.path,
-            line=scenario.line,
-            source=scenario.source,
-            status=Status.FAILED if failed else Status.PASSED,
-            steps=tuple(steps),
-            began=began,
-            ended=self._now,
-            seconds=time.perf_counter() - started,
-            devices=tuple(
-                (device.device_id, device.setup.profile.title, device.setup.management.value)
-                for device in scenario.devices
-            ),
-            events=tuple(self._events),
-            wire=tuple(self._wire),
-            initial_devices=tuple(
-                InitialDevice(
-                    name=device.device_id, passcode=device.passcode, state=first[device.device_id]
-                )
-                for device in scenario.devices
-            ),
-            clock=_clock_name(self._environment.clock),
-            platforms=scenario.platforms,
-            proves=scenario.proves,
-            exercised=self._environment.exercised,
-        )
-
-    # -- steps ---------------------------------------------------------------------------------
+        return steps
 
     async def _run_step(self, step: Step) -> StepOutcome:
         started, began, self._step = time.perf_counter(), self._now, step.number
         failure = None
         try:
             self._act_on_time()
-            await self._execute(step)
+            await self._execute(step, self._operation(step))
         except (StepRefusedError, StepFailedError) as error:
             failure = Failure(
                 path=self._scenario.path,
@@ -141,13 +170,23 @@ class ScenarioRun:
             failure=failure,
         )
 
-    async def _execute(self, step: Step) -> None:
-        match step.operation:
+    def _operation(self, step: Step) -> Operation:
+        """Return the operation of a step, with saved values filled in."""
+        operation = step.operation
+        return (
+            operation.resolve(self._http.saved)
+            if isinstance(operation, DeferredStep)
+            else operation
+        )
+
+    async def _execute(self, step: Step, operation: Operation) -> None:
+        match operation:
             case ActorStep(actor, verb, arguments):
-                lane = Lane.DEVICE if actor in _ON_THE_DEVICE else Lane.PORTAL
-                self._record_step(step, lane, actor)
+                self._record_step(step, _LANES.get(actor, Lane.PORTAL), actor)
                 requests = self._actors[actor].perform(verb, arguments, self._now)
                 self._executor.execute(requests, actor)
+                if actor == HttpActor.name:
+                    await self._http.send()
                 self._record_screens()
                 await self._settle()
                 self._executor.check_input_answers()
@@ -172,11 +211,25 @@ class ScenarioRun:
             )
         )
 
+    def _record_http(self, kind: str, text: str, document: Mapping[str, Any] | None) -> None:
+        self._events.append(
+            TimelineEvent(
+                at=self._now,
+                lane=Lane.BACKEND,
+                kind=kind,
+                text=text,
+                step=self._step,
+                actor=HttpActor.name,
+                document=document,
+            )
+        )
+
     def _last_messages(self, device: str | None) -> tuple[TimelineEvent, ...]:
         messages = [
             each
             for each in self._events
-            if each.actor is None and (device is None or each.device == device)
+            if each.kind == _ANSWER
+            or (each.actor is None and (device is None or each.device == device))
         ]
         return tuple(messages[-_LAST_MESSAGES:])
 
@@ -197,12 +250,29 @@ class ScenarioRun:
         if expect.within is None:
             await self._settle()
             good = satisfied()
+        elif expect.actor == HttpActor.name:
+            good = await self._repeat_request(self._now + expect.within, satisfied)
         else:
             good = await self._move(self._now + expect.within, satisfied)
         if not good:
-            found = {key: observed().get(key) for key in expect.expected}
-            limit = "" if expect.within is None else f", within {_format_duration(expect.within)}"
-            raise StepFailedError(_format_values(expect.expected) + limit, _format_values(found))
+            found: Mapping[str, object] = {key: observed().get(key) for key in expect.expected}
+            if expect.actor == HttpActor.name:
+                found = shown_values(found)
+            limit = "" if expect.within is None else f", within {format_duration(expect.within)}"
+            raise StepFailedError(format_values(expect.expected) + limit, format_values(found))
+
+    async def _repeat_request(self, to: int, until: Callable[[], bool]) -> bool:
+        """Send the last request again until `until()` is true, at most until `to`.
+
+        A request that may change something at the back-end is judged once.
+        """
+        await self._settle()
+        while not (good := until()) and self._now < to and self._http.repeatable:
+            pause = round(_POLL_INTERVAL * 1000 * speed_of(self._environment.clock))
+            await self._move(min(to, self._now + max(1, pause)), lambda: False)
+            await self._http.repeat()
+            await self._settle()
+        return good
 
     # -- time ----------------------------------------------------------------------------------
 
@@ -271,6 +341,7 @@ class ScenarioRun:
     def _handle_message(self, message: TopicMessage) -> int:
         """Deliver a message to all actors; return the number of requests that it caused."""
         now = self._now
+        add_passcodes(self._redactor, message.document)
         self._wire.append(
             WireMessage(
                 at=now, topic=message.topic, payload=message.payload, retained=message.retained
@@ -335,21 +406,3 @@ def _skipped(step: Step, now: int) -> StepOutcome:
         began=now,
         ended=now,
     )
-
-
-def _clock_name(clock: Clock) -> str:
-    if not isinstance(clock, RealClock):
-        return "virtual"
-    return "real" if clock.speed == 1 else f"{clock.speed:g}x"
-
-
-def _format_values(values: Mapping[str, object]) -> str:
-    hidden: Mapping[str, object] = mask(values, _SECRET)
-    return ", ".join(f"{key}: {describe(value)}" for key, value in hidden.items())
-
-
-def _format_duration(milliseconds: int) -> str:
-    for unit, size in (("h", 3_600_000), ("m", 60_000), ("s", 1_000)):
-        if milliseconds % size == 0:
-            return f"{milliseconds // size}{unit}"
-    return f"{milliseconds}ms"

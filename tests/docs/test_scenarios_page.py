@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
 from scenarios.actors import ACTORS
 from scenarios.parsing.parser import parse_scenario
 from scenarios.run.runner import PlayOptions, play_all
+from tests.support.http_backend import running_backend
 
 PAGE = Path(__file__).parents[2] / "docs" / "scenarios.md"
 
@@ -19,9 +22,12 @@ def examples() -> list[tuple[int, str]]:
     return [(text.count("\n", 0, match.start(1)) + 1, match[1]) for match in found]
 
 
-async def test_every_example_of_the_page_passes() -> None:
-    scenarios = [parse_scenario(text, f"{PAGE.name}:{line}") for line, text in examples()]
-    outcomes = await play_all(scenarios, PlayOptions())
+async def test_every_example_of_the_page_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    with running_backend() as backend:
+        monkeypatch.setenv("BACKEND", backend.url)
+        monkeypatch.setenv("API_KEY", "key of the page")
+        scenarios = [parse_scenario(text, f"{PAGE.name}:{line}") for line, text in examples()]
+        outcomes = await play_all(scenarios, PlayOptions())
     assert [(each.path, each.failure) for each in outcomes if not each.passed] == []
 
 

@@ -21,6 +21,7 @@ from fleet.config.loader import FleetConfig
 from fleet.config.tables import GroupSection
 from fleet.web.pages.devices import PageDevices
 from platforms.profile import ResetOutcome
+from scenarios.model.variables import escape_placeholders
 
 __all__ = ["REPLACED_PASSWORDS", "WRONG_PASSWORD", "Recording"]
 
@@ -130,7 +131,7 @@ class Recording:
         head: dict[str, Any] = {"name": "Browser session", "source": "Recorded in the browser"}
         head["conformance"] = self._conformance
         if self._platforms:
-            head["platforms"] = self._platforms
+            head["platforms"] = escape_placeholders(self._platforms)
         owners = {device.state.owner for device in self._devices.values()}
         users = [user for user in self._users if user not in owners]
         if users:
@@ -223,7 +224,11 @@ def _group_settings(group: GroupSection) -> dict[str, Any]:
 
 
 def _flow(value: object) -> str:
-    """A value on one line; characters that are invisible or change the direction are escaped."""
+    """A value on one line; characters that are invisible or change the direction are escaped.
+
+    Text that the user typed is no placeholder.
+    """
+    value = escape_placeholders(value)
     text: str = yaml.safe_dump(value, default_flow_style=True, width=float("inf"), sort_keys=False)
     return text.removesuffix("\n").removesuffix("\n...").strip()
 

@@ -13,6 +13,7 @@ import pytest
 from broker.server.open import EMBEDDED, MOSQUITTO
 from tests.support.brokers import free_port, need, until
 from tests.support.fleet_processes import Start
+from tests.support.http_backend import running_backend
 
 HEAD = """\
 name: {name}
@@ -185,3 +186,32 @@ async def test_fifty_scenarios_of_an_hour_run_ten_thousand_times_as_fast(
     took = time.perf_counter() - began
     assert json.loads(process.out)["passed"] == _SCENARIOS
     assert _SCENARIOS * 66 * 60 / took >= _TIMES_REAL
+
+
+async def test_http_steps_run_on_the_real_clock_alone(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with running_backend() as backend:
+        monkeypatch.setenv("BACKEND", backend.url)
+        steps = ["http.request: {url: '${env.BACKEND}/text'}", "expect.http: {status: 200}"]
+        path = write(tmp_path, "http", *steps)
+        write(tmp_path, "hour", "wait: 1h")
+        refused = start("play", str(tmp_path), "--clock", "virtual")
+        assert await refused.ended() == 2
+        assert f'{path}:6:5: steps[1]."http.request": a scenario with http steps' in refused.err
+        assert backend.requests == []
+        played = start("play", str(tmp_path), "--json")
+        assert await played.ended() == 0, played.out + played.err
+    assert [each["path"] for each in backend.requests] == ["/text"]
+    hour, http = json.loads(played.out)["scenarios"]
+    assert http["ended"] > http["began"], "time passes by itself"
+    assert hour["ended"] == "2015-12-10T21:19:07Z"
+
+
+async def test_check_reports_a_variable_that_is_not_set(start: Start, tmp_path: Path) -> None:
+    path = write(tmp_path, "http", "http.request: {url: '${env.PASSFLEET_UNSET}/text'}")
+    process = start("check", str(path))
+    assert await process.ended() == 2
+    assert f'{path}:6:20: steps[1]."http.request".url' in process.err
+    assert "more problem" not in process.err
+    assert "the environment variable PASSFLEET_UNSET is not set" in process.err

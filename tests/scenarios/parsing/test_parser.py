@@ -201,7 +201,8 @@ def test_every_step_of_the_contract_is_there() -> None:
         " enroll_biometric sign_in purchase",
         "device": "restart crash enroll unenroll",
         "network": "offline online drop_connection",
-        "expect": "portal console account device result",
+        "http": "request",
+        "expect": "portal console account device http result",
     }
     names = {f"{actor}.{verb}" for actor, verbs in by_actor.items() for verb in verbs.split()}
     assert set(step_names()) == names | {"command", "wait"}
