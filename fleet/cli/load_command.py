@@ -20,6 +20,7 @@ from fleet.cli.console import (
     print_json,
     run_async,
 )
+from fleet.cli.options import PlatformOption
 
 if TYPE_CHECKING:
     from fleet.load.options import LoadOptions
@@ -45,96 +46,109 @@ def register(app: typer.Typer) -> None:
     app.command("load", epilog=_EXAMPLE)(load)
 
 
+MoreThresholdsArgument = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="THRESHOLD", show_default=False, help="More thresholds, as for --threshold."
+    ),
+]
+DevicesOption = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        help="Number of devices.  \\[default: all of the running fleet or the fleet file,"
+        " else 100]",
+    ),
+]
+RateOption = Annotated[
+    float, typer.Option(metavar="N", help="Commands per second, sent whether answered or not.")
+]
+DurationOption = Annotated[
+    str, typer.Option(metavar="DURATION", help="Time to send commands for, such as 5m.")
+]
+MixOption = Annotated[
+    str, typer.Option(metavar="MIX", help="Actions (reset, lock, sync) and their shares.")
+]
+RampOption = Annotated[
+    str | None,
+    typer.Option(metavar="DURATION", help="First part of the duration, in which the rate grows."),
+]
+ProfileOption = Annotated[
+    Profile,
+    typer.Option(
+        metavar="PROFILE",
+        help="steady, or storm: all devices reconnect at once after a third of the duration.",
+    ),
+]
+SeedOption = Annotated[
+    int, typer.Option(metavar="N", help="Random seed for each command's action and device.")
+]
+TimeoutOption = Annotated[
+    str, typer.Option(metavar="DURATION", help="Time to wait for each answer.")
+]
+ThresholdOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="THRESHOLD",
+        show_default=False,
+        help="Condition for exit code 0, such as 'reset.p99<500ms' or 'lost==0'. Repeatable.",
+    ),
+]
+CsvOption = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Write the timeline (ms) as CSV.")
+]
+HtmlOption = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Write an HTML page with charts.")
+]
+TargetBrokerOption = Annotated[
+    str | None,
+    typer.Option(
+        "--broker",
+        metavar="URL",
+        envvar="PASSFLEET_BROKER",
+        help="Broker of the running fleet; embedded or mosquitto: start a fleet there.",
+    ),
+]
+FleetOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--fleet",
+        "-f",
+        metavar="FILE",
+        show_default=False,
+        help="Fleet file of a fleet that is started.  \\[default: fleet.toml, if it exists,"
+        " else the sample of `passfleet init`]",
+    ),
+]
+WorkersOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="N",
+        show_default=False,
+        help="Processes of a fleet that is started; auto: one per core.  \\[default: from the"
+        " fleet file, else 1]",
+    ),
+]
+
+
 def load(
-    more_thresholds: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="THRESHOLD", show_default=False, help="More thresholds, as for --threshold."
-        ),
-    ] = None,
-    devices: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N",
-            help="Number of devices.  \\[default: all of the running fleet or the fleet file,"
-            " else 100]",
-        ),
-    ] = None,
-    rate: Annotated[
-        float, typer.Option(metavar="N", help="Commands per second, sent whether answered or not.")
-    ] = 50.0,
-    duration: Annotated[
-        str, typer.Option(metavar="DURATION", help="Time to send commands for, such as 5m.")
-    ] = "30s",
-    mix: Annotated[
-        str, typer.Option(metavar="MIX", help="Actions (reset, lock, sync) and their shares.")
-    ] = "reset=8,lock=2",
-    ramp: Annotated[
-        str | None,
-        typer.Option(
-            metavar="DURATION", help="First part of the duration, in which the rate grows."
-        ),
-    ] = None,
-    profile: Annotated[
-        Profile,
-        typer.Option(
-            metavar="PROFILE",
-            help="steady, or storm: all devices reconnect at once after a third of the duration.",
-        ),
-    ] = Profile.STEADY,
-    platform: Annotated[
-        str | None, typer.Option(metavar="ID", help="Only devices of this platform.")
-    ] = None,
-    seed: Annotated[
-        int, typer.Option(metavar="N", help="Random seed for each command's action and device.")
-    ] = 7,
-    timeout: Annotated[
-        str, typer.Option(metavar="DURATION", help="Time to wait for each answer.")
-    ] = "10s",
-    threshold: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="THRESHOLD",
-            show_default=False,
-            help="Condition for exit code 0, such as 'reset.p99<500ms' or 'lost==0'. Repeatable.",
-        ),
-    ] = None,
-    csv: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write the timeline (ms) as CSV.")
-    ] = None,
-    html: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write an HTML page with charts.")
-    ] = None,
-    broker: Annotated[
-        str | None,
-        typer.Option(
-            "--broker",
-            metavar="URL",
-            envvar="PASSFLEET_BROKER",
-            help="Broker of the running fleet; embedded or mosquitto: start a fleet there.",
-        ),
-    ] = None,
+    more_thresholds: MoreThresholdsArgument = None,
+    devices: DevicesOption = None,
+    rate: RateOption = 50.0,
+    duration: DurationOption = "30s",
+    mix: MixOption = "reset=8,lock=2",
+    ramp: RampOption = None,
+    profile: ProfileOption = Profile.STEADY,
+    platform: PlatformOption = None,
+    seed: SeedOption = 7,
+    timeout: TimeoutOption = "10s",
+    threshold: ThresholdOption = None,
+    csv: CsvOption = None,
+    html: HtmlOption = None,
+    broker: TargetBrokerOption = None,
     root: RootOption = None,
-    fleet: Annotated[
-        Path | None,
-        typer.Option(
-            "--fleet",
-            "-f",
-            metavar="FILE",
-            show_default=False,
-            help="Fleet file of a fleet that is started.  \\[default: fleet.toml, if it exists,"
-            " else the sample of `passfleet init`]",
-        ),
-    ] = None,
-    workers: Annotated[
-        str | None,
-        typer.Option(
-            metavar="N",
-            show_default=False,
-            help="Processes of a fleet that is started; auto: one per core.  \\[default: from the"
-            " fleet file, else 1]",
-        ),
-    ] = None,
+    fleet: FleetOption = None,
+    workers: WorkersOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run a load test with a fixed command rate and check thresholds.
