@@ -2,7 +2,9 @@
 
 from types import MappingProxyType
 
+from platforms.hybrid import PORTAL_2015
 from platforms.management import NO_LOST_MODE, RESTART, RETIRE, WIPE
+from platforms.native_sources import DEVICE_ADMIN
 from platforms.profile import (
     Action,
     Alphabet,
@@ -49,7 +51,11 @@ ANDROID = PlatformProfile(
             "Reset passcode via the Company Portal website, 2015-12; Intune documentation"
             " 2017-01-23, reset your device passcode from the Company Portal website",
             assumption="the temporary passcode has six characters, and the reset leaves the lock"
-            " screen as it was",
+            " screen as it was; the words on the screen are passfleet's own",
+        ),
+        hybrid=Source(
+            f"{PORTAL_2015}, step 5d and table: Android, standalone and hybrid",
+            assumption="the console shows the new passcode as well, at once",
         ),
         limits=(
             Limit(
@@ -135,11 +141,7 @@ ANDROID = PlatformProfile(
     ),
     sources=MappingProxyType(
         {
-            "native": Source(
-                "Android DevicePolicyManager.resetPassword: true when the password was applied",
-                assumption="lockNow, wipeData, removeActiveAdmin and reboot return nothing on a"
-                " real device; their success is given as true",
-            ),
+            **DEVICE_ADMIN,
         }
     ),
 )

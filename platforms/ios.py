@@ -2,7 +2,9 @@
 
 from types import MappingProxyType
 
+from platforms.hybrid import PORTAL_2015
 from platforms.management import RESTART, RETIRE, WIPE
+from platforms.native_sources import APPLE_MDM
 from platforms.profile import (
     Action,
     ActionRule,
@@ -97,6 +99,10 @@ IOS = PlatformProfile(
             " remote lock (Intune console)",
             assumption="the reset leaves the lock screen as it was, and the 60 minutes run whether"
             " or not a policy is in force",
+        ),
+        hybrid=Source(
+            f"{PORTAL_2015}, step 5a and table: iOS, standalone and hybrid",
+            assumption="the console has no passcode to show either, and says so",
         ),
     ),
     lock=LockRule(
@@ -211,15 +217,10 @@ IOS = PlatformProfile(
     ),
     sources=MappingProxyType(
         {
+            **APPLE_MDM,
             "biometrics": Source(
                 "Apple Platform Security: a biometric needs a passcode, and after a restart or a"
                 " remote lock the passcode is asked for first"
-            ),
-            "native": Source(
-                "Apple MDM Protocol Reference (2017): ClearPasscode and DeviceLock never answer"
-                " NotNow on iOS",
-                assumption="a policy out of bounds is answered as a malformed request, and Lost"
-                " Mode on an unsupervised device with MCMDMErrorDomain 12000 (access rights)",
             ),
         }
     ),

@@ -39,6 +39,7 @@ __all__ = [
     "Version",
     "WipeRule",
     "WithoutPasscode",
+    "native_topic",
 ]
 
 Seconds: TypeAlias = Annotated[int, "seconds"]
@@ -221,7 +222,8 @@ class ResetRule:
     """Rule of `resetPasscode`.
 
     `shown_to_user` and `escrow` say under which management the temporary passcode stands in the
-    result (the portal's "New Passcode") and goes to the administrator's console. `grace` is how
+    result (the portal's "New Passcode") and goes to the administrator's console; `hybrid` is the
+    source of that under hybrid management, None where the platform has none. `grace` is how
     long the user may go without a passcode afterwards, in seconds; None where there is no such
     limit.
     """
@@ -240,6 +242,7 @@ class ResetRule:
     screen: ScreenMessage | None = None
     biometrics: BiometricConsequence = BiometricConsequence.KEPT
     limits: tuple[Limit, ...] = ()
+    hybrid: Source | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -337,6 +340,11 @@ class Inventory:
     model: str = ""
 
 
+def native_topic(action: Action) -> str:
+    """Return the key of `PlatformProfile.sources` for the native answers to an action."""
+    return f"native {action}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlatformProfile:
     """One platform: how it resets, locks, opens, and what its own protocol answers.
@@ -369,3 +377,7 @@ class PlatformProfile:
     def native_answer(self, action: Action, case: NativeCase) -> Mapping[str, object] | None:
         """Answer of the platform's own protocol to `action` in `case`, None where it has none."""
         return self.native.get((action, case))
+
+    def native_source(self, action: Action) -> Source | None:
+        """Source of the native answers to `action`; topic `native` of `sources` covers them all."""
+        return self.sources.get("native") or self.sources.get(native_topic(action))

@@ -18,7 +18,10 @@ from platforms.rows import (
 
 __all__ = ["INTUNE_2015_12", "INTUNE_2016_07"]
 
-_CONSOLE_2015 = Source("Passcode reset and remote lock (Intune console, sources/003)")
+_CONSOLE_2015 = Source(
+    "Passcode reset and remote lock (Intune console, sources/003)",
+    assumption="the document, which has no date, describes Intune as of December 2015",
+)
 _W10M_2017 = Source(
     "Intune documentation 2017-01-23, reset your device passcode from the Company Portal website"
     " (sources/002)",

@@ -3,7 +3,9 @@
 from dataclasses import replace
 from types import MappingProxyType
 
+from platforms.hybrid import PORTAL_2015
 from platforms.management import NO_LOST_MODE, RESTART, RETIRE, WIPE
+from platforms.native_sources import POLICY_CSP
 from platforms.profile import (
     Action,
     Alphabet,
@@ -46,7 +48,13 @@ WINDOWS_10_MOBILE = PlatformProfile(
             "Intune documentation 2017-01-23, reset your device passcode from the Company Portal"
             " website; RemoteLock CSP, LockAndResetPIN",
             assumption="the temporary passcode has six characters; the face keeps working, as the"
-            " document says, though LockAndResetPIN itself deletes Windows Hello keys",
+            " document says, though LockAndResetPIN itself deletes Windows Hello keys; the words on"
+            " the screen are passfleet's own",
+        ),
+        hybrid=Source(
+            f"{PORTAL_2015}, footnote: the restriction in hybrid is that of Windows Phone 8.1",
+            assumption="Windows 10 Mobile, which the document does not name, shows the new passcode"
+            " in hybrid as it does standalone, in the portal and in the console",
         ),
     ),
     lock=LockRule(
@@ -97,13 +105,10 @@ WINDOWS_10_MOBILE = PlatformProfile(
     ),
     sources=MappingProxyType(
         {
+            **POLICY_CSP,
             "biometrics": Source(
                 "Intune documentation 2017-01-23: Windows Hello will still be supported",
                 assumption="a restart does not ask for the passcode before a face is taken",
-            ),
-            "native": Source(
-                "RemoteLock CSP and Policy CSP",
-                assumption="a policy out of bounds, a configuration failure, is answered with 500",
             ),
         }
     ),

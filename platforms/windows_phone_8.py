@@ -1,8 +1,8 @@
 """Windows Phone 8: as 8.1 does, so far as the sources tell."""
 
 from dataclasses import replace
-from types import MappingProxyType
 
+from platforms.hybrid import PORTAL_2015
 from platforms.profile import Fidelity, Inventory, LedgerEntry, Source
 from platforms.windows_phone_8_1 import WINDOWS_PHONE_8_1
 
@@ -25,6 +25,10 @@ WINDOWS_PHONE_8 = replace(
             " 8.1, supported",
             assumption="the reset is that of Windows Phone 8.1 in every detail",
         ),
+        hybrid=Source(
+            f"{PORTAL_2015}, step 5c, table and footnote: Windows Phone 8.1, hybrid",
+            assumption="Windows Phone 8, which the document does not name, does the same",
+        ),
     ),
     lock=replace(
         WINDOWS_PHONE_8_1.lock,
@@ -40,14 +44,5 @@ WINDOWS_PHONE_8 = replace(
             "DeviceLock CSP (Windows Phone 8.1)",
             assumption="Windows Phone 8 has the bounds of Windows Phone 8.1",
         ),
-    ),
-    sources=MappingProxyType(
-        {
-            **WINDOWS_PHONE_8_1.sources,
-            "native": Source(
-                "RemoteLock CSP and DeviceLock CSP",
-                assumption="Windows Phone 8 answers as 8.1 does",
-            ),
-        }
     ),
 )

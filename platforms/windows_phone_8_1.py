@@ -2,7 +2,9 @@
 
 from types import MappingProxyType
 
+from platforms.hybrid import PORTAL_2015
 from platforms.management import NO_LOST_MODE, RESTART, RETIRE, WIPE
+from platforms.native_sources import PHONE_CSP
 from platforms.profile import (
     Alphabet,
     Fidelity,
@@ -43,8 +45,9 @@ WINDOWS_PHONE_8_1 = PlatformProfile(
             " 2017-01-23, reset your device passcode from the Company Portal website; RemoteLock"
             " CSP, LockAndResetPIN",
             assumption="the temporary passcode has six digits; under Exchange ActiveSync the"
-            " result shows it, as standalone does",
+            " result shows it, as standalone does; the words on the screen are passfleet's own",
         ),
+        hybrid=Source(f"{PORTAL_2015}, step 5c, table and footnote: Windows Phone 8.1, hybrid"),
     ),
     lock=LockRule(
         rule="Locks. Without a passcode the command is ignored: passcodeNotSet, SyncML 405.",
@@ -76,10 +79,7 @@ WINDOWS_PHONE_8_1 = PlatformProfile(
     ),
     sources=MappingProxyType(
         {
-            "native": Source(
-                "RemoteLock CSP and DeviceLock CSP",
-                assumption="a policy out of bounds, a configuration failure, is answered with 500",
-            ),
+            **PHONE_CSP,
         }
     ),
 )

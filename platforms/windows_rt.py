@@ -3,6 +3,7 @@
 from types import MappingProxyType
 
 from platforms.management import NO_LOST_MODE, RESTART, RETIRE, WIPE
+from platforms.native_sources import TABLET_CSP
 from platforms.profile import (
     Action,
     Bound,
@@ -35,7 +36,13 @@ WINDOWS_RT = PlatformProfile(
         " button.",
         portal_explains="You can't reset the passcode of this device here. Contact your IT admin.",
         message="Passcode reset is not supported on this device. Contact your IT admin.",
-        source=Source(f"{_CONSOLE}: not supported"),
+        source=Source(
+            f"{_CONSOLE}: not supported; Intune documentation 2017-01-23, reset your device"
+            " passcode from the Company Portal website: the button may be missing, and the user"
+            " contacts the IT admin",
+            assumption="the button is missing where a reset is not supported; the texts of portal"
+            " and result are passfleet's own",
+        ),
     ),
     lock=LockRule(
         rule="Locks if the current user of the device is the user who enrolled it; else wrongUser.",
@@ -96,11 +103,7 @@ WINDOWS_RT = PlatformProfile(
     ),
     sources=MappingProxyType(
         {
-            "native": Source(
-                "OMA DM SyncML status codes",
-                assumption="which status a lock by another user than the enrolling one gives, and"
-                " that a reset, which has no node, is never sent",
-            ),
+            **TABLET_CSP,
         }
     ),
 )

@@ -13,6 +13,7 @@ from typing import Any, Final
 from agent.events import InputAction
 from broker.validation import KeyPath, Problem, shorten_value, suggest
 from platforms.profile import (
+    Action,
     ComplexCharacters,
     Fidelity,
     LedgerEntry,
@@ -21,12 +22,13 @@ from platforms.profile import (
     ResetOutcome,
     ScreenMessage,
     Source,
+    native_topic,
 )
 
 __all__ = ["profile_problems", "truthful"]
 
 _RULES: Final = ("reset", "lock", "passcode")
-_WORDS: Final = frozenset({"rule", "source", "portal_explains", "message", "refusal"})
+_WORDS: Final = frozenset({"rule", "source", "hybrid", "portal_explains", "message", "refusal"})
 """Fields that describe a rule without changing the behaviour."""
 _KINDS: Final = 4
 """Number of classes for `minComplexCharacters`: digits, small letters, capitals, symbols."""
@@ -124,12 +126,20 @@ def truthful(
         # The base made a temporary passcode: remove its alphabet.
         changes["reset"] = replace(changes["reset"], alphabet=None, default_length=0)
     if "native" in table and "native" not in table.get("sources", {}):
-        sources = dict(profile.sources)
-        sources["native"] = _source(profile, "native", sources.get("native"))
-        changes["sources"] = sources
+        changes["sources"] = {**profile.sources, **dict(_native_sources(profile, table))}
     if "ledger" not in table:
         changes["ledger"] = (*base.ledger, *_ledger(profile, base, table))
     return replace(profile, **changes)
+
+
+def _native_sources(
+    profile: PlatformProfile, table: Mapping[str, Any]
+) -> Iterator[tuple[str, Source]]:
+    """Sources of the native answers that the fleet file sets, each with its topic."""
+    for action in table["native"]:
+        topic = native_topic(Action(action))
+        if topic not in table.get("sources", {}):
+            yield topic, _source(profile, "native", profile.sources.get(topic))
 
 
 def _told(
@@ -138,6 +148,8 @@ def _told(
     changes: dict[str, Any] = {}
     if "source" not in said:
         changes["source"] = _source(profile, part, base.source)
+    if part == "reset" and "hybrid" not in said:
+        changes["hybrid"] = _source(profile, part, base.hybrid)
     deeds = [key for key in said if key not in _WORDS]
     if deeds and "rule" not in said and hasattr(rule, "rule"):
         listed = "; ".join(f"{key} {_short(getattr(rule, key))}" for key in deeds)

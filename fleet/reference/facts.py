@@ -7,7 +7,7 @@ sources leave open are marked as assumptions.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
@@ -28,6 +28,7 @@ from fleet.reference.sentences import (
 from fleet.reference.tables import TableStatement, disagreeing_statements, table_statement
 from platforms.conformance import CONFORMANCE, DEFAULT_CONFORMANCE
 from platforms.exchange import EXCHANGE_ACTIVESYNC
+from platforms.hybrid import HYBRID
 from platforms.profile import (
     Action,
     ActionRule,
@@ -387,22 +388,34 @@ def _sources(profile: PlatformProfile, action: Action) -> Iterator[CitedSource]:
         Action.APPLY_PASSCODE_POLICY: (profile.passcode.source, "passcode rules"),
         **{each: (rule(profile).source, "the rule") for each, rule in _MANAGED.items()},
     }[action]
-    yield CitedSource(about, rule.cite, rule.assumption)
+    yield _cited(about, rule)
     if action is not Action.RESET_PASSCODE and action not in _MANAGED:
         text = _message(profile, action)
         yield CitedSource("the message", "none", f"the text “{text}” is passfleet's own")
     for limit in _limits(profile, action):
-        yield CitedSource(limit_condition(limit), limit.source.cite, limit.source.assumption)
+        yield _cited(limit_condition(limit), limit.source)
     if _supported(profile, action):
+        hybrid = profile.reset.hybrid if action is Action.RESET_PASSCODE else None
+        yield _cited("hybrid", hybrid or HYBRID[action])
         for source in EXCHANGE_ACTIVESYNC[action]:
-            yield CitedSource("Exchange ActiveSync", source.cite, source.assumption)
-    concerned = {Action.RESET_PASSCODE, Action.REMOTE_LOCK}
+            yield _cited("Exchange ActiveSync", source)
     for topic, source in sorted(profile.sources.items()):
-        if topic != "biometrics" or action in concerned:
-            yield CitedSource(_ABOUT.get(topic, topic), source.cite, source.assumption)
+        if not topic.startswith("native") and action in _CONCERNED.get(topic, Action):
+            yield _cited(_ABOUT.get(topic, topic), source)
+    native = profile.native_source(action)
+    if native is not None:
+        yield _cited("native answers", native)
 
 
-_ABOUT: Final = {"native": "native answers"}
+def _cited(about: str, source: Source) -> CitedSource:
+    return CitedSource(about, source.cite, source.assumption)
+
+
+_ABOUT: Final[Mapping[str, str]] = {}
+_CONCERNED: Final[Mapping[str, Collection[Action]]] = {
+    "biometrics": (Action.RESET_PASSCODE, Action.REMOTE_LOCK),
+}
+"""Actions that a topic of `PlatformProfile.sources` concerns; any other topic concerns all."""
 
 
 # ---------------------------------------------------------------------------------------------

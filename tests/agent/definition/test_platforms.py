@@ -218,12 +218,21 @@ def test_explain_names_every_table_that_differs(
 
 
 def test_a_users_rule_is_not_attributed_to_a_source() -> None:
-    text = '[platforms.kiosk]\nextends = "ios"\nreset = { grace = 60 }\nnative = {}\n'
+    text = (
+        '[platforms.kiosk]\nextends = "ios"\nreset = { grace = 60 }\n'
+        "native = { resetPasscode = { done = { a = 1 } } }\n"
+    )
     kiosk, ios = profile(text), PLATFORMS_BY_ID["ios"]
     assert kiosk.reset.source.cite.startswith("the fleet file, [platforms.kiosk], reset; ")
     assert ios.reset.source.cite in kiosk.reset.source.cite
     assert kiosk.reset.rule.endswith("But on Kiosk: grace 60.")
-    assert kiosk.sources["native"].cite.startswith("the fleet file")
+    assert kiosk.reset.hybrid is not None
+    assert kiosk.reset.hybrid.cite.startswith("the fleet file, [platforms.kiosk], reset; ")
+    native = {action: kiosk.native_source(action) for action in Action}
+    changed = native.pop(Action.RESET_PASSCODE)
+    assert changed is not None
+    assert changed.cite.startswith("the fleet file, [platforms.kiosk], native; ")
+    assert native == {action: ios.native_source(action) for action in native}
     assert kiosk.lock.source == ios.lock.source
     entry = kiosk.ledger[-1]
     assert (entry.what, entry.fidelity) == ("Kiosk: reset, native", Fidelity.ASSUMED)
