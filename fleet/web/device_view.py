@@ -6,9 +6,9 @@ costs a dictionary entry a message.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Literal, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 from broker.contract import ActionResult, DeviceState, Escrow, Message, Notification, Presence
 from broker.operator.readers import (
@@ -21,6 +21,7 @@ from broker.operator.readers import (
     read_result,
     read_state,
 )
+from scenarios.actors.console import FIRST_VISIBLE_RESET
 
 __all__ = ["DeviceAction", "DeviceView"]
 
@@ -160,10 +161,30 @@ class DeviceView:
         return self._passcode
 
     @property
+    def administrator_passcode(self) -> tuple[str, str] | None:
+        """(command id, passcode) that the administrator may see, while the device has it."""
+        escrow = self.escrow
+        if escrow is not None and escrow.reset_number >= FIRST_VISIBLE_RESET:
+            return escrow.command_id, escrow.new_passcode
+        return self.new_passcode_of
+
+    @property
     def escrow(self) -> Escrow | None:
         """The last passcode in escrow, for the administrator alone, while the device has it."""
         self._read()
         return self._escrow
+
+    def published(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield (topic leaf, payload) of the state and of the last reset's passcode.
+
+        A viewer that starts to follow the device now receives what it would have received before.
+        """
+        for leaf, model in (("state", self.state), ("escrow", self.escrow)):
+            if model is not None:
+                yield leaf, model.model_dump(mode="json", by_alias=True)
+        if (held := self.new_passcode_of) is not None:
+            action = {"actionName": "resetPasscode", "actionState": "done", "message": ""}
+            yield "results", {"commandId": held[0], **action, "newPasscode": held[1]}
 
     def _read(self) -> None:
         unread, self._unread = self._unread, []

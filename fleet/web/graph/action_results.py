@@ -11,9 +11,8 @@ from typing import Any, Final
 from broker.timestamps import format_timestamp
 from fleet.web.device_view import DeviceAction, DeviceView
 from fleet.web.graph.error_codes import error_number
-from scenarios.actors.console import FIRST_VISIBLE_RESET
 
-__all__ = ["GRAPH_ACTIONS", "action_results", "shown_passcode"]
+__all__ = ["GRAPH_ACTIONS", "action_results"]
 
 RESET: Final = "resetPasscode"
 LOCK: Final = "remoteLock"
@@ -29,17 +28,9 @@ GRAPH_ACTIONS: Final = (
 """The actions of the API. A result of another one, such as a policy, is no deviceActionResult."""
 
 
-def shown_passcode(view: DeviceView) -> tuple[str, str] | None:
-    """(command id, passcode) that the administrator may see, while the device has it."""
-    escrow = view.escrow
-    if escrow is not None and escrow.reset_number >= FIRST_VISIBLE_RESET:
-        return escrow.command_id, escrow.new_passcode
-    return view.new_passcode_of
-
-
 def action_results(view: DeviceView) -> list[dict[str, Any]]:
     """The results as JSON values, the latest command first."""
-    shown = shown_passcode(view)
+    shown = view.administrator_passcode
     seen: set[str] = set()
     results = []
     for action in reversed(view.actions):

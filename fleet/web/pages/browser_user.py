@@ -22,7 +22,7 @@ from broker.operator.readers import ReceivedMessage, parse_input_result
 from fleet.config.loader import FleetConfig
 from fleet.web.fleet_view import FleetView
 from fleet.web.pages.devices import PageDevices
-from fleet.web.pages.recording import Recording
+from fleet.web.pages.recording import WRONG_PASSWORD, Recording
 from scenarios.actors.account import AccountActor
 from scenarios.actors.console import ConsoleActor
 from scenarios.actors.portal import PortalActor
@@ -46,6 +46,11 @@ _ANSWER_WITHIN: Final = 5.0
 """Seconds within which a device must answer a press."""
 _HEARD_EARLY: Final = 256
 """Results kept that arrive before the broker has confirmed their command."""
+_REPEATABLE: Final = frozenset(
+    {"resetPasscode", "remoteLock", "syncDevice", "wipe", "retire", "rebootNow"}
+)
+"""Actions that a result describes completely, so that a scenario can repeat them."""
+_CHANGES_PASSCODE: Final = frozenset({"resetPasscode", "wipe"})
 _ENDED: Final = frozenset({"done", "failed", "notSupported", "canceled"})
 _ACTORS: Final[tuple[type[Actor], ...]] = (PortalActor, ConsoleActor, AccountActor, UserActor)
 _SEEN_OF_DEVICE: Final = ("locked", "passcode", "compliance")
@@ -82,17 +87,20 @@ class BrowserUser:
     drafts: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        shared = SharedState(
+        self._shared = shared = SharedState(
             devices=self.devices,
             accounts=self.accounts,
-            organization=Organization(),
+            organization=Organization(contact=self.config.organization.contact),
             seed=secrets.randbelow(2**31),
         )
         self.actors = {kind.name: kind(shared) for kind in _ACTORS}
         shared.actors.update(self.actors)
         self.recording = Recording(self.config, self.devices, self.view.now)
+        self._involved: set[str] = set()
         self._sent: dict[str, _Sent] = {}
-        self._early: deque[tuple[str, ReceivedMessage]] = deque(maxlen=_HEARD_EARLY)
+        self._early: deque[tuple[str, ReceivedMessage, Mapping[str, Any]]] = deque(
+            maxlen=_HEARD_EARLY
+        )
         self._inputs: dict[str, asyncio.Future[InputResult]] = {}
         self._requests: set[asyncio.Task[None]] = set()
         self._sending = 0
@@ -115,18 +123,63 @@ class BrowserUser:
         Raises StepRefusedError where the actor refuses it, UsageError for arguments that it does
         not take.
         """
+        await self.act_on_time()
         kind = self.actors[actor]
         try:
             model = kind.steps[step].model_validate(dict(arguments))
         except ValidationError as invalid:
             problem = invalid.errors(include_input=False, include_context=False)[0]
             raise UsageError(str(problem["msg"]).removeprefix("Value error, ")) from None
+        for name in _devices_in(arguments):
+            self.involve(name)
         requests = kind.perform(step, model, self.view.now())
         for request in requests:
-            self.recording.device(self.devices.state(request.device.device_id))
+            self.involve(request.device.device_id)
         self.recording.step(f"{actor}.{step}", recorded)
         await self._carry_out(requests, actor)
         self.on_change()
+
+    def account_name(self, address: str) -> str | None:
+        """Return the user with this name or e-mail address, None for an unknown one."""
+        return self._shared.account_name(address)
+
+    def password_arguments(
+        self, name: str | None, typed: str
+    ) -> tuple[dict[str, str], dict[str, str]]:
+        """Return the arguments of a step for a typed password, and how they are recorded.
+
+        Every password is correct for a user to whom the fleet file gives none.
+        """
+        account = None if name is None else self.accounts.get(name)
+        if account is None or name in self.open_accounts:
+            return {}, {}
+        wrong = {} if typed == account.password else {"password": WRONG_PASSWORD}
+        return {"password": typed or WRONG_PASSWORD}, wrong
+
+    async def act_on_time(self) -> None:
+        """Publish what the actors request because time has passed."""
+        now = self.view.now()
+        for name, actor in self.actors.items():
+            await self._carry_out(actor.on_time(now), name)
+
+    def involve(self, device_id: str) -> None:
+        """Pass the messages of a device to the actors from now on.
+
+        They also receive its state, and the new passcode of a reset that another sender requested.
+        """
+        if device_id in self._involved or device_id not in self.devices:
+            return
+        self._involved.add(device_id)
+        self.recording.device(self.devices.state(device_id))
+        device, now = self.devices[device_id], self.view.now()
+        for leaf, payload in self.view.devices[device_id].published():
+            message = DeviceMessage(device, leaf, payload)
+            for actor in self.actors.values():
+                actor.on_message(message, now)
+
+    def involves(self, device_id: str) -> bool:
+        """Return True if the messages of a device matter to this browser session."""
+        return device_id in self._involved
 
     async def _carry_out(self, requests: Sequence[ActorRequest], actor: str) -> None:
         for request in requests:
@@ -153,7 +206,7 @@ class BrowserUser:
 
         Raises UsageError for what is no input, PeerError where the device does not answer.
         """
-        self.recording.device(self.devices.state(device_id))
+        self.involve(device_id)
         if action == "pressKey" and self.look("account").get("status") == "calling":
             return await self._press_key(device_id, values)
         answer = await self._input(device_id, action, values)
@@ -183,6 +236,10 @@ class BrowserUser:
             yield
         finally:
             self._sending -= 1
+            if not self._sending:
+                others, self._early = self._early, deque(maxlen=_HEARD_EARLY)
+                for _, received, document in others:
+                    self._take_result(received, document)
 
     def _record_press(
         self, device_id: str, action: str, values: Mapping[str, str], answer: InputResult
@@ -196,13 +253,9 @@ class BrowserUser:
         arguments: dict[str, Any] = {"device": device_id, **values, "answer": word}
         step = f"user.{_STEP_OF_INPUT[action]}"
         passcode = values.get("passcode", "")
-        if passcode and (source := self._shown_by(passcode)):
+        source = self._source_of(device_id, passcode) if passcode else None
+        if source is not None:
             self.recording.step(step, arguments | {"passcode": {"from": source}})
-        elif passcode and self.look_at(device_id).get("newPasscode") == passcode:
-            # The console shows it beside those of other devices that are selected.
-            self.recording.step("console.select", {"devices": [device_id]})
-            self.recording.step(step, arguments | {"passcode": {"from": "console"}})
-            self.recording.step("console.select", {"devices": [*self.look("console")["devices"]]})
         else:
             self.recording.step(step, arguments)
             if word == "done" and action == "enterPasscode":
@@ -223,12 +276,24 @@ class BrowserUser:
         for device_id in self.recording.device_ids():
             self.expect_device(device_id, later=True)
 
-    def _shown_by(self, passcode: str) -> str | None:
-        """The page of this browser that shows a passcode now."""
-        for actor in ("portal", "console"):
-            if self.look(actor).get("newPasscode") == passcode:
-                return actor
-        return None
+    def _source_of(self, device_id: str, passcode: str) -> str | None:
+        """Return the page that a scenario reads a typed new passcode from, None for another one.
+
+        A passcode that this browser did not see is shown by the console first.
+        """
+        device, now = self.devices[device_id], self.view.now()
+        for name in ("portal", "console"):
+            if self.actors[name].new_passcode(device, now) == passcode:
+                return name
+        held = self.view.devices[device_id].administrator_passcode
+        if held is None or held[1] != passcode:
+            return None
+        selected = self.look("console").get("devices", ())
+        self.recording.step("console.select", {"devices": [device_id]})
+        self.recording.step("console.show_passcode")
+        if selected:
+            self.recording.step("console.select", {"devices": [*selected]})
+        return "console"
 
     async def _press_key(self, device_id: str, values: Mapping[str, str]) -> InputResult:
         answer = await self._input(device_id, "pressKey", values)
@@ -239,43 +304,45 @@ class BrowserUser:
     # -- device messages ------------------------------------------------------------------------
 
     def on_message(self, received: ReceivedMessage, document: Mapping[str, Any]) -> None:
-        """Pass a device message to the actors."""
-        name = received.device_id or ""
-        if name not in self.devices:
-            return
-        if received.leaf == "results":
-            identity = str(document.get("commandId") or document.get("inputId"))
-            if identity not in self._sent and identity not in self._inputs:
-                if self._sending:
-                    self._early.append((identity, received))
-                if document.get("actionName") != "pressKey":
-                    return  # the answer to another operator's command
-            waiting = self._inputs.get(identity)
-            answer = None if waiting is None else parse_input_result(document)
-            self._pass_on(received, document, self._sent.get(identity))
-            if waiting is not None and answer is not None and not waiting.done():
-                waiting.set_result(answer)
-        else:
+        """Pass a message of a device that this session involves to the actors."""
+        if received.leaf != "results":
             self._pass_on(received, document, None)
+            return
+        identity = _identity(document)
+        known = identity in self._sent or identity in self._inputs
+        if self._sending and not known:
+            self._early.append((identity, received, document))
+        else:
+            self._take_result(received, document)
 
     def _take_early(self, identity: str) -> None:
-        """Take a result that came before its command's id was known."""
-        for early, received in tuple(self._early):
-            document = received.document()
-            if early == identity and isinstance(document, dict):
-                self._early.remove((early, received))
-                waiting = self._inputs.get(identity)
-                answer = None if waiting is None else parse_input_result(document)
-                if waiting is not None and answer is not None:
-                    waiting.set_result(answer)
-                elif identity in self._sent:
-                    self._pass_on(received, document, self._sent[identity])
+        """Take the results that came before the id of their command or input was known."""
+        for entry in [each for each in self._early if each[0] == identity]:
+            self._early.remove(entry)
+            self._take_result(entry[1], entry[2])
+
+    def _take_result(self, received: ReceivedMessage, document: Mapping[str, Any]) -> None:
+        identity = _identity(document)
+        sent = self._sent.get(identity)
+        waiting = self._inputs.get(identity)
+        self._pass_on(received, document, sent)
+        ended = document.get("actionState") in _ENDED and not document.get("duplicate")
+        device_id = received.device_id or ""
+        if sent is not None and ended:
+            self._record_end(sent.actor, device_id, document)
+        elif sent is None and ended and document.get("commandId"):
+            self._record_other(device_id, document)
+        if waiting is not None and not waiting.done():
+            answer = parse_input_result(document)
+            if answer is not None:
+                waiting.set_result(answer)
 
     def _pass_on(
         self, received: ReceivedMessage, document: Mapping[str, Any], sent: _Sent | None
     ) -> None:
-        now, changed = self.view.now(), False
+        now, changed = self.view.now(), sent is not None
         device = self.devices[received.device_id or ""]
+        showed = self._pages_with_passcode(device.name)
         for name, actor in self.actors.items():
             before = actor.view(now)
             own = sent.correlation_id if sent is not None and sent.actor == name else None
@@ -285,24 +352,70 @@ class BrowserUser:
                 task = asyncio.ensure_future(self._carry_out(requests, name))
                 self._requests.add(task)
                 task.add_done_callback(self._requests.discard)
-            changed = changed or actor.view(now) != before or own is not None
-        if sent is not None and document.get("actionState") in _ENDED:
-            self._record_end(sent.actor, device.name, document)
+            changed = changed or actor.view(now) != before
+        for name in showed - self._pages_with_passcode(device.name):
+            changed = True
+            if received.leaf == "state":
+                selector = {"device": device.name} if name == "console" else {}
+                self.recording.expect(name, {**selector, "newPasscode": "absent"}, later=True)
         if changed:
             self.on_change()
 
+    def _pages_with_passcode(self, device_id: str) -> frozenset[str]:
+        """Return the pages that show a new passcode of a device now."""
+        device, now = self.devices[device_id], self.view.now()
+        return frozenset(
+            name
+            for name in ("portal", "console")
+            if self.actors[name].new_passcode(device, now) is not None
+        )
+
     def _record_end(self, actor: str, device_id: str, document: Mapping[str, Any]) -> None:
-        """Record what the page showed once a device had answered, and the device itself."""
-        if document.get("actionName") == "resetPasscode" and document["actionState"] == "done":
-            self.recording.device_changed(device_id)
+        """Record the page after a device had answered, and the device itself."""
+        self._note_reset(device_id, document)
         seen = self.look_at(device_id) if actor == "console" else self.look(actor)
-        state = "actionState" if actor == "console" else "status"
+        checked = document.get("actionName") == "syncDevice"
+        state, message = ("checkStatus", "checkMessage") if checked else ("status", "message")
+        state = "actionState" if actor == "console" else state
         if seen.get(state) != document["actionState"]:
             return
         if actor == "portal" and self.drafts.get("device") != device_id:
             return  # the page shows another device
         expected: dict[str, Any] = {"device": device_id} if actor == "console" else {}
-        expected |= {key: seen[key] for key in (state, "message") if key in seen}
-        expected["newPasscode"] = "present" if "newPasscode" in seen else "absent"
+        expected |= {key: seen[key] for key in (state, message) if key in seen}
+        if not checked:
+            expected["newPasscode"] = "present" if "newPasscode" in seen else "absent"
         self.recording.expect(actor, expected, later=True)
         self.expect_device(device_id)
+
+    def _record_other(self, device_id: str, document: Mapping[str, Any]) -> None:
+        """Record a command of another sender: the device's next answers depend on it."""
+        action = document.get("actionName")
+        if action not in _REPEATABLE:
+            return
+        self._note_reset(device_id, document)
+        command_id = self.recording.other_command_id()
+        command = {"device": device_id, "commandId": command_id, "actionName": action}
+        self.recording.step("command", command)
+        seen = {"commandId": command_id, "actionState": document["actionState"]}
+        self.recording.expect("result", seen, later=True)
+        self.expect_device(device_id)
+
+    def _note_reset(self, device_id: str, document: Mapping[str, Any]) -> None:
+        if document.get("actionName") in _CHANGES_PASSCODE and document["actionState"] == "done":
+            self.recording.device_changed(device_id)
+
+
+def _identity(document: Mapping[str, Any]) -> str:
+    return str(document.get("commandId") or document.get("inputId"))
+
+
+def _devices_in(arguments: Mapping[str, Any]) -> Iterator[str]:
+    """Return the device ids in the arguments of a step."""
+    for key, value in arguments.items():
+        if key == "device" and isinstance(value, str):
+            yield value
+        elif key == "devices":
+            yield from value
+        elif isinstance(value, Mapping):
+            yield from _devices_in(value)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Final
 
+from agent.definition.device_rules import setup_of
 from broker.contract import DeviceState
 from fleet.config.loader import FleetConfig
 from fleet.web.fleet_view import FleetView
@@ -29,6 +30,10 @@ class PageDevices(Mapping[str, ManagedDevice]):
     def __init__(self, view: FleetView, config: FleetConfig) -> None:
         self._view = view
         self._profiles = config.platforms
+        self._attributes = {
+            group.name: setup_of(group, group.name, config.platforms[group.platform]).attributes
+            for group in config.groups
+        }
         self._known: dict[str, ManagedDevice] = {}
         self._ids: tuple[str, ...] = ()
         self._among: frozenset[str] = frozenset()
@@ -54,6 +59,7 @@ class PageDevices(Mapping[str, ManagedDevice]):
             owner=state.owner,
             profile=self._profiles[state.platform],
             management=Management(state.management),
+            attributes=self._attributes.get(state.group),
         )
         return device
 
@@ -95,6 +101,12 @@ class PageDevices(Mapping[str, ManagedDevice]):
         return self._owned[1]
 
     def accounts(self, passwords: Mapping[str, str], spare: str) -> dict[str, Account]:
-        """An account for each owner and each user with a password; `spare` for all others."""
+        """An account for each owner and each user with a password; `spare` for all others.
+
+        Each has a personal account of the same address, as in the documents.
+        """
         names = dict.fromkeys([*self.owners(), *passwords])
-        return {name: Account(user=name, password=passwords.get(name, spare)) for name in names}
+        return {
+            name: Account(user=name, password=passwords.get(name, spare), has_personal_account=True)
+            for name in names
+        }

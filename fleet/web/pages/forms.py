@@ -14,7 +14,7 @@ from fleet.web.pages.browser_user import BrowserUser
 from fleet.web.pages.state import Pages
 from scenarios.model.actor import StepRefusedError
 
-__all__ = ["FormHandler", "account_named", "field_of", "handle_form"]
+__all__ = ["FormHandler", "field_of", "handle_form", "refusal_text"]
 
 FormHandler = Callable[[Pages, BrowserUser, FormData], Awaitable[None]]
 _SHOWN: Final = 200
@@ -35,24 +35,19 @@ async def handle_form(
         try:
             if handler is not None:
                 await handler(pages, user, form)
-        except StepRefusedError as error:
-            refused = f"This is not possible now: it needs {error.expected}."
-            user.drafts["refused"] = refused[:_SHOWN]
-        except PassfleetError as error:
-            user.drafts["refused"] = error.message[:_SHOWN]
+        except (StepRefusedError, PassfleetError) as error:
+            user.drafts["refused"] = refusal_text(error)
     return RedirectResponse(back, 303)
+
+
+def refusal_text(error: StepRefusedError | PassfleetError) -> str:
+    """Return the text of an alert for a step that was refused."""
+    if isinstance(error, PassfleetError):
+        return error.message[:_SHOWN]
+    return f"This is not possible now: it needs {error.expected}."[:_SHOWN]
 
 
 def field_of(form: FormData, name: str) -> str:
     """A text field, cut to 256 characters; empty where it is missing."""
     value = form.get(name, "")
     return value[:_LONGEST_FIELD] if isinstance(value, str) else ""
-
-
-def account_named(user: BrowserUser, address: str) -> str | None:
-    """The account of an address: a user name, or the part before the @ of one."""
-    name = address.strip()
-    if name in user.accounts:
-        return name
-    local = name.partition("@")[0]
-    return local if local in user.accounts else None

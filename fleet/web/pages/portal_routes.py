@@ -11,18 +11,17 @@ from starlette.routing import BaseRoute, Route
 
 from broker.errors import UsageError
 from fleet.web.pages.browser_user import BrowserUser
-from fleet.web.pages.forms import FormHandler, account_named, field_of, handle_form
-from fleet.web.pages.recording import WRONG_PASSWORD
+from fleet.web.pages.forms import FormHandler, field_of, handle_form, refusal_text
 from fleet.web.pages.rendering import render
 from fleet.web.pages.state import Pages
-from scenarios.actors.portal import CONTACT_ADMIN
 from scenarios.model.actor import StepRefusedError
 from scenarios.model.matchers import TextVariants
 
 __all__ = ["portal_routes"]
 
-_UNKNOWN: Final = "We couldn't find an account with that username."
-_EXPECTED: Final = ("screen", "message", "resetButton", "status")
+_EXPECTED: Final = ("screen", "message", "resetButton", "contact")
+_FORGOTTEN: Final = "passwordReset"
+"""The screen of the links to the password reset page, which is a page of its own here."""
 _PHONES: Final = 6
 
 
@@ -34,29 +33,26 @@ def portal_routes() -> list[BaseRoute]:
 async def _page(request: Request) -> Response:
     pages: Pages = request.app.state.pages
     user = pages.user(request.state.session_id)
-    wanted = request.query_params.get("device")
-    if wanted is not None:
-        await _select(user, wanted)
-        return RedirectResponse("/portal", 303)
+    for key, follow in (("device", _select), ("menu", _choose_menu), ("link", _open_link)):
+        wanted = request.query_params.get(key)
+        if wanted is not None:
+            await follow(user, wanted)
+            forgotten = _view(user)["screen"] == _FORGOTTEN
+            return RedirectResponse("/account?page=reset" if forgotten else "/portal", 303)
     view = _view(user)
-    name = user.drafts.get("user")
-    page = request.query_params.get("page", "")
     device = user.drafts.get("device")
-    own = [pages.devices[each] for each in view.get("devices", ()) if each in pages.devices]
+    name = user.drafts.get("user")
+    address = user.drafts.get("address", "")
     values = {
         "title": "Company Portal",
         "view": view,
-        "screen": f"{view['screen']} {page}",
-        "page": page,
+        "screen": view["screen"],
         "user": name,
-        "address": user.drafts.get("address"),
-        "work": user.drafts.get("work", False),
+        "address": address,
         "refused": user.drafts.pop("refused", None),
-        "own": own,
+        "own": [pages.devices[each] for each in view.get("devices", ()) if each in pages.devices],
         "device": pages.devices.get(device) if device else None,
-        "contact": pages.contact,
-        "contact_admin": CONTACT_ADMIN,
-        "phones": _phones(pages, name or user.drafts.get("account_name"), device),
+        "phones": _phones(pages, name or user.account_name(address), device),
     }
     return render(request, "portal", values)
 
@@ -74,19 +70,34 @@ def _view(user: BrowserUser) -> dict[str, Any]:
     return {"message": "", **view}
 
 
+# -- links ----------------------------------------------------------------------------------------
+
+
+async def _follow(user: BrowserUser, *steps: tuple[str, dict[str, Any]]) -> bool:
+    """Take the steps of a link; a refusal is shown on the page. Returns True if all were taken."""
+    try:
+        for step, arguments in steps:
+            await user.perform("portal", step, arguments, arguments)
+    except (StepRefusedError, UsageError) as error:
+        user.drafts["refused"] = refusal_text(error)
+        return False
+    _expect(user)
+    return True
+
+
 async def _select(user: BrowserUser, name: str) -> None:
     if name not in user.devices:
         user.drafts["refused"] = "There is no such device."
-        return
-    arguments = {"device": name}
-    user.recording.device(user.devices.state(name))
-    try:
-        await user.perform("portal", "select_device", arguments, arguments)
-    except StepRefusedError:
-        user.drafts["refused"] = "This device is not among your devices."
-        return
-    user.drafts["device"] = name
-    _expect(user)
+    elif await _follow(user, ("select_device", {"device": name})):
+        user.drafts["device"] = name
+
+
+async def _choose_menu(user: BrowserUser, item: str) -> None:
+    await _follow(user, ("open_menu", {}), ("choose_menu", {"item": item}))
+
+
+async def _open_link(user: BrowserUser, link: str) -> None:
+    await _follow(user, ("open_link", {"link": link}))
 
 
 def _expect(user: BrowserUser) -> None:
@@ -95,9 +106,12 @@ def _expect(user: BrowserUser) -> None:
     seen = {key: view[key] for key in _EXPECTED if view.get(key) not in (None, "")}
     if "resetButton" in seen:
         seen["resetButton"] = "present" if seen["resetButton"] else "absent"
-    if "status" in seen:
-        del seen["status"], seen["message"]
+    if "status" in view:
+        seen.pop("message", None)
     user.recording.expect("portal", seen)
+
+
+# -- forms ----------------------------------------------------------------------------------------
 
 
 async def _post(request: Request) -> Response:
@@ -107,57 +121,35 @@ async def _post(request: Request) -> Response:
 async def _address(pages: Pages, user: BrowserUser, form: FormData) -> None:
     del pages
     address = field_of(form, "address")
-    name = account_named(user, address)
-    if name is None:
-        raise UsageError(_UNKNOWN)
-    user.drafts |= {"address": address.strip(), "account_name": name, "work": False}
+    arguments = {"address": address}
+    user.drafts["address"] = address.strip()
+    if (name := user.account_name(address)) is not None:
+        user.recording.user(name)
+    await user.perform("portal", "enter_address", arguments, arguments)
+    _expect(user)
 
 
 async def _account(pages: Pages, user: BrowserUser, form: FormData) -> None:
     del pages
-    if field_of(form, "account") == "work":
-        user.drafts["work"] = True
-        return
-    await _sign_in(user, {"account": "personal"}, {"account": "personal"})
+    arguments = {"account": field_of(form, "account")}
+    await user.perform("portal", "choose_account", arguments, arguments)
+    _expect(user)
 
 
 async def _password(pages: Pages, user: BrowserUser, form: FormData) -> None:
-    del pages
-    name, password = user.drafts.get("account_name", ""), field_of(form, "password")
-    account = user.accounts.get(name)
-    if name in user.open_accounts or account is None:
-        await _sign_in(user, {"account": "work"}, {"account": "work"})
-        return
-    wrong = password != account.password
-    typed = {"account": "work", "password": password or WRONG_PASSWORD}
-    recorded = {"account": "work"} | ({"password": WRONG_PASSWORD} if wrong else {})
-    await _sign_in(user, typed, recorded)
-
-
-async def _sign_in(user: BrowserUser, arguments: dict[str, str], recorded: dict[str, str]) -> None:
-    name = user.drafts.pop("account_name", None)
-    if name is None:
-        return
-    user.recording.user(name)
-    await user.perform("portal", "sign_in", {"user": name, **arguments}, {"user": name, **recorded})
-    if _view(user)["screen"] != "signIn":
+    if _view(user)["screen"] == "accountChooser":
+        await _account(pages, user, FormData({"account": "work"}))
+    name = user.account_name(user.drafts.get("address", ""))
+    typed, recorded = user.password_arguments(name, field_of(form, "password"))
+    await user.perform("portal", "enter_password", typed, recorded)
+    if "devices" in _view(user):
         user.drafts["user"] = name
-    for key in ("address", "work"):
-        user.drafts.pop(key, None)
     _expect(user)
-
-
-async def _back(pages: Pages, user: BrowserUser, form: FormData) -> None:
-    del pages, form
-    for key in ("address", "work", "account_name"):
-        user.drafts.pop(key, None)
 
 
 async def _sign_out(pages: Pages, user: BrowserUser, form: FormData) -> None:
-    del pages, form
-    await user.perform("portal", "sign_out", {}, {})
+    await _plain("sign_out")(pages, user, form)
     user.drafts.pop("user", None)
-    _expect(user)
 
 
 def _plain(step: str) -> FormHandler:
@@ -169,14 +161,17 @@ def _plain(step: str) -> FormHandler:
     return handle
 
 
+async def _notifications(pages: Pages, user: BrowserUser, form: FormData) -> None:
+    del pages, form
+    await user.perform("portal", "open_notifications", {}, {})
+    user.recording.expect("portal", {"notifications": list(_view(user)["notifications"])})
+
+
 _HANDLERS: Final[dict[str, FormHandler]] = {
     "address": _address,
     "account": _account,
     "password": _password,
-    "back": _back,
     "sign_out": _sign_out,
-    "reset_passcode": _plain("reset_passcode"),
-    "remote_lock": _plain("remote_lock"),
-    "check_status": _plain("check_status"),
-    "notifications": _plain("open_notifications"),
+    "notifications": _notifications,
+    **{step: _plain(step) for step in ("back", "reset_passcode", "remote_lock", "check_status")},
 }

@@ -23,18 +23,25 @@ from fleet.web.pages.devices import PageDevices
 from platforms.profile import ResetOutcome
 from scenarios.model.variables import escape_placeholders
 
-__all__ = ["REPLACED_PASSWORDS", "WRONG_PASSWORD", "Recording"]
+__all__ = ["REPLACED_PASSWORDS", "WEAK_PASSWORD", "WRONG_PASSWORD", "Recording"]
 
 WRONG_PASSWORD: Final = "not the password"  # noqa: S105  # an example of a wrong one
 REPLACED_PASSWORDS: Final = ("Passw0rd-1", "Passw0rd-2")
 """Written in place of a new password and of one that differs from it."""
+WEAK_PASSWORD: Final = "weak"  # noqa: S105  # stands for any that the rules reject
 _WITHIN: Final = "5m"
 _NOTHING: Final[Mapping[str, Any]] = {}
+_WRONG: Final = "a wrong passcode"
+_ATTEMPTS_REPEATED: Final = 20
 _OWN_DEVICES: Final = 20
 """Devices of a user who signs in that are written into the file at most."""
 _LAST_PART: Final = 60
 """Seconds of a wait that an expectation with `within` waits by itself."""
 _STEPS_KEPT: Final = 2_000
+_WITH_CONTACT: Final = ("expect.portal", "expect.account")
+_ANY_PASSCODE: Final = "2580"
+_STRONG_PASSCODE: Final = "Zq7!Xw2#Kp9$Vb4%"
+"""Passcodes, without and with a policy, of an open device whose own one was never typed here."""
 
 
 @dataclass(slots=True)
@@ -69,6 +76,8 @@ class Recording:
         self._entries: list[_Entry] = []
         self._devices: dict[str, _Device] = {}
         self._users: dict[str, None] = {}
+        self._contact = config.organization.contact
+        self._others = 0
 
     # -- writing --------------------------------------------------------------------------------
 
@@ -110,6 +119,11 @@ class Recording:
         if device is not None and not device.changed and device.state.passcode == "user":
             device.passcode = passcode
 
+    def other_command_id(self) -> str:
+        """Return a new id for a command of another sender."""
+        self._others += 1
+        return f"other-{self._others}"
+
     def _add(self, name: str, arguments: dict[str, Any], *, round_up: bool = False) -> None:
         if len(self._entries) >= _STEPS_KEPT:
             return
@@ -132,15 +146,18 @@ class Recording:
         head["conformance"] = self._conformance
         if self._platforms:
             head["platforms"] = escape_placeholders(self._platforms)
-        owners = {device.state.owner for device in self._devices.values()}
-        users = [user for user in self._users if user not in owners]
-        if users:
-            head["users"] = {user: {} for user in users}
+        if any(name in _WITH_CONTACT and "contact" in seen for name, seen in self._seen()):
+            head["organization"] = {"contact": escape_placeholders(self._contact)}
+        if self._users:
+            head["users"] = {user: {"personalAccount": True} for user in self._users}
         lines = [yaml.safe_dump(head, sort_keys=False, width=100), "devices:\n"]
         lines += [f"  {_flow(name)}: {_flow(self._entry(name))}\n" for name in self._devices]
         lines.append("steps:\n")
         lines += [_line(name, arguments) for name, arguments in self._steps()]
         return "".join(lines)
+
+    def _seen(self) -> Iterable[tuple[str, Mapping[str, Any]]]:
+        return ((entry.name, entry.arguments) for entry in self._entries)
 
     def _entry(self, name: str) -> dict[str, Any]:
         device = self._devices[name]
@@ -152,10 +169,9 @@ class Recording:
         group = self._groups.get(state.group)
         if group is not None:
             entry |= _group_settings(group)
-        if device.passcode is not None:
-            entry["passcode"] = device.passcode
-        elif state.passcode == "none" and state.compliance == "compliant":
-            entry["passcode"] = ""
+        passcode = self._passcode_of(device)
+        if passcode is not None:
+            entry["passcode"] = passcode
         return entry
 
     def _steps(self) -> Iterable[tuple[str, dict[str, Any]]]:
@@ -175,25 +191,54 @@ class Recording:
         if not self._entries:
             yield "wait", {"": "1s"}
 
+    def _passcode_of(self, device: _Device) -> str | None:
+        """Return the passcode to write into the file, None for the usual one."""
+        state = device.state
+        if device.passcode is not None:
+            return device.passcode
+        if state.passcode == "none" and state.compliance == "compliant":
+            return ""
+        if state.locked or state.passcode != "user":
+            return None
+        group = self._groups.get(state.group)
+        return _ANY_PASSCODE if group is None or group.policy is None else _STRONG_PASSCODE
+
     def _first_steps(self, name: str, device: _Device) -> Iterable[tuple[str, dict[str, Any]]]:
         """Bring a device into the state in which the session found it."""
         state, one = device.state, {"device": name}
         graced = state.passcode == "none" and state.compliance != "compliant"
-        if graced or state.passcode == "temporary":
+        if state.wiped or not state.enrolled:
+            yield from self._ended_enrollment(name, wiped=state.wiped)
+        elif graced or state.passcode == "temporary":
             yield "console.select", {"devices": [name]}
             yield "console.reset_passcode", {}
             yield "expect.console", {**one, "actionState": "done", "within": _WITHIN}
-        if not state.locked:
-            if state.passcode == "none":
-                yield "user.swipe_up", one
-            elif state.passcode == "temporary":
-                yield "user.enter_passcode", {**one, "passcode": {"from": "console"}}
-            elif device.passcode is not None:
-                yield "user.enter_passcode", {**one, "passcode": device.passcode}
+        for _ in range(min(state.failed_attempts, _ATTEMPTS_REPEATED)):
+            yield "user.enter_passcode", {**one, "passcode": _WRONG, "answer": "wrongPasscode"}
+        if not state.locked and not state.wiped:
+            yield self._opening(name, device)
         if graced:
             waited = self._spent_grace(name, state)
             if waited > 0:
                 yield "wait", {"": f"{waited}s"}
+
+    def _ended_enrollment(self, name: str, *, wiped: bool) -> Iterable[tuple[str, dict[str, Any]]]:
+        command = {"device": name, "commandId": self.other_command_id()}
+        yield "command", {**command, "actionName": "wipe" if wiped else "retire"}
+        seen = {"commandId": command["commandId"], "actionState": "done", "within": _WITHIN}
+        yield "expect.result", seen
+
+    def _opening(self, name: str, device: _Device) -> tuple[str, dict[str, Any]]:
+        """Return the step that opens a device."""
+        state, one = device.state, {"device": name}
+        if self._fleet_devices[name].profile.sign_in:
+            return "user.sign_in", {**one, "user": state.current_user}
+        if state.passcode == "none":
+            return "user.swipe_up", one
+        typed: Any = self._passcode_of(device)
+        if state.passcode == "temporary":
+            typed = {"from": "console"}
+        return "user.enter_passcode", {**one, "passcode": typed}
 
     def _spent_grace(self, name: str, state: DeviceState) -> int:
         """Seconds of the grace after a reset that were over when the session began."""
@@ -210,6 +255,10 @@ def _group_settings(group: GroupSection) -> dict[str, Any]:
     """The keys of a group that a device in a scenario may have, as they are written."""
     low, high = group.reaction
     settings: dict[str, Any] = {"reaction": f"{low}ms" if low == high else f"{low}ms..{high}ms"}
+    if group.push_delay != (0, 0):
+        settings["push_delay"] = "..".join(f"{each}ms" for each in group.push_delay)
+    if group.check_in is not None:
+        settings["check_in"] = f"{group.check_in}ms"
     if group.policy is not None:
         settings["policy"] = group.policy.model_dump(by_alias=True, exclude_none=True)
     if group.biometrics is not None:

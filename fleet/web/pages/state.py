@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 from collections import OrderedDict
-from collections.abc import Mapping
 from contextlib import ExitStack
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 from broker.operator.readers import ReceivedMessage
 from fleet.web.fleet_view import FleetView
@@ -24,7 +22,7 @@ __all__ = ["Pages"]
 
 _USERS_KEPT: Final = 256
 """Browser sessions remembered; the one unused for longest is forgotten first."""
-_FOR_ACTORS: Final = frozenset({"results", "notifications", "escrow"})
+_FOR_ACTORS: Final = frozenset({"state", "results", "notifications", "escrow", "messages"})
 
 
 class Pages:
@@ -80,15 +78,9 @@ class Pages:
         self.activity.on_message(received)
         if not self._users or received.leaf not in _FOR_ACTORS or received.retained:
             return
-        document = _object(received.payload)
-        if document is not None:
-            for user in tuple(self._users.values()):
+        device_id = received.device_id or ""
+        users = [user for user in self._users.values() if user.involves(device_id)]
+        document = received.document() if users else None
+        if isinstance(document, dict):
+            for user in users:
                 user.on_message(received, document)
-
-
-def _object(payload: bytes) -> Mapping[str, Any] | None:
-    try:
-        document = json.loads(payload)
-    except (ValueError, RecursionError):
-        return None
-    return document if isinstance(document, dict) else None
