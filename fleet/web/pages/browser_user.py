@@ -104,6 +104,7 @@ class BrowserUser:
         self._inputs: dict[str, asyncio.Future[InputResult]] = {}
         self._requests: set[asyncio.Task[None]] = set()
         self._sending = 0
+        self._hidden: tuple[str, frozenset[str]] = ("", frozenset())
 
     # -- steps of the pages ---------------------------------------------------------------------
 
@@ -262,6 +263,11 @@ class BrowserUser:
                 self.recording.entered(device_id, passcode)
         if word == "done" and action == "setPasscode":
             self.recording.device_changed(device_id)
+        hidden_of, hidden = self._hidden
+        for name in sorted(hidden if hidden_of == device_id else ()):
+            selector = {"device": device_id} if name == "console" else {}
+            self.recording.expect(name, {**selector, "newPasscode": "absent"})
+        self._hidden = "", frozenset()
         self.expect_device(device_id)
 
     def expect_device(self, device_id: str, *, later: bool = False) -> None:
@@ -353,12 +359,10 @@ class BrowserUser:
                 self._requests.add(task)
                 task.add_done_callback(self._requests.discard)
             changed = changed or actor.view(now) != before
-        for name in showed - self._pages_with_passcode(device.name):
-            changed = True
-            if received.leaf == "state":
-                selector = {"device": device.name} if name == "console" else {}
-                self.recording.expect(name, {**selector, "newPasscode": "absent"}, later=True)
-        if changed:
+        hidden = showed - self._pages_with_passcode(device.name)
+        if hidden and received.leaf == "state":
+            self._hidden = device.name, hidden
+        if changed or hidden:
             self.on_change()
 
     def _pages_with_passcode(self, device_id: str) -> frozenset[str]:

@@ -22,6 +22,7 @@ __all__ = ["portal_routes"]
 _EXPECTED: Final = ("screen", "message", "resetButton", "contact")
 _FORGOTTEN: Final = "passwordReset"
 """The screen of the links to the password reset page, which is a page of its own here."""
+_NAVIGATE: Final = "navigate"
 _PHONES: Final = 6
 
 
@@ -37,8 +38,10 @@ async def _page(request: Request) -> Response:
         wanted = request.query_params.get(key)
         if wanted is not None:
             await follow(user, wanted)
+            user.drafts["portal_page"] = True
             forgotten = _view(user)["screen"] == _FORGOTTEN
             return RedirectResponse("/account?page=reset" if forgotten else "/portal", 303)
+    await _start_again(user, request)
     view = _view(user)
     device = user.drafts.get("device")
     name = user.drafts.get("user")
@@ -55,6 +58,16 @@ async def _page(request: Request) -> Response:
         "phones": _phones(pages, name or user.account_name(address), device),
     }
     return render(request, "portal", values)
+
+
+async def _start_again(user: BrowserUser, request: Request) -> None:
+    """Return to the sign-in page where the address was opened again before signing in."""
+    if request.headers.get("sec-fetch-mode", _NAVIGATE) != _NAVIGATE:
+        return  # the page's own script
+    continued = user.drafts.pop("portal_page", False)
+    view = _view(user)
+    if not continued and view["screen"] != "signIn" and "devices" not in view:
+        await user.perform("portal", "back", {}, {})
 
 
 def _phones(pages: Pages, owner: str | None, device: str | None) -> list[str]:
@@ -115,6 +128,8 @@ def _expect(user: BrowserUser) -> None:
 
 
 async def _post(request: Request) -> Response:
+    pages: Pages = request.app.state.pages
+    pages.user(request.state.session_id).drafts["portal_page"] = True
     return await handle_form(request, _HANDLERS, back="/portal")
 
 
@@ -125,6 +140,9 @@ async def _address(pages: Pages, user: BrowserUser, form: FormData) -> None:
     user.drafts["address"] = address.strip()
     if (name := user.account_name(address)) is not None:
         user.recording.user(name)
+    view = _view(user)
+    if view["screen"] != "signIn" and "devices" not in view:  # the form of an older page
+        await user.perform("portal", "back", {}, {})
     await user.perform("portal", "enter_address", arguments, arguments)
     _expect(user)
 

@@ -1,5 +1,5 @@
 // The command log and the charts of a running load. Both are streamed only while they are open.
-import { h, post } from "./dom.js";
+import { attempt, h, post } from "./dom.js";
 
 const ROWS = 200, POINTS = 120, SVG = "http://www.w3.org/2000/svg";
 const SERIES = { rate: ["rate"], latency: ["p50", "p99"], failures: ["failures"] };
@@ -33,8 +33,8 @@ export function startActivity() {
   };
   const follow = async () => {
     if (viewer === null) return;
-    const answer = await post(`/viewers/${viewer}/activity`, { on: panel.open });
-    if (!panel.open) return;
+    const answer = await attempt(() => post(`/viewers/${viewer}/activity`, { on: panel.open }));
+    if (!answer || !panel.open) return;
     body.replaceChildren();
     points.length = 0;
     log(answer.log);

@@ -31,10 +31,25 @@ export async function post(path, body = {}) {
   return document;
 }
 
+/** Run work that talks to the server; what a lost connection interrupts is done again by the next `hello`. */
+export async function attempt(work) {
+  try {
+    return await work();
+  } catch (error) {
+    console.warn(error.message);
+    return undefined;
+  }
+}
+
 /** The event stream of this page. `started(viewer)` runs on every (re)connection. */
 export function openEvents(view, handlers, started) {
   const source = new EventSource(`/events?view=${view}`);
-  source.addEventListener("hello", (event) => started(JSON.parse(event.data).viewer));
+  const lost = document.querySelector("#lost");
+  source.addEventListener("error", () => { lost.hidden = false; });
+  source.addEventListener("hello", (event) => {
+    lost.hidden = true;
+    started(JSON.parse(event.data).viewer);
+  });
   for (const [name, handle] of Object.entries(handlers)) {
     source.addEventListener(name, (event) => handle(JSON.parse(event.data)));
   }

@@ -1,5 +1,5 @@
 // Portal, console and account pages: parts marked `data-live` follow the server; phones stand beside them.
-import { clock, openEvents, post } from "./dom.js";
+import { attempt, clock, openEvents, post } from "./dom.js";
 import { Phone } from "./phone.js";
 import { startTimeControl } from "./time.js";
 
@@ -11,12 +11,11 @@ let viewer = null, running = false, again = false;
 async function refresh() {
   if (running) { again = true; return; }
   running = true;
-  try {
+  await attempt(async () => {
     const answer = await fetch(location.href, { headers: { accept: "text/html" } });
     if (answer.ok) takeOver(new DOMParser().parseFromString(await answer.text(), "text/html"));
-  } finally {
-    running = false;
-  }
+  });
+  running = false;
   if (again) { again = false; refresh(); }
 }
 
@@ -39,7 +38,8 @@ function takeOver(fresh) {
 async function watch() {
   if (!aside || viewer === null) return;
   const ids = aside.dataset.ids.split(" ").filter(Boolean);
-  const answer = await post(`/viewers/${viewer}/phones`, { ids });
+  const answer = await attempt(() => post(`/viewers/${viewer}/phones`, { ids }));
+  if (!answer) return;
   for (const [id, phone] of shown) if (!ids.includes(id)) { phone.element.remove(); shown.delete(id); }
   for (const snapshot of answer.phones) {
     if (shown.has(snapshot.id)) shown.get(snapshot.id).update(snapshot);
