@@ -34,6 +34,7 @@ __all__ = ["account_routes"]
 
 _FLOW: Final = "flow"
 """The page that the actor's status names, in place of one that a link opened."""
+_ELSEWHERE: Final = "@unknown.example"
 _LETTERS: Final = "ACDEFHJKLMNPRTUVWXY347"
 _PHONES: Final = 4
 _CHOICES: Final = 100
@@ -140,6 +141,8 @@ def _named(user: BrowserUser, form: FormData) -> str:
     user.drafts["account_user"] = name
     if name is not None:
         user.recording.user(name)
+    elif "@" not in typed:
+        return f"{typed}{_ELSEWHERE}"  # a scenario accepts unknown users as addresses only
     return typed
 
 

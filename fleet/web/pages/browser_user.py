@@ -23,6 +23,7 @@ from fleet.config.loader import FleetConfig
 from fleet.web.fleet_view import FleetView
 from fleet.web.pages.devices import PageDevices
 from fleet.web.pages.recording import WRONG_PASSWORD, Recording
+from fleet.web.pages.session_recorder import SessionRecorder
 from scenarios.actors.account import AccountActor
 from scenarios.actors.console import ConsoleActor
 from scenarios.actors.portal import PortalActor
@@ -46,24 +47,8 @@ _ANSWER_WITHIN: Final = 5.0
 """Seconds within which a device must answer a press."""
 _HEARD_EARLY: Final = 256
 """Results kept that arrive before the broker has confirmed their command."""
-_REPEATABLE: Final = frozenset(
-    {"resetPasscode", "remoteLock", "syncDevice", "wipe", "retire", "rebootNow"}
-)
-"""Actions that a result describes completely, so that a scenario can repeat them."""
-_CHANGES_PASSCODE: Final = frozenset({"resetPasscode", "wipe"})
 _ENDED: Final = frozenset({"done", "failed", "notSupported", "canceled"})
 _ACTORS: Final[tuple[type[Actor], ...]] = (PortalActor, ConsoleActor, AccountActor, UserActor)
-_SEEN_OF_DEVICE: Final = ("locked", "passcode", "compliance")
-_STEP_OF_INPUT: Final[Mapping[str, str]] = {
-    "swipeUp": "swipe_up",
-    "enterPasscode": "enter_passcode",
-    "changeNow": "change_now",
-    "later": "later",
-    "setPasscode": "set_passcode",
-    "useBiometric": "use_biometric",
-    "enrollBiometric": "enroll_biometric",
-    "signIn": "sign_in",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +81,7 @@ class BrowserUser:
         self.actors = {kind.name: kind(shared) for kind in _ACTORS}
         shared.actors.update(self.actors)
         self.recording = Recording(self.config, self.devices, self.view.now)
+        self.recorder = SessionRecorder(self.view, self.devices, self.actors, self.recording)
         self._involved: set[str] = set()
         self._sent: dict[str, _Sent] = {}
         self._early: deque[tuple[str, ReceivedMessage, Mapping[str, Any]]] = deque(
@@ -104,7 +90,6 @@ class BrowserUser:
         self._inputs: dict[str, asyncio.Future[InputResult]] = {}
         self._requests: set[asyncio.Task[None]] = set()
         self._sending = 0
-        self._hidden: tuple[str, frozenset[str]] = ("", frozenset())
 
     # -- steps of the pages ---------------------------------------------------------------------
 
@@ -211,7 +196,7 @@ class BrowserUser:
         if action == "pressKey" and self.look("account").get("status") == "calling":
             return await self._press_key(device_id, values)
         answer = await self._input(device_id, action, values)
-        self._record_press(device_id, action, values, answer)
+        self.recorder.press(device_id, action, values, answer)
         return answer
 
     async def _input(self, device_id: str, action: str, values: Mapping[str, str]) -> InputResult:
@@ -241,65 +226,6 @@ class BrowserUser:
                 others, self._early = self._early, deque(maxlen=_HEARD_EARLY)
                 for _, received, document in others:
                     self._take_result(received, document)
-
-    def _record_press(
-        self, device_id: str, action: str, values: Mapping[str, str], answer: InputResult
-    ) -> None:
-        word = answer.error_code or answer.action_state
-        if action == "restart":
-            self.recording.step("device.restart", {"device": device_id})
-            return
-        if action not in _STEP_OF_INPUT:
-            return
-        arguments: dict[str, Any] = {"device": device_id, **values, "answer": word}
-        step = f"user.{_STEP_OF_INPUT[action]}"
-        passcode = values.get("passcode", "")
-        source = self._source_of(device_id, passcode) if passcode else None
-        if source is not None:
-            self.recording.step(step, arguments | {"passcode": {"from": source}})
-        else:
-            self.recording.step(step, arguments)
-            if word == "done" and action == "enterPasscode":
-                self.recording.entered(device_id, passcode)
-        if word == "done" and action == "setPasscode":
-            self.recording.device_changed(device_id)
-        hidden_of, hidden = self._hidden
-        for name in sorted(hidden if hidden_of == device_id else ()):
-            selector = {"device": device_id} if name == "console" else {}
-            self.recording.expect(name, {**selector, "newPasscode": "absent"})
-        self._hidden = "", frozenset()
-        self.expect_device(device_id)
-
-    def expect_device(self, device_id: str, *, later: bool = False) -> None:
-        """Record what can be seen of a device now."""
-        state = self.devices.state(device_id)
-        if state is not None and self.recording.knows(device_id):
-            seen = {key: getattr(state, key) for key in _SEEN_OF_DEVICE}
-            self.recording.expect("device", {"device": device_id, **seen}, later=later)
-
-    def expect_devices(self) -> None:
-        """Record what can be seen of every device in the scenario, after time was moved."""
-        for device_id in self.recording.device_ids():
-            self.expect_device(device_id, later=True)
-
-    def _source_of(self, device_id: str, passcode: str) -> str | None:
-        """Return the page that a scenario reads a typed new passcode from, None for another one.
-
-        A passcode that this browser did not see is shown by the console first.
-        """
-        device, now = self.devices[device_id], self.view.now()
-        for name in ("portal", "console"):
-            if self.actors[name].new_passcode(device, now) == passcode:
-                return name
-        held = self.view.devices[device_id].administrator_passcode
-        if held is None or held[1] != passcode:
-            return None
-        selected = self.look("console").get("devices", ())
-        self.recording.step("console.select", {"devices": [device_id]})
-        self.recording.step("console.show_passcode")
-        if selected:
-            self.recording.step("console.select", {"devices": [*selected]})
-        return "console"
 
     async def _press_key(self, device_id: str, values: Mapping[str, str]) -> InputResult:
         answer = await self._input(device_id, "pressKey", values)
@@ -335,9 +261,10 @@ class BrowserUser:
         ended = document.get("actionState") in _ENDED and not document.get("duplicate")
         device_id = received.device_id or ""
         if sent is not None and ended:
-            self._record_end(sent.actor, device_id, document)
+            shown = sent.actor != "portal" or self.drafts.get("device") == device_id
+            self.recorder.command_ended(sent.actor, device_id, document, shown=shown)
         elif sent is None and ended and document.get("commandId"):
-            self._record_other(device_id, document)
+            self.recorder.other_command(device_id, document)
         if waiting is not None and not waiting.done():
             answer = parse_input_result(document)
             if answer is not None:
@@ -348,7 +275,7 @@ class BrowserUser:
     ) -> None:
         now, changed = self.view.now(), sent is not None
         device = self.devices[received.device_id or ""]
-        showed = self._pages_with_passcode(device.name)
+        showed = self.recorder.pages_with_passcode(device.name)
         for name, actor in self.actors.items():
             before = actor.view(now)
             own = sent.correlation_id if sent is not None and sent.actor == name else None
@@ -359,55 +286,11 @@ class BrowserUser:
                 self._requests.add(task)
                 task.add_done_callback(self._requests.discard)
             changed = changed or actor.view(now) != before
-        hidden = showed - self._pages_with_passcode(device.name)
+        hidden = showed - self.recorder.pages_with_passcode(device.name)
         if hidden and received.leaf == "state":
-            self._hidden = device.name, hidden
+            self.recorder.passcode_hidden(device.name, hidden)
         if changed or hidden:
             self.on_change()
-
-    def _pages_with_passcode(self, device_id: str) -> frozenset[str]:
-        """Return the pages that show a new passcode of a device now."""
-        device, now = self.devices[device_id], self.view.now()
-        return frozenset(
-            name
-            for name in ("portal", "console")
-            if self.actors[name].new_passcode(device, now) is not None
-        )
-
-    def _record_end(self, actor: str, device_id: str, document: Mapping[str, Any]) -> None:
-        """Record the page after a device had answered, and the device itself."""
-        self._note_reset(device_id, document)
-        seen = self.look_at(device_id) if actor == "console" else self.look(actor)
-        checked = document.get("actionName") == "syncDevice"
-        state, message = ("checkStatus", "checkMessage") if checked else ("status", "message")
-        state = "actionState" if actor == "console" else state
-        if seen.get(state) != document["actionState"]:
-            return
-        if actor == "portal" and self.drafts.get("device") != device_id:
-            return  # the page shows another device
-        expected: dict[str, Any] = {"device": device_id} if actor == "console" else {}
-        expected |= {key: seen[key] for key in (state, message) if key in seen}
-        if not checked:
-            expected["newPasscode"] = "present" if "newPasscode" in seen else "absent"
-        self.recording.expect(actor, expected, later=True)
-        self.expect_device(device_id)
-
-    def _record_other(self, device_id: str, document: Mapping[str, Any]) -> None:
-        """Record a command of another sender: the device's next answers depend on it."""
-        action = document.get("actionName")
-        if action not in _REPEATABLE:
-            return
-        self._note_reset(device_id, document)
-        command_id = self.recording.other_command_id()
-        command = {"device": device_id, "commandId": command_id, "actionName": action}
-        self.recording.step("command", command)
-        seen = {"commandId": command_id, "actionState": document["actionState"]}
-        self.recording.expect("result", seen, later=True)
-        self.expect_device(device_id)
-
-    def _note_reset(self, device_id: str, document: Mapping[str, Any]) -> None:
-        if document.get("actionName") in _CHANGES_PASSCODE and document["actionState"] == "done":
-            self.recording.device_changed(device_id)
 
 
 def _identity(document: Mapping[str, Any]) -> str:

@@ -25,7 +25,7 @@ def fleet_file() -> str:
     text = "".join(
         f'[[group]]\nname = "{name}"\nplatform = "{platform}"\nmanagement = "{management}"\n'
         f'count = {_EACH}\nid = "{name}-{{n:03}}"\nowner = "{name}-user{{n}}"\n'
-        f'passcode = "{PASSCODE}"\nreaction = "400ms"\n'
+        f'passcode = "{PASSCODE}"\nreaction = "1500ms"\n'
         for name, platform, management in kinds
     )
     return f"[fleet]\nseed = 7\n{text}"
