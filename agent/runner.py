@@ -68,6 +68,8 @@ class DeviceContext:
     """Called with every effect carried out, for the live table and the counters."""
     on_event: Callable[[Device, events.Event], None] | None = None
     """Called with every event before its step, for the coverage of rules."""
+    on_changed: Callable[[Device], object] | None = None
+    """Called after a step of a device and after its connection came up or ended, for counters."""
     _last_group: tuple[bytes, ParsedCommand | None] = field(default=(b"", None), repr=False)
 
     def parse_group_command(self, payload: bytes, *, retained: bool) -> ParsedCommand:
@@ -137,6 +139,13 @@ class Device(ConnectionListener):
         self._send_state()
         if self._shared.store is not None:
             self._shared.store.connected(self, self.connection.number)
+        if self._shared.on_changed is not None:
+            self._shared.on_changed(self)
+
+    def on_disconnected(self) -> None:
+        """Report the change to the counters."""
+        if self._shared.on_changed is not None:
+            self._shared.on_changed(self)
 
     def on_message(self, topic: str, payload: bytes, retained: bool, delivery: Delivery) -> None:  # noqa: FBT001
         """Parse and handle a message."""
@@ -191,6 +200,8 @@ class Device(ConnectionListener):
         if self._shared.on_event is not None:
             self._shared.on_event(self, event)
         self.state, done = step(self.state, event, self._shared.clock.now(), self.draws)
+        if self._shared.on_changed is not None:
+            self._shared.on_changed(self)
         store = self._shared.store
         if store is None or not done:
             self._carry_out(done, delivery, ())

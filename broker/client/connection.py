@@ -333,6 +333,7 @@ class Connection:
         self._free_slot()
         if was_up:
             self._pool.unaccepted -= self._unaccepted
+            run_guarded(self.client_id, self._listener.on_disconnected)
         self._pool.now_down(self, was_up=was_up)
         if self._stopped is not None and not self._stopped.done():
             self._stopped.set_result(None)

@@ -91,8 +91,12 @@ class Gateway(ConnectionListener):
     def on_connected(self) -> None:
         """Connect every member that has a network, some per turn of the event loop."""
         for member in self._members.values():
-            member.up = False
             self.later(member.come_up)
+
+    def on_disconnected(self) -> None:
+        """Disconnect every member, as the devices behind a gateway lose the network together."""
+        for member in self._members.values():
+            member.go_down()
 
     def on_message(self, topic: str, payload: bytes, retained: bool, delivery: Delivery) -> None:  # noqa: FBT001
         """Hand a message to the device, or the devices, it is for."""
@@ -209,6 +213,12 @@ class GatewayMember:
         for arrival in list((self._undone or {}).values()):
             self._hand_over(*arrival)
 
+    def go_down(self) -> None:
+        """End the connection, if it is up; nothing is published."""
+        if self.up:
+            self.up = False
+            self._listener.on_disconnected()
+
     def _say(self, *, online: bool) -> None:
         presence = self._listener.presence(self.number)
         if presence is not None:
@@ -254,7 +264,7 @@ class GatewayMember:
         if stay_away:
             self._wanted = False
         if self.up:
-            self.up = False
+            self.go_down()
             self._say(online=False)
         self._gateway.later(self.come_up)
 
@@ -264,7 +274,7 @@ class GatewayMember:
             return
         for message in last:
             self._gateway.publish(message)
-        self.up = False
+        self.go_down()
         self._gateway.later(self.come_up)
 
     async def close(self, *, last: Iterable[OutgoingMessage] = ()) -> None:
@@ -272,7 +282,7 @@ class GatewayMember:
         self._wanted = False
         for message in last:
             self._gateway.publish(message)
-        self.up = False
+        self.go_down()
 
     async def until_up(self, limit: float) -> bool:
         """Return True if the device is connected, without a wait."""

@@ -50,6 +50,9 @@ class ConnectionListener:
     def on_connected(self) -> None:
         """Handle a connection that is up and subscribed; publications are sent at once now."""
 
+    def on_disconnected(self) -> None:
+        """Handle the end of a connection that was up, whatever ended it."""
+
     def on_message(
         self,
         topic: str,

@@ -8,28 +8,22 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
 from agent.clock import Clock, RealClock, VirtualClock
 from agent.coverage import RuleRecorder
-from agent.runner import Device
-from agent.state import Compliance, PasscodeKind
 from agent.state_file import StateFile
 from broker.address import BrokerAddress
 from broker.contract import Topics
 from fleet.config.loader import FleetConfig
-from fleet.hosting.counters import FleetCounters
+from fleet.hosting.counters import DeviceCounts, FleetCounters
 from fleet.hosting.host import Host
 
-__all__ = ["HostingBackend", "LocalBackend", "LoopLag", "count_by_platform", "make_clock"]
+__all__ = ["HostingBackend", "LocalBackend", "LoopLag", "make_clock"]
 
 _LAG_EVERY: Final = 0.05
 """Seconds between two measurements; a shorter stall of the loop may be missed."""
-
-_NO_DEVICES: Final = dict.fromkeys(
-    ("devices", "online", "locked", "wiped", *map(str, PasscodeKind), *map(str, Compliance)), 0
-)
 
 
 class HostingBackend(Protocol):
@@ -80,25 +74,6 @@ def make_clock(config: FleetConfig, since: float, reached: int | None = None) ->
     return RealClock(config.speed, since, None if config.speed == 1 else reached)
 
 
-def count_by_platform(devices: Iterable[Device]) -> dict[str, Counter[str]]:
-    """Number of devices by platform and state: online, locked, passcode kind, compliance.
-
-    Each platform has every state, also those with 0 devices: Prometheus does not read a missing
-    series as 0.
-    """
-    counts: dict[str, Counter[str]] = {}
-    for device in devices:
-        state = device.state
-        count = counts.setdefault(state.profile.id, Counter(_NO_DEVICES))
-        count["devices"] += 1
-        count["online"] += device.connection.up
-        count["locked"] += state.locked
-        count["wiped"] += state.wiped
-        count[state.passcode.value] += 1
-        count[state.compliance.value] += 1
-    return counts
-
-
 class LoopLag:
     """Event loop lag: shows a slow simulator, not a slow broker."""
 
@@ -133,6 +108,7 @@ class LocalBackend:
         self.counters = FleetCounters(rules=rules)
         self.size = len(specs)
         self.failed: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
+        self._counts = DeviceCounts()
         store = StateFile(config.state, config.seed) if config.state else None
         self._host = Host(
             specs,
@@ -142,6 +118,7 @@ class LocalBackend:
             store=store,
             on_effect=self.counters.on_effect,
             on_event=rules.on_event if rules else None,
+            counts=self._counts,
             known=config.known,
         )
         self._lag = LoopLag()
@@ -164,7 +141,7 @@ class LocalBackend:
 
     def counts(self) -> Mapping[str, Counter[str]]:
         """Number of devices by platform and state."""
-        return count_by_platform(self._host.devices.values())
+        return self._counts.by_platform()
 
     def reconnects(self) -> int:
         """Number of connections lost or closed since the start."""

@@ -1,20 +1,20 @@
-"""Counters of a running fleet, fed by the effects of its devices."""
+"""Counters of a running fleet, fed by the effects and the changes of its devices."""
 
 from __future__ import annotations
 
 import time
 from bisect import bisect_left
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from agent.coverage import RuleRecorder
 from agent.effects import Effect, PublishNotification, PublishResult
 from agent.runner import Device
-from agent.state import ActionState
+from agent.state import ActionState, Compliance, PasscodeKind
 
-__all__ = ["DURATION_BUCKETS", "FleetCounters"]
+__all__ = ["DURATION_BUCKETS", "DeviceCounts", "FleetCounters"]
 
 DURATION_BUCKETS: Final = (
     0.001,
@@ -35,6 +35,65 @@ DURATION_BUCKETS: Final = (
 
 _SHOWN = 6
 _RATE_OVER = 10.0
+
+
+_NO_DEVICES: Final = dict.fromkeys(
+    ("devices", "online", "locked", "wiped", *map(str, PasscodeKind), *map(str, Compliance)), 0
+)
+
+
+class DeviceCounts:
+    """Number of devices by platform and state: online, locked, passcode kind, compliance.
+
+    Only devices that changed since the last call of `by_platform` are looked at, so a fleet at
+    rest costs nothing.
+    """
+
+    def __init__(self) -> None:
+        self._counts: dict[str, Counter[str]] = {}
+        self._counted: dict[Device, tuple[str, ...]] = {}
+        self._states: dict[tuple[str, ...], tuple[str, ...]] = {}
+        self._changed: set[Device] = set()
+        self.on_changed: Callable[[Device], None] = self._changed.add
+        """Note a device whose state or connection changed."""
+
+    def add(self, devices: Iterable[Device]) -> None:
+        """Count devices; call it before they are started."""
+        self._changed.update(devices)
+
+    def by_platform(self) -> Mapping[str, Counter[str]]:
+        """Counts by platform.
+
+        Each platform has every state, also those with 0 devices: Prometheus does not read a missing
+        series as 0.
+        """
+        while self._changed:
+            device = self._changed.pop()
+            new = self._words(device)
+            old = self._counted.get(device)
+            if new is not old:
+                platform = device.state.profile.id
+                count = self._counts.setdefault(platform, Counter(_NO_DEVICES))
+                count.subtract(old or ())
+                count.update(new)
+                self._counted[device] = new
+        return self._counts
+
+    def _words(self, device: Device) -> tuple[str, ...]:
+        """Counted states of a device; equal ones are the same object, to save memory."""
+        state = device.state
+        flags = (
+            ("online", device.connection.up),
+            ("locked", state.locked),
+            ("wiped", state.wiped),
+        )
+        words = (
+            "devices",
+            *(word for word, applies in flags if applies),
+            state.passcode.value,
+            state.compliance.value,
+        )
+        return self._states.setdefault(words, words)
 
 
 @dataclass

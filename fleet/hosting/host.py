@@ -37,6 +37,7 @@ from broker.client.pace import ConnectionPace
 from broker.client.pool import ConnectionPool
 from broker.contract import Refusal, Topics
 from broker.operator.requests import jump_topic
+from fleet.hosting.counters import DeviceCounts
 from fleet.hosting.device_facts import describe_devices, describe_topic, parse_describe_request
 from fleet.hosting.ownership import find_sessions
 
@@ -71,13 +72,15 @@ class Host(ConnectionListener):
         on_event: Callable[[Device, Event], None] | None = None,
         pace: ConnectionPace | None = None,
         on_clock_moved: Callable[[int], None] | None = None,
+        counts: DeviceCounts | None = None,
         index: int = 0,
         known: Platforms | None = None,
         restored: Mapping[str, tuple[DeviceState, DeviceRandomStream]] | None = None,
     ) -> None:
         """Create the devices, in their initial state or the state stored in `store`.
 
-        `on_effect` is called with every effect, `on_event` with every event. Set `on_clock_moved`
+        `on_effect` is called with every effect, `on_event` with every event. `counts` counts the
+        devices by state. Set `on_clock_moved`
         if the fleet has several hosts: it is called with the new time after virtual time moved, and
         the supervisor decides which host publishes it (`publish_now`). `index` is this host's
         number among them, from 0.
@@ -112,12 +115,15 @@ class Host(ConnectionListener):
             store=store,
             on_effect=on_effect,
             on_event=on_event,
+            on_changed=counts.on_changed if counts is not None else None,
         )
         self._factory = DeviceFactory(
             shared, partial(DeviceRandomStream, seed), store.load if store else None, restored
         )
         for spec in specs:
             self.devices[spec.device_id] = self._factory.make(spec)
+        if counts is not None:
+            counts.add(self.devices.values())
 
     # -- starting and stopping -----------------------------------------------------------
 

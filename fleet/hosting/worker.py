@@ -25,8 +25,8 @@ from broker.client.pace import ConnectionPace
 from broker.contract import Topics
 from broker.errors import PassfleetError
 from fleet.config.loader import FleetConfig
-from fleet.hosting.backend import LoopLag, count_by_platform, make_clock
-from fleet.hosting.counters import FleetCounters
+from fleet.hosting.backend import LoopLag, make_clock
+from fleet.hosting.counters import DeviceCounts, FleetCounters
 from fleet.hosting.host import Host
 from fleet.logging_setup import configure_logging
 
@@ -104,6 +104,7 @@ class _Worker:
         self.job = job
         rules = RuleRecorder() if job.coverage else None
         self.counters = FleetCounters(rules=rules)
+        self.counts = DeviceCounts()
         store = StateFile(config.state, config.seed, part=part) if config.state else None
         kept = store.reached if store else None
         self.host = Host(
@@ -116,6 +117,7 @@ class _Worker:
             on_event=rules.on_event if rules else None,
             pace=job.pace,
             on_clock_moved=lambda to: _send(moved=to),
+            counts=self.counts,
             index=job.index,
             known=config.known,
         )
@@ -174,10 +176,9 @@ class _Worker:
         return ""
 
     def _report(self, lag: LoopLag) -> None:
-        counts = count_by_platform(self.host.devices.values())
         _send(
             counters=self.counters.snapshot(),
-            counts=counts,
+            counts=self.counts.by_platform(),
             reconnects=self.host.pool.reconnects,
             lag=lag.read_and_reset(),
         )

@@ -26,6 +26,7 @@ from broker.server import embedded
 from broker.server.mosquitto import find_mosquitto
 from broker.server.open import EMBEDDED, MOSQUITTO
 from fleet.config.loader import parse_fleet
+from fleet.hosting.counters import DeviceCounts
 from fleet.hosting.host import Host
 from tests.support.brokers import free_port, listens, need, until
 from tests.support.fleet_files import group
@@ -130,7 +131,11 @@ def phones(platform: str = "android", name: str = "phones", **options: Any) -> s
 
 @contextlib.asynccontextmanager
 async def hosted(
-    server: Server, text: str, *, store: StateFile | None = None
+    server: Server,
+    text: str,
+    *,
+    store: StateFile | None = None,
+    counts: DeviceCounts | None = None,
 ) -> AsyncIterator[tuple[WireOperator, Host]]:
     """A fleet in this process, and an operator who has been there since before it."""
     config = parse_fleet(text)
@@ -146,6 +151,7 @@ async def hosted(
             store=store,
             pace=pace,
             known=config.known,
+            counts=counts,
         )
         await host.start(server.address, fresh=False)
         try:
