@@ -7,13 +7,17 @@ its own. The rules are data (`platforms.profile`).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import fields
 from typing import Final
 
 from agent.effects import Reboot
 from agent.events import Command
 from agent.passcode import (
+    PasscodePolicy,
     PasscodeRef,
     RandomSource,
+    contradiction,
+    merged,
     out_of_bounds,
     reveal,
     temporary_spec,
@@ -33,6 +37,7 @@ from agent.state_changes import (
     grace_until,
     not_supported,
     out_of_policy,
+    requires_passcode,
     restart,
     satisfies_policy,
     stay_awake,
@@ -46,6 +51,7 @@ from platforms.profile import (
     Attributes,
     NativeCase,
     PasscodeRules,
+    PolicyMerge,
     ResetOutcome,
     ScreenMessage,
     WithoutPasscode,
@@ -155,28 +161,29 @@ def _sync_device(state: DeviceState, _: Command, now: int, rng: RandomSource) ->
 
 def _inventory(state: DeviceState, now: int) -> NativeCase:
     """Case of the inventory that the platform's protocol reports on a check-in."""
-    compliant = state.policy is None or satisfies_policy(state, now)
-    if state.secret is not None:
-        return NativeCase.DONE if compliant else NativeCase.PASSCODE_INSUFFICIENT
-    return NativeCase.PASSCODE_NOT_REQUIRED if compliant else NativeCase.NO_PASSCODE
+    if state.secret is None:
+        required = requires_passcode(state)
+        return NativeCase.NO_PASSCODE if required else NativeCase.PASSCODE_NOT_REQUIRED
+    compliant = satisfies_policy(state, now)
+    return NativeCase.DONE if compliant else NativeCase.PASSCODE_INSUFFICIENT
 
 
 def _apply_policy(state: DeviceState, command: Command, now: int, rng: RandomSource) -> Outcome:
     del rng
     rules = state.profile.passcode
-    policy = command.policy
+    policy = command.policy if command.policy and command.policy.asks_for_something else None
+    in_force = policy
     if policy is not None:
-        for name, value, bound in out_of_bounds(policy, rules):
-            return failed(
-                state,
-                ErrorCode.POLICY_VIOLATION,
-                f"{_camel(name)} {value} is not within {bound.low} to {bound.high}.",
-                native=NativeCase.POLICY_VIOLATION,
-            )
-    in_force = policy if policy is not None and policy.asks_for_something else None
+        if rules.policy_merge is PolicyMerge.STRICTEST:
+            in_force = merged(state.policy, policy)
+        problem = _policy_problem(policy, in_force, rules)
+        if problem is not None:
+            violation = NativeCase.POLICY_VIOLATION
+            return failed(state, ErrorCode.POLICY_VIOLATION, problem, native=violation)
+    message = _policy_message(policy, in_force)
     expires = expiry(in_force, state.secret, state.passcode_set_at, now)
-    state = stay_awake(changed(state, policy=in_force, passcode_expires_at=expires), now)
-    message = "Passcode policy applied"
+    state = changed(state, policy=in_force, passcode_expires_at=expires, open_until=None)
+    state = stay_awake(state, now)
     if satisfies_policy(state, now):
         return done(changed(state, **NO_GRACE), message, native=NativeCase.DONE)
     if state.prompt is not Prompt.NONE:
@@ -184,6 +191,27 @@ def _apply_policy(state: DeviceState, command: Command, now: int, rng: RandomSou
     if state.compliance is Compliance.COMPLIANT:
         state = out_of_policy(state, now)
     return done(state, message, native=NativeCase.DONE, screen=rules.requirement_screen)
+
+
+def _policy_problem(
+    policy: PasscodePolicy, in_force: PasscodePolicy | None, rules: PasscodeRules
+) -> str | None:
+    """Return the reason for refusing a policy, alone or with those in force; None for none."""
+    for name, value, bound in out_of_bounds(policy, rules):
+        return f"{_camel(name)} {value} is not within {bound.low} to {bound.high}."
+    return contradiction(policy, rules) or contradiction(in_force or policy, rules)
+
+
+def _policy_message(policy: PasscodePolicy | None, in_force: PasscodePolicy | None) -> str:
+    """Message of an applied policy; it lists the stricter values of other policies."""
+    if policy is None or in_force is None or in_force == policy:
+        return "Passcode policy applied"
+    stricter = [
+        f"{_camel(field.name)} {str(value).lower()}"
+        for field in fields(in_force)
+        if (value := getattr(in_force, field.name)) != getattr(policy, field.name)
+    ]
+    return f"Passcode policy applied; in force from other policies: {', '.join(stricter)}"
 
 
 def _wipe_device(state: DeviceState, _: Command, now: int, rng: RandomSource) -> Outcome:

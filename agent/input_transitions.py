@@ -43,7 +43,8 @@ __all__ = ["INPUT_TRANSITIONS"]
 
 def _swipe_up(state: DeviceState, _: Input, now: int, rng: RandomSource) -> Outcome:
     del rng
-    if state.locked and state.secret is not None:
+    in_grace = state.open_until is not None and now < state.open_until
+    if state.locked and state.secret is not None and not in_grace:
         return failed(state, ErrorCode.DEVICE_LOCKED, "The device asks for its passcode.")
     if state.prompt is Prompt.SHOWN and state.compliance is Compliance.NONCOMPLIANT:
         # The passcode screen takes the place of the lock screen; nothing else opens.

@@ -66,10 +66,10 @@ from agent.state import (
     changed,
 )
 from agent.state_changes import (
-    LOCKED,
     NO_GRACE,
     expiry,
     failed,
+    lock_by_itself,
     out_of_policy,
     restart,
     satisfies_policy,
@@ -267,11 +267,12 @@ def _on_timer(
         return state, []
     if timer in (Timer.PUSH, Timer.CHECK_IN):
         return check_in(state, now, rng)
-    new, screen = _TIMERS[timer](state)
+    new, screen = _TIMERS[timer](state, now)
     return finish_event(state, new, screen, now)
 
 
-def _on_deadline(state: DeviceState) -> tuple[DeviceState, ScreenMessage | None]:
+def _on_deadline(state: DeviceState, now: int) -> tuple[DeviceState, ScreenMessage | None]:
+    del now
     return (
         changed(
             state,
@@ -283,11 +284,12 @@ def _on_deadline(state: DeviceState) -> tuple[DeviceState, ScreenMessage | None]
     )
 
 
-def _on_inactivity(state: DeviceState) -> tuple[DeviceState, ScreenMessage | None]:
-    return changed(state, **LOCKED), None
+def _on_inactivity(state: DeviceState, now: int) -> tuple[DeviceState, ScreenMessage | None]:
+    return lock_by_itself(state, now), None
 
 
-def _on_passcode_expiry(state: DeviceState) -> tuple[DeviceState, ScreenMessage | None]:
+def _on_passcode_expiry(state: DeviceState, now: int) -> tuple[DeviceState, ScreenMessage | None]:
+    del now
     return (
         changed(
             state,
@@ -324,7 +326,7 @@ _SIMULATIONS: Final[
 }
 
 _TIMERS: Final[
-    Mapping[Timer, Callable[[DeviceState], tuple[DeviceState, ScreenMessage | None]]]
+    Mapping[Timer, Callable[[DeviceState, int], tuple[DeviceState, ScreenMessage | None]]]
 ] = {
     Timer.GRACE: _on_deadline,
     Timer.AUTO_LOCK: _on_inactivity,

@@ -6,13 +6,13 @@ traits), and a temporary one as a `PasscodeRef`, the number of the random draw t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from functools import lru_cache
 from itertools import pairwise
 from math import factorial, prod
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from agent.fast_dataclass import fast_dataclass
 from platforms.profile import Alphabet, Bound, ComplexCharacters, PasscodeRules
@@ -25,6 +25,8 @@ __all__ = [
     "RandomSource",
     "Traits",
     "Violation",
+    "contradiction",
+    "merged",
     "out_of_bounds",
     "reveal",
     "temporary_spec",
@@ -58,7 +60,9 @@ class PasscodePolicy:
     """A passcode policy; None means the platform's default.
 
     `history` counts passcodes, `max_inactivity_minutes` minutes (0: never), `max_age_days` days
-    (0: never), `max_failed_attempts` attempts (0: never wipes).
+    (0: never), `max_failed_attempts` attempts (0: never wipes), `max_grace_period_minutes` minutes
+    (0: none) in which a swipe opens the device after an automatic lock. `force_pin` False lets the
+    user do without a passcode; one that is set must satisfy the policy all the same.
     """
 
     min_length: int | None = None
@@ -69,6 +73,8 @@ class PasscodePolicy:
     max_failed_attempts: int | None = None
     max_inactivity_minutes: int | None = None
     max_age_days: int | None = None
+    force_pin: bool | None = None
+    max_grace_period_minutes: int | None = None
 
     @property
     def asks_for_something(self) -> bool:
@@ -77,6 +83,38 @@ class PasscodePolicy:
 
 
 _NO_POLICY = PasscodePolicy()
+
+
+def _lowest_limit(one: int, other: int) -> int:
+    """Return the lower of two limits, of which 0 means no limit."""
+    return min(one or other, other or one)
+
+
+_STRICTER: Final[Mapping[str, Callable[[Any, Any], Any]]] = {
+    "min_length": max,
+    "require_alphanumeric": max,
+    "min_complex_characters": max,
+    "allow_simple": min,
+    "history": max,
+    "max_failed_attempts": _lowest_limit,
+    "max_inactivity_minutes": _lowest_limit,
+    "max_age_days": _lowest_limit,
+    "max_grace_period_minutes": min,
+}
+"""Stricter of two values of each setting."""
+
+
+def merged(one: PasscodePolicy | None, other: PasscodePolicy) -> PasscodePolicy:
+    """Return the strictest value of each setting of two policies."""
+    if one is None:
+        return other
+    values: dict[str, Any] = {}
+    for name, stricter in _STRICTER.items():
+        set_values = [v for v in (getattr(one, name), getattr(other, name)) if v is not None]
+        values[name] = stricter(*set_values) if len(set_values) > 1 else (*set_values, None)[0]
+    waived = one.force_pin is False and other.force_pin is False
+    forced = one.force_pin or other.force_pin or None
+    return PasscodePolicy(**values, force_pin=False if waived else forced)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,11 +221,22 @@ def out_of_bounds(policy: PasscodePolicy, rules: PasscodeRules) -> Iterator[tupl
         "max_failed_attempts": rules.max_failed_attempts,
         "max_inactivity_minutes": rules.max_inactivity,
         "max_age_days": rules.max_age_days,
+        "max_grace_period_minutes": rules.max_grace_period,
     }
     for name, bound in bounds.items():
         value = getattr(policy, name)
         if value is not None and not bound.holds(value):
             yield name, value, bound
+
+
+def contradiction(policy: PasscodePolicy, rules: PasscodeRules) -> str | None:
+    """Return the reason why no passcode satisfies `policy`; None if one does."""
+    length, complex_characters = policy.min_length or 0, policy.min_complex_characters or 0
+    if complex_characters > length > 0:
+        return f"minComplexCharacters {complex_characters} does not fit into minLength {length}."
+    if temporary_spec(Alphabet.DIGITS, 1, policy, rules).length > rules.max_length:
+        return f"No passcode of at most {rules.max_length} characters satisfies the policy."
+    return None
 
 
 def temporary_spec(

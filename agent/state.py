@@ -151,7 +151,8 @@ class DeviceState:
 
     `passcode_deadline` is set exactly while `compliance` is `inGracePeriod`. `history` is the
     digests of former passcodes, end to end, the oldest first. `retry_at` is when the lock screen
-    takes a passcode again after too many wrong ones. `draws`, `notifications` and `resets` count
+    takes a passcode again after too many wrong ones; until `open_until` a swipe opens a device that
+    locked itself. `draws`, `notifications` and `resets` count
     what was drawn, shown and reset. `waiting` are commands whose push has not arrived yet; the next
     push arrives at `push_at`, None where all were lost, the next check-in is at `check_in_at`.
     `last_check_in` is None until the first check-in.
@@ -176,6 +177,7 @@ class DeviceState:
     policy: PasscodePolicy | None = None
     history: bytes = b""
     auto_lock_at: int | None = None
+    open_until: int | None = None
     passcode_set_at: int = 0
     passcode_expires_at: int | None = None
     resets: int = 0

@@ -36,8 +36,10 @@ __all__ = [
     "expiry",
     "failed",
     "grace_until",
+    "lock_by_itself",
     "not_supported",
     "out_of_policy",
+    "requires_passcode",
     "restart",
     "satisfies_policy",
     "stay_awake",
@@ -100,14 +102,21 @@ def not_supported(state: DeviceState, message: str, native: NativeCase | None = 
 
 
 def satisfies_policy(state: DeviceState, now: int) -> bool:
-    """True if the present passcode satisfies the policy; without a policy, none is needed."""
+    """True if the present passcode satisfies the policy, or none is needed and none was reset."""
     if state.policy is None:
         return state.secret is not None or state.resets == 0
+    if state.secret is None and not requires_passcode(state):
+        return state.resets == 0
     return (
         state.secret is not None
         and not violations(state.secret.traits, state.policy, state.profile.passcode)
         and not _is_too_old(state.policy, state.passcode_set_at, now)
     )
+
+
+def requires_passcode(state: DeviceState) -> bool:
+    """True if the policy in force requires a passcode; any policy does unless it waives it."""
+    return state.policy is not None and state.policy.force_pin is not False
 
 
 def _is_too_old(policy: PasscodePolicy | None, set_at: int, now: int) -> bool:
@@ -150,15 +159,27 @@ class _Lock(TypedDict, total=False):
 
     locked: bool
     auto_lock_at: int | None
+    open_until: int | None
 
 
-LOCKED: Final = _Lock(locked=True, auto_lock_at=None)
-AS_IT_WAS: Final = _Lock()
+LOCKED: Final = _Lock(locked=True, auto_lock_at=None, open_until=None)
+AS_IT_WAS: Final = _Lock(open_until=None)
 
 
 def unlock(state: DeviceState, now: int) -> DeviceState:
     """Unlock the device and start counting its inactivity."""
-    return stay_awake(changed(state, locked=False), now)
+    return stay_awake(changed(state, locked=False, open_until=None), now)
+
+
+def lock_by_itself(state: DeviceState, now: int) -> DeviceState:
+    """Lock a device that was not used; a policy may let a swipe open it for some minutes more.
+
+    With an enrolled biometric the passcode is required at once.
+    """
+    minutes = state.policy.max_grace_period_minutes if state.policy else None
+    enrolled = BiometricState.ENROLLED in (state.touch_id, state.face)
+    until = now + minutes * _MINUTE if minutes and not enrolled else None
+    return changed(state, locked=True, auto_lock_at=None, open_until=until)
 
 
 def stay_awake(state: DeviceState, now: int) -> DeviceState:
@@ -233,6 +254,7 @@ def wipe(state: DeviceState) -> DeviceState:
         touch_id=BiometricState.NONE,
         face=BiometricState.NONE,
         auto_lock_at=None,
+        open_until=None,
         passcode_expires_at=None,
         call=None,
     )
@@ -248,6 +270,7 @@ def unenroll(state: DeviceState) -> DeviceState:
         check_in_at=None,
         policy=None,
         auto_lock_at=None,
+        open_until=None,
         passcode_expires_at=None,
         **NO_GRACE,
     )

@@ -57,6 +57,7 @@ _ADDED: Final[dict[str, Any]] = {
     "waiting": (),
     "push_at": None,
     "check_in_at": None,
+    "open_until": None,
 }
 """Fields that format 3 added, with the values of a device stored before."""
 _NOT_KEPT: Final = {"enrollment"}

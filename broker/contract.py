@@ -144,6 +144,8 @@ class Policy(Wire):
     max_failed_attempts: Count | None = None
     max_inactivity_minutes: Count | None = None
     max_age_days: Count | None = None
+    force_pin: bool | None = None
+    max_grace_period_minutes: Count | None = None
 
 
 DeviceActionName = Literal[

@@ -133,6 +133,7 @@ ANDROID = PlatformProfile(
         LedgerEntry("remote lock", Fidelity.DONE),
         LedgerEntry("remote lock without a passcode", Fidelity.ASSUMED, "the screen locks"),
         LedgerEntry("bounds and history of the passcode policy", Fidelity.ASSUMED),
+        LedgerEntry("several policies", Fidelity.ASSUMED, "the last one replaces the one before"),
         LedgerEntry("delays after wrong passcodes", Fidelity.NOT_MODELLED),
         LedgerEntry("fingerprint and other biometrics", Fidelity.NOT_MODELLED),
         LedgerEntry(
@@ -142,6 +143,10 @@ ANDROID = PlatformProfile(
     sources=MappingProxyType(
         {
             **DEVICE_ADMIN,
+            "policyMerge": Source(
+                "Android DevicePolicyManager: of several administrators the strictest applies",
+                assumption="one administrator sets all policies, so that the last one replaces",
+            ),
         }
     ),
 )

@@ -130,6 +130,7 @@ IOS = PlatformProfile(
         wipe=WipeRule.EXCEEDED,
         attempt_delays=((5, 60), (6, 5 * 60), (7, 15 * 60), (9, 60 * 60)),
         policy_grace=60 * 60,
+        max_grace_period=Bound(0, 4 * 60),
         requirement_screen=ScreenMessage(
             "Passcode Requirement",
             "You must change your passcode within 60 minutes.",
@@ -140,7 +141,8 @@ IOS = PlatformProfile(
         ),
         source=Source(
             "Apple passcode policy payload; Apple, Managing Passcodes; Apple Platform Security",
-            assumption="the delays after 5, 6, 7 and 9 failures are 1, 5, 15 and 60 minutes",
+            assumption="the delays after 5, 6, 7 and 9 failures are 1, 5, 15 and 60 minutes;"
+            " maxGracePeriod is 4 hours at most",
         ),
     ),
     wipe=WIPE,
@@ -204,6 +206,13 @@ IOS = PlatformProfile(
             "passcode policy, history by OS version, wipe on exceeding the limit", Fidelity.DONE
         ),
         LedgerEntry("delays after wrong passcodes", Fidelity.ASSUMED, "their lengths"),
+        LedgerEntry("forcePIN", Fidelity.DONE),
+        LedgerEntry(
+            "maxGracePeriod after an automatic lock",
+            Fidelity.ASSUMED,
+            "the user chose the longest time; with Touch ID there is none",
+        ),
+        LedgerEntry("several policies", Fidelity.ASSUMED, "the last one replaces the one before"),
         LedgerEntry(
             "Lost Mode on supervised devices, lock screen message and telephone number",
             Fidelity.ASSUMED,
@@ -218,6 +227,16 @@ IOS = PlatformProfile(
     sources=MappingProxyType(
         {
             **APPLE_MDM,
+            "policyMerge": Source(
+                "Apple MDM Protocol Reference (2017): InstallProfile replaces an installed profile"
+                " of the same identifier",
+                assumption="all policies of a device have one identifier: the last one replaces",
+            ),
+            "unlockGrace": Source(
+                "Apple passcode policy payload: maxGracePeriod",
+                assumption="the user chose the longest time that the policy allows; it counts from"
+                " an automatic lock alone, and not while Touch ID is set up",
+            ),
             "biometrics": Source(
                 "Apple Platform Security: a biometric needs a passcode, and after a restart or a"
                 " remote lock the passcode is asked for first"

@@ -31,6 +31,7 @@ __all__ = [
     "NativeCase",
     "PasscodeRules",
     "PlatformProfile",
+    "PolicyMerge",
     "ResetOutcome",
     "ResetRule",
     "ScreenMessage",
@@ -112,6 +113,15 @@ class WipeRule(StrEnum):
 
     REACHED = "reached"
     EXCEEDED = "exceeded"
+
+
+class PolicyMerge(StrEnum):
+    """Effect of a passcode policy on one that is in force already."""
+
+    REPLACES = "replaces"
+    """The last policy replaces the one before."""
+    STRICTEST = "strictest"
+    """Of each setting the strictest value of all policies stays in force."""
 
 
 class ComplexCharacters(StrEnum):
@@ -299,7 +309,8 @@ class PasscodeRules:
     takes no passcode for so long. `policy_grace` is the time, in seconds, a user has to satisfy a
     policy that the present passcode does not; None makes the device noncompliant at once.
     A passcode that a reset cleared enters the history, where `cleared_enters_history`, on versions
-    below `cleared_kept_out_from`.
+    below `cleared_kept_out_from`. `max_grace_period` bounds the minutes after an automatic lock in
+    which a swipe opens the device; a platform without that setting accepts 0 alone.
     """
 
     min_length: Bound
@@ -317,6 +328,8 @@ class PasscodeRules:
     wipe: WipeRule = WipeRule.REACHED
     attempt_delays: tuple[tuple[int, Seconds], ...] = ()
     policy_grace: Seconds | None = None
+    max_grace_period: Bound = Bound(0, 0)
+    policy_merge: PolicyMerge = PolicyMerge.REPLACES
     requirement_screen: ScreenMessage = ScreenMessage(
         "Passcode Requirement", "Your organization requires a new passcode."
     )

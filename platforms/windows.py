@@ -2,9 +2,17 @@
 
 from types import MappingProxyType
 
-from platforms.profile import Action, Bound, NativeCase, PasscodeRules, Source, WipeRule
+from platforms.profile import (
+    Action,
+    Bound,
+    NativeCase,
+    PasscodeRules,
+    PolicyMerge,
+    Source,
+    WipeRule,
+)
 
-__all__ = ["DEVICE_LOCK_CSP", "MANAGEMENT", "REMOTE_LOCK_CSP", "syncml"]
+__all__ = ["DEVICE_LOCK_CSP", "MANAGEMENT", "POLICY_MERGE", "REMOTE_LOCK_CSP", "syncml"]
 
 
 def syncml(node: str, status: str) -> MappingProxyType[str, object]:
@@ -50,6 +58,13 @@ REMOTE_LOCK_CSP = MappingProxyType(
     }
 )
 
+POLICY_MERGE = Source(
+    "DeviceLock CSP and Policy CSP: a command succeeds even where a stricter value stays in force;"
+    " the highest length and history and the lowest limits above 0 apply",
+    assumption="the other settings merge in the same way; the empty policy lifts all policies",
+)
+"""Source of the merge of several policies."""
+
 DEVICE_LOCK_CSP = PasscodeRules(
     min_length=Bound(4, 18),
     min_complex=Bound(1, 4),
@@ -60,6 +75,7 @@ DEVICE_LOCK_CSP = PasscodeRules(
     max_length=18,
     history_counts_current=True,
     wipe=WipeRule.REACHED,
+    policy_merge=PolicyMerge.STRICTEST,
     source=Source(
         "DeviceLock CSP (Windows Phone 8.1)",
         assumption="the bounds of history and age, and that the current passcode counts in the"

@@ -25,7 +25,7 @@ from platforms.profile import (
     Source,
     WithoutPasscode,
 )
-from platforms.windows import DEVICE_LOCK_CSP, REMOTE_LOCK_CSP, syncml
+from platforms.windows import DEVICE_LOCK_CSP, POLICY_MERGE, REMOTE_LOCK_CSP, syncml
 
 _POLICY_CSP = "./Vendor/MSFT/Policy/Config/DeviceLock"
 
@@ -95,6 +95,7 @@ WINDOWS_10_MOBILE = PlatformProfile(
         LedgerEntry("length of the temporary passcode", Fidelity.ASSUMED, "six characters"),
         LedgerEntry("remote lock, 405 without a passcode", Fidelity.DONE),
         LedgerEntry("passcode policy, wipe on reaching the limit", Fidelity.DONE),
+        LedgerEntry("several policies: the strictest value of each setting", Fidelity.DONE),
         LedgerEntry(
             "Windows Hello face survives a reset",
             Fidelity.ASSUMED,
@@ -110,6 +111,7 @@ WINDOWS_10_MOBILE = PlatformProfile(
                 "Intune documentation 2017-01-23: Windows Hello will still be supported",
                 assumption="a restart does not ask for the passcode before a face is taken",
             ),
+            "policyMerge": POLICY_MERGE,
         }
     ),
 )

@@ -19,7 +19,7 @@ from platforms.profile import (
     Source,
     WithoutPasscode,
 )
-from platforms.windows import DEVICE_LOCK_CSP, REMOTE_LOCK_CSP
+from platforms.windows import DEVICE_LOCK_CSP, POLICY_MERGE, REMOTE_LOCK_CSP
 
 WINDOWS_PHONE_8_1 = PlatformProfile(
     id="windows_phone_8_1",
@@ -74,12 +74,14 @@ WINDOWS_PHONE_8_1 = PlatformProfile(
             "remote lock without a passcode", Fidelity.ASSUMED, "405, as Windows 10 Mobile"
         ),
         LedgerEntry("passcode policy, wipe on reaching the limit", Fidelity.DONE),
+        LedgerEntry("several policies: the strictest value of each setting", Fidelity.DONE),
         LedgerEntry("history and age bounds", Fidelity.ASSUMED),
         LedgerEntry("NewPINValue, readable once", Fidelity.NOT_MODELLED),
     ),
     sources=MappingProxyType(
         {
             **PHONE_CSP,
+            "policyMerge": POLICY_MERGE,
         }
     ),
 )

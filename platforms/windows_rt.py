@@ -98,12 +98,14 @@ WINDOWS_RT = PlatformProfile(
         LedgerEntry("remote lock for the enrolling user only", Fidelity.DONE),
         LedgerEntry("remote lock without a passcode", Fidelity.ASSUMED, "it locks"),
         LedgerEntry("passcode policy bounds, wipe", Fidelity.ASSUMED),
+        LedgerEntry("several policies", Fidelity.ASSUMED, "the last one replaces the one before"),
         LedgerEntry("sign-in", Fidelity.ASSUMED, "any named user signs in, without a password"),
         LedgerEntry("BitLocker recovery", Fidelity.NOT_MODELLED),
     ),
     sources=MappingProxyType(
         {
             **TABLET_CSP,
+            "policyMerge": Source("none", assumption="the last policy replaces the one before"),
         }
     ),
 )

@@ -140,6 +140,10 @@ class PolicySection(Section):
         default=None, ge=0, description="a whole number of minutes"
     )
     max_age_days: int | None = Field(default=None, ge=0, description="a whole number of days")
+    force_pin: bool | None = Field(default=None, description="true or false")
+    max_grace_period_minutes: int | None = Field(
+        default=None, ge=0, description="a whole number of minutes"
+    )
 
     def policy(self) -> PasscodePolicy:
         """Convert to the policy of the state machine."""

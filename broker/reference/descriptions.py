@@ -77,6 +77,10 @@ KEYS: Final[Mapping[str, str]] = MappingProxyType(
         " 0 never.",
         "maxInactivityMinutes": "Minutes until the device locks itself; 0 never.",
         "maxAgeDays": "Days until the passcode expires; 0 never.",
+        "forcePin": "False lets the user do without a passcode; one that is set must satisfy the"
+        " policy all the same. Unset, a policy requires a passcode.",
+        "maxGracePeriodMinutes": "Minutes after an automatic lock in which a swipe opens the"
+        " device (iOS); 0 none.",
         "inputId": f"Names the press. {_ID}",
         "action": "What is done.",
         "passcode": "The passcode typed, in clear.",

@@ -184,6 +184,18 @@ def policy(
         int | None, _rule("Minutes without use until the device locks.")
     ] = None,
     max_age_days: Annotated[int | None, _rule("Days until a new passcode is required.")] = None,
+    force_pin: Annotated[
+        bool | None,
+        typer.Option(
+            "--force-pin/--no-force-pin",
+            metavar="",
+            help="a passcode is required",
+            rich_help_panel=_YES_OR_NO,
+        ),
+    ] = None,
+    max_grace_period_minutes: Annotated[
+        int | None, _rule("Minutes after an automatic lock in which a swipe opens an iOS device.")
+    ] = None,
     lift: Annotated[bool, typer.Option("--lift", help="Remove the policy.")] = False,
     timeout: TimeoutOption = "30s",
     issued_by: AsOption = IssuedBy.ADMIN,
@@ -203,6 +215,8 @@ def policy(
         "max_failed_attempts": max_failed_attempts,
         "max_inactivity_minutes": max_inactivity_minutes,
         "max_age_days": max_age_days,
+        "force_pin": force_pin,
+        "max_grace_period_minutes": max_grace_period_minutes,
     }
     run_and_exit(
         send_request.send(

@@ -57,7 +57,7 @@ id = "ios-{n:03}"                   # n counts from 1; without id: <name>-{n:03}
 passcode = "2580"                   # "" for none; default: one that satisfies the policy
 policy = { minLength = 4, maxFailedAttempts = 10 }
 # The policy's other settings: requireAlphanumeric, minComplexCharacters, allowSimple, history,
-# maxInactivityMinutes, maxAgeDays.
+# maxInactivityMinutes, maxAgeDays, forcePin, maxGracePeriodMinutes.
 # management = "standalone"         # Intune; "hybrid": with Configuration Manager;
                                     # "exchange_activesync"
 # owner = "user{n}"                 # who enrolled the device and uses it first

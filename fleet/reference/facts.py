@@ -200,6 +200,7 @@ def platform_facts(
                 for attempts, seconds in rules.attempt_delays
             ],
             "policyGraceSeconds": rules.policy_grace,
+            "policyMerge": str(rules.policy_merge),
         },
     }
 
@@ -411,9 +412,14 @@ def _cited(about: str, source: Source) -> CitedSource:
     return CitedSource(about, source.cite, source.assumption)
 
 
-_ABOUT: Final[Mapping[str, str]] = {}
+_ABOUT: Final[Mapping[str, str]] = {
+    "policyMerge": "several policies",
+    "unlockGrace": "maxGracePeriodMinutes",
+}
 _CONCERNED: Final[Mapping[str, Collection[Action]]] = {
     "biometrics": (Action.RESET_PASSCODE, Action.REMOTE_LOCK),
+    "policyMerge": (Action.APPLY_PASSCODE_POLICY,),
+    "unlockGrace": (Action.APPLY_PASSCODE_POLICY,),
 }
 """Actions that a topic of `PlatformProfile.sources` concerns; any other topic concerns all."""
 

@@ -18,6 +18,7 @@ from platforms.profile import (
     Management,
     PasscodeRules,
     PlatformProfile,
+    PolicyMerge,
     ResetOutcome,
     ResetRule,
     ScreenMessage,
@@ -53,6 +54,7 @@ BOUNDS: Final = {
     "maxFailedAttempts": "max_failed_attempts",
     "maxInactivityMinutes": "max_inactivity",
     "maxAgeDays": "max_age_days",
+    "maxGracePeriodMinutes": "max_grace_period",
 }
 """The policy settings that a platform bounds: the wire's key, and the profile's field."""
 
@@ -197,6 +199,10 @@ def passcode_rules(rules: PasscodeRules) -> Iterator[str]:
     """Rules of the platform for passcodes and wrong attempts, one per line."""
     for key, bound in bounds(rules).items():
         yield f"{key}: {bound.low} to {bound.high}"
+    if rules.policy_merge is PolicyMerge.STRICTEST:
+        yield "of several policies the strictest value of each setting is in force"
+    else:
+        yield "of several policies the last one is in force"
     yield f"a passcode has at most {rules.max_length} characters"
     if rules.complex_characters is ComplexCharacters.SYMBOLS:
         yield "minComplexCharacters counts characters that are neither letters nor digits"

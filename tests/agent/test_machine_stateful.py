@@ -89,7 +89,14 @@ POLICIES: tuple[dict[str, Any], ...] = (
     {"max_failed_attempts": 2, "min_complex_characters": 1},
     {"max_failed_attempts": 9, "max_inactivity_minutes": 1, "max_age_days": 1},
     {"min_complex_characters": 3},
+    {"force_pin": False, "min_length": 4, "allow_simple": True},
+    {"force_pin": True, "max_inactivity_minutes": 2},
 )
+GRACE: tuple[dict[str, Any], ...] = (
+    {"max_inactivity_minutes": 1, "max_grace_period_minutes": 5},
+    {"max_inactivity_minutes": 3, "max_grace_period_minutes": 0},
+)
+"""Policies that iOS alone accepts."""
 
 
 class Grammar:
@@ -364,6 +371,11 @@ class Phone(RuleBasedStateMachine):
     @rule(action=st.sampled_from(("resetPasscode", "remoteLock")), lives=st.integers(-1, 2_000))
     def command_that_expires(self, action: str, lives: int) -> None:
         self.send(action, expires=self.rig.now + lives)
+
+    @precondition(lambda self: self.platform == "ios")
+    @rule(policy=st.sampled_from(GRACE))
+    def policy_with_grace(self, policy: dict[str, Any]) -> None:
+        self.send("applyPasscodePolicy", policy=PasscodePolicy(**policy))
 
     @rule(policy=st.sampled_from((*POLICIES, *OUT_OF_BOUNDS)))
     def policy(self, policy: dict[str, Any]) -> None:

@@ -395,6 +395,8 @@ COMMANDS = (
             max_failed_attempts=INTEGERS,
             max_inactivity_minutes=INTEGERS,
             max_age_days=INTEGERS,
+            force_pin=FLAGS,
+            max_grace_period_minutes=INTEGERS,
         ),
     )
 )

@@ -23,6 +23,7 @@ OUT_OF_BOUNDS: tuple[dict[str, Any], ...] = (
     {"max_failed_attempts": 1_000},
     {"max_inactivity_minutes": 1_000},
     {"max_age_days": 731, "min_length": 8},
+    {"max_grace_period_minutes": 241},
 )
 
 
@@ -82,6 +83,7 @@ class PhoneModel:
         self.prompt = "none"
         self.deadline: int | None = None
         self.idle_at: int | None = None
+        self.swipes_until: int | None = None
         self.touch = "enrolled" if "touchId" in self.senses and self.first else "none"
         self.face = "enrolled" if "face" in self.senses and self.first else "none"
         self.set_at = self.now
@@ -109,7 +111,8 @@ class PhoneModel:
 
     def satisfied(self) -> bool:
         if self.opens is None:
-            return self.policy is None and not self.was_reset
+            required = (self.policy or {"force_pin": False}).get("force_pin") is not False
+            return not required and not self.was_reset
         if self.policy is None:
             return True
         return fits(self.policy, self.opens, self.platform) and not self.too_old()
@@ -144,7 +147,7 @@ class PhoneModel:
         )
 
     def lock(self) -> None:
-        self.locked, self.idle_at = True, None
+        self.locked, self.idle_at, self.swipes_until = True, None, None
 
     # Commands: each gives (actionState, errorCode) and how many screens it shows.
 
@@ -172,6 +175,7 @@ class PhoneModel:
         self.was_reset = True
         self.failed = self.disabled_until = 0
         self.opens, self.temporary, self.set_at = tells, tells is not None, self.now
+        self.swipes_until = None
         if self.platform in PHONES:
             self.lock()
         if self.platform == "ios":
@@ -205,7 +209,8 @@ class PhoneModel:
         }
         if asked in OUT_OF_BOUNDS:
             return "failed", "policyViolation", 0
-        self.policy = asked or None
+        self.policy = self.merge(asked) if self.platform in PHONES else asked or None
+        self.idle_at, self.swipes_until = None, None
         self.stir()
         self.count_age()
         if self.satisfied():
@@ -216,6 +221,28 @@ class PhoneModel:
         if self.compliance == "compliant":
             self.fall_short()
         return "done", None, 1
+
+    def merge(self, asked: dict[str, Any]) -> dict[str, Any] | None:
+        """The strictest value of each setting; the empty policy lifts all."""
+        if not asked:
+            return None
+        both = [self.policy or {}, asked]
+        merged: dict[str, Any] = {}
+        for name in {*both[0], *asked}:
+            values = [policy[name] for policy in both if name in policy]
+            if name in {"min_length", "min_complex_characters", "history", "require_alphanumeric"}:
+                merged[name] = max(values)
+            elif name == "allow_simple":
+                merged[name] = min(values)
+            elif name == "force_pin":
+                waived = len(values) == 2 and not any(values)
+                if waived or any(values):
+                    merged[name] = any(values)
+            else:
+                merged[name] = min([v for v in values if v] or [0])
+        if self.policy is None:
+            return asked
+        return merged or None
 
     # Inputs: the same three.
 
@@ -230,10 +257,11 @@ class PhoneModel:
         return ("failed" if error else "done"), error, screens
 
     def press_swipeUp(self, _: Input) -> str | tuple[None, int]:  # noqa: N802
-        if self.locked and self.opens:
+        swipes = self.swipes_until is not None and self.now < self.swipes_until
+        if self.locked and self.opens and not swipes:
             return "deviceLocked"
         if self.prompt == "shown" and self.compliance == "noncompliant":
-            self.locked = False
+            self.locked, self.swipes_until = False, None
             return "passcodeRequired"
         return self.unlock()
 
@@ -242,7 +270,7 @@ class PhoneModel:
         returns = self.locked and self.prompt == "hidden"
         if returns:
             self.prompt = "shown"
-        self.locked = False
+        self.locked, self.swipes_until = False, None
         return None, int(returns)
 
     def press_enterPasscode(self, press: Input) -> str | tuple[None, int]:  # noqa: N802
@@ -338,7 +366,7 @@ class PhoneModel:
         if self.platform not in TABLETS:
             return "notSupported"
         assert press.user is not None
-        self.user, self.locked = press.user, False
+        self.user, self.locked, self.swipes_until = press.user, False, None
         return None
 
     def press_pressKey(self, _: Input) -> str | None:  # noqa: N802
@@ -363,6 +391,9 @@ class PhoneModel:
         if timer is Timer.AUTO_LOCK:
             assert self.idle_at == self.now
             self.lock()
+            minutes = (self.policy or {}).get("max_grace_period_minutes")
+            if minutes and "enrolled" not in (self.touch, self.face):
+                self.swipes_until = self.now + minutes * MINUTE
             return 0
         if timer is Timer.GRACE:
             assert self.deadline == self.now
