@@ -35,6 +35,35 @@ _BURST: Final = 0.05
 """Seconds of the rate that may be caught up at once: sleeping is not exact."""
 
 
+class _Outage:
+    """Time without any connection to the broker, reported in the log once, and its end."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._since: tuple[float, str] | None = None
+        self._reported = False
+
+    def begin(self) -> None:
+        """Note the time: the last connection has ended."""
+        self._since = (time.monotonic(), time.strftime("%H:%M:%S"))
+
+    def report(self, reason: str, connections: int) -> None:
+        """Log that the broker takes no connection any more; once for each outage."""
+        if self._since is not None and not self._reported:
+            self._reported = True
+            _log.warning(
+                "the broker at %s is gone since %s: %s; %d connections try again",
+                *(self._url, self._since[1], reason, connections),
+            )
+
+    def end(self) -> None:
+        """Log that the broker is back, if an outage was reported."""
+        if self._since is not None and self._reported:
+            seconds = time.monotonic() - self._since[0]
+            _log.warning("the broker at %s is back after %.0f s", self._url, seconds)
+        self._since, self._reported = None, False
+
+
 class ConnectionPool:
     """The connections of one process to one broker, and what they share."""
 
@@ -57,7 +86,7 @@ class ConnectionPool:
         self._members: list[Connection] = []
         self._to_write: list[Connection] = []
         self._reason = "it does not answer"
-        self._ever_up = False
+        self._outage = _Outage(address.url)
         self._tasks = [
             asyncio.create_task(self._dial(), name="passfleet.dial"),
             asyncio.create_task(self._sweep(), name="passfleet.sweep"),
@@ -179,7 +208,7 @@ class ConnectionPool:
     def now_up(self, connection: Connection) -> None:
         """Count a connection that came up."""
         self.up += 1
-        self._ever_up = True
+        self._outage.end()
         self._missing.discard(connection)
         self._changed.set()
 
@@ -188,6 +217,8 @@ class ConnectionPool:
         if was_up:
             self.up -= 1
             self.reconnects += 1
+            if self.up == 0:
+                self._outage.begin()
             _log.debug("%s: connection ended", connection.client_id)
 
     def failed(self, connection: Connection, error: BaseException) -> None:
@@ -197,6 +228,8 @@ class ConnectionPool:
     def refused(self, connection: Connection, reason: str) -> None:
         """Remember why the broker did not take a connection."""
         self._reason = reason
+        if self.up == 0:
+            self._outage.report(reason, len(self._members))
         _log.info("%s: no connection: %s", connection.client_id, reason)
 
     # -- the shared tasks ----------------------------------------------------------------------

@@ -13,9 +13,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import signal
 import subprocess
 import tempfile
 import threading
+import time
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, TypeVar
 
@@ -163,12 +165,25 @@ class ChildProcess:
     def _on_end(self, code: int) -> None:
         _set_result(self._ended, code)
         if not self._stopping:
-            _set_result(self.died, self.error(f"ended while in use (exit code {code})"))
+            when = time.strftime("%H:%M:%S")
+            _set_result(
+                self.died, self.error(f"ended while in use at {when} ({_describe_exit(code)})")
+            )
 
     def _call_in_loop(self, callback: Callable[[], None]) -> None:
         # RuntimeError: the loop is closed.
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(callback)
+
+
+def _describe_exit(code: int) -> str:
+    """Return the exit code, or the name of the signal that ended the process."""
+    if code >= 0:
+        return f"exit code {code}"
+    try:
+        return f"killed by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"killed by signal {-code}"
 
 
 def _set_result(future: asyncio.Future[_T], value: _T) -> None:

@@ -12,7 +12,10 @@ shared options and turn them into a connection and a list of devices; `console`,
 
 from __future__ import annotations
 
+import contextlib
+import signal
 import sys
+from collections.abc import Iterator
 from functools import cache
 from typing import Annotated
 
@@ -91,12 +94,31 @@ def application() -> typer.Typer:
     return app
 
 
+@contextlib.contextmanager
+def _keyboard_interrupts() -> Iterator[None]:
+    """Let Ctrl-C raise KeyboardInterrupt, and restore the launcher's handler at the end.
+
+    The launcher's handler ends the process at once: the interpreter is imported, or shut down,
+    under it. An ignored SIGINT stays ignored.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    if not callable(before):
+        yield
+        return
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def main() -> None:
     """Run the command line and exit with its code."""
     prepare_streams()
     run = application()
     try:
-        run(args=with_web_address(sys.argv[1:]))
+        with _keyboard_interrupts():
+            run(args=with_web_address(sys.argv[1:]))
     except PassfleetError as error:
         print_error(error)
         sys.exit(error.exit_code)

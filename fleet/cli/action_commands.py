@@ -27,6 +27,7 @@ from fleet.cli.options import (
     TargetsArgument,
     TimeoutOption,
     YesOption,
+    select,
 )
 
 __all__ = ["register"]
@@ -58,7 +59,7 @@ class _ActionCommand:
             root: RootOption = None,
             as_json: JsonOption = False,
         ) -> None:
-            chosen = Selection(tuple(targets or ()), group, platform, all_devices)
+            chosen = select(targets, group, platform, all_devices=all_devices)
             location = FleetLocation(broker, root)
             _send(self.action, location, chosen, timeout, issued_by, as_json=as_json)
 
@@ -77,7 +78,7 @@ class _ActionCommand:
             root: RootOption = None,
             as_json: JsonOption = False,
         ) -> None:
-            chosen = Selection(tuple(targets or ()), group, platform, all_devices)
+            chosen = select(targets, group, platform, all_devices=all_devices)
             _confirm(self.name, chosen, yes=yes)
             location = FleetLocation(broker, root)
             _send(self.action, location, chosen, timeout, issued_by, as_json=as_json)
@@ -221,7 +222,7 @@ def policy(
     run_and_exit(
         send_request.send(
             FleetLocation(broker, root),
-            Selection(tuple(targets or ()), group, platform, all_devices),
+            select(targets, group, platform, all_devices=all_devices),
             "applyPasscodePolicy",
             policy=send_request.policy_from_options(rules, lift=lift),
             issued_by=issued_by.value,

@@ -19,8 +19,8 @@ from fleet.cli.options import (
     FleetLocation,
     GroupOption,
     PlatformOption,
-    Selection,
     TargetsArgument,
+    select,
 )
 
 __all__ = ["register"]
@@ -65,7 +65,7 @@ def devices(
     """List the devices and their state."""
     from fleet.cli import inspect_devices
 
-    selection = Selection(group=group, platform=platform)
+    selection = select(None, group, platform)
     run_and_exit(
         inspect_devices.list_devices(FleetLocation(broker, root), selection, as_json=as_json)
     )
@@ -185,7 +185,7 @@ def simulate(
     """Simulate a network loss, crash or restart, and wait for the effect."""
     from fleet.cli import simulate_events
 
-    selection = Selection(tuple(targets or ()), group, platform, all_devices)
+    selection = select(targets, group, platform, all_devices=all_devices)
     location = FleetLocation(broker, root)
     run_and_exit(
         simulate_events.simulate(location, action, selection, limit=timeout, as_json=as_json)

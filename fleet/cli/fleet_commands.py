@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,6 +10,7 @@ import typer
 
 from broker.errors import UsageError
 from fleet.cli.console import JsonOption, check_folder, err, out, print_json, run_async
+from fleet.cli.options import PlatformOption
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -36,9 +38,6 @@ _FleetArgument = Annotated[
 _DevicesOption = Annotated[
     int | None,
     typer.Option("--devices", metavar="N", min=1, help="Number of devices, over all groups."),
-]
-_PlatformOption = Annotated[
-    str | None, typer.Option("--platform", metavar="ID", help="Only devices of this platform.")
 ]
 _UpBrokerOption = Annotated[
     str | None,
@@ -125,7 +124,7 @@ def register(app: typer.Typer) -> None:
 def up(
     fleet: _FleetArgument = None,
     devices: _DevicesOption = None,
-    platform: _PlatformOption = None,
+    platform: PlatformOption = None,
     broker: _UpBrokerOption = None,
     duration: Annotated[
         str | None,
@@ -163,7 +162,7 @@ def up(
     from fleet.logging_setup import configure_logging  # noqa: PLC0415
 
     configure_logging(log_level)
-    config = _config(fleet, devices, platform)
+    config = _config(fleet, devices, platform or ())
     if workers is not None:
         config = config.with_workers(read_workers(workers))
     limit = _duration(duration)
@@ -199,17 +198,17 @@ def _run_fleet(config: FleetConfig, options: UpOptions) -> None:
         raise typer.Exit(130) from None
 
 
-def _config(fleet: Path | None, devices: int | None, platform: str | None) -> FleetConfig:
+def _config(fleet: Path | None, devices: int | None, platforms: Sequence[str]) -> FleetConfig:
     """Load the fleet file; without one, use the sample fleet if a size or platform is given."""
     from fleet.config.loader import load_fleet  # noqa: PLC0415
     from fleet.config.sample import default_config  # noqa: PLC0415
 
-    resized = devices is not None or platform is not None
+    resized = devices is not None or bool(platforms)
     if fleet is None and resized and not _FLEET_FILE.exists():
         config = default_config()
     else:
         config = load_fleet(fleet or _FLEET_FILE)
-    return config.resized(devices, platform) if resized else config
+    return config.resized(devices, platforms) if resized else config
 
 
 def _duration(text: str | None) -> timedelta | None:

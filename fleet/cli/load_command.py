@@ -177,7 +177,7 @@ def load(
         seed=seed,
         broker=broker,
         root=root,
-        platform=platform,
+        platforms=tuple(platform or ()),
         thresholds=(*(threshold or ()), *(more_thresholds or ())),
         storm=profile is Profile.STORM,
         fleet=fleet,

@@ -5,6 +5,7 @@ This module imports little, because every `--help` imports it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Final
@@ -23,6 +24,7 @@ __all__ = [
     "TargetsArgument",
     "TimeoutOption",
     "YesOption",
+    "select",
 ]
 
 
@@ -51,11 +53,11 @@ class FleetLocation:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Devices from the command line: target ids and patterns, filtered by group and platform."""
+    """Devices from the command line: target ids and patterns, filtered by groups and platforms."""
 
     targets: tuple[str, ...] = ()
-    group: str | None = None
-    platform: str | None = None
+    groups: tuple[str, ...] = ()
+    platforms: tuple[str, ...] = ()
     all_devices: bool = False
 
     def __str__(self) -> str:
@@ -63,11 +65,20 @@ class Selection:
         words = list(self.targets)
         if self.all_devices:
             words.append("all devices")
-        if self.group is not None:
-            words.append(f"group {self.group}")
-        if self.platform is not None:
-            words.append(f"platform {self.platform}")
+        words += [f"group {group}" for group in self.groups]
+        words += [f"platform {platform}" for platform in self.platforms]
         return ", ".join(words) or "no device"
+
+
+def select(
+    targets: Sequence[str] | None,
+    groups: Sequence[str] | None,
+    platforms: Sequence[str] | None,
+    *,
+    all_devices: bool = False,
+) -> Selection:
+    """Return the selection that the options make; each is None where not given."""
+    return Selection(tuple(targets or ()), tuple(groups or ()), tuple(platforms or ()), all_devices)
 
 
 TargetsArgument = Annotated[
@@ -79,10 +90,22 @@ TargetsArgument = Annotated[
     ),
 ]
 GroupOption = Annotated[
-    str | None, typer.Option("--group", metavar="NAME", help="Only devices of this group.")
+    list[str] | None,
+    typer.Option(
+        "--group",
+        metavar="NAME",
+        show_default=False,
+        help="Only devices of this group. Repeatable.",
+    ),
 ]
 PlatformOption = Annotated[
-    str | None, typer.Option("--platform", metavar="ID", help="Only devices of this platform.")
+    list[str] | None,
+    typer.Option(
+        "--platform",
+        metavar="ID",
+        show_default=False,
+        help="Only devices of this platform. Repeatable.",
+    ),
 ]
 AllOption = Annotated[bool, typer.Option("--all", help="Every device of the fleet.")]
 YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask; send at once.")]

@@ -117,8 +117,8 @@ def matching_devices(
     return {
         device_id: seen
         for device_id, seen in known.items()
-        if selection.group in (None, EVERYONE, seen.group)
-        and selection.platform in (None, seen.platform)
+        if (not selection.groups or {EVERYONE, seen.group} & set(selection.groups))
+        and (not selection.platforms or seen.platform in selection.platforms)
         and (not patterns or any(fnmatch.fnmatchcase(device_id, p) for p in patterns))
     }
 
@@ -171,18 +171,21 @@ def _group_topic(selection: Selection) -> str | None:
     """Return the group if the selection is exactly one group, which needs one message only."""
     if selection.all_devices:
         return EVERYONE
-    return None if selection.targets or selection.platform else selection.group
+    if selection.targets or selection.platforms or len(selection.groups) != 1:
+        return None
+    return selection.groups[0]
 
 
 def _unknown_group_or_platform(
     known: Mapping[str, KnownDevice], selection: Selection
 ) -> UsageError | None:
     """Return the error for a group or platform that no known device has, else None."""
-    groups = {seen.group for seen in known.values()} | {EVERYONE}
-    platforms = {seen.platform for seen in known.values()}
-    asked = (("group", selection.group, groups), ("platform", selection.platform, platforms))
+    groups: set[str | None] = {seen.group for seen in known.values()} | {EVERYONE}
+    platforms: set[str | None] = {seen.platform for seen in known.values()}
+    asked = [("group", name, groups) for name in selection.groups]
+    asked += [("platform", name, platforms) for name in selection.platforms]
     for what, name, known_names in asked:
-        if name is not None and name not in known_names:
+        if name not in known_names:
             names = sorted(filter(None, known_names))
             hint = suggest(name, names) or f"known are: {', '.join(names)}"
             return UsageError(f"there is no device of {what} {name!r}", hint=hint)

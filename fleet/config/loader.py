@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -202,16 +202,16 @@ class FleetConfig:
         """All devices in file order; `n` starts at 1 in each group."""
         return tuple(spec for group in self.groups for spec in self._devices_of(group))
 
-    def resized(self, devices: int | None = None, platform: str | None = None) -> FleetConfig:
+    def resized(self, devices: int | None = None, platforms: Sequence[str] = ()) -> FleetConfig:
         """The fleet with `--devices` and `--platform` applied.
 
-        `platform` keeps the groups of that platform. If there is none, one group named after the
-        platform is created, with 10 devices unless `devices` is given. `devices`, from 1 to
+        `platforms`, unless empty, keeps the groups of these platforms. For one without a group, a
+        group named after it is created, with 10 devices unless `devices` is given. `devices`, 1 to
         1000000, are distributed over the groups in proportion to their counts; a group that gets
         none is removed. Raises UsageError for an unknown platform, or if the new counts lead to
         invalid or duplicate ids.
         """
-        groups = self.groups if platform is None else self._groups_of(platform)
+        groups = self._groups_of(platforms) if platforms else self.groups
         if devices is not None:
             if not 1 <= devices <= MAX_DEVICES:
                 raise UsageError(f"{devices} is not a number of devices: from 1 to {MAX_DEVICES}")
@@ -231,14 +231,21 @@ class FleetConfig:
     def _resolved(self, name: str | None) -> Path | None:
         return None if name is None else self.folder / name
 
-    def _groups_of(self, platform: str) -> tuple[GroupSection, ...]:
-        if platform not in self.platforms:
-            raise UsageError(
-                f"there is no platform {platform!r}",
-                hint=suggest(platform, self.platforms) or f"one of {', '.join(self.platforms)}",
-            )
-        kept = tuple(group for group in self.groups if group.platform == platform)
-        return kept or (GroupSection(name=platform, platform=platform, count=_DEFAULT_DEVICES),)
+    def _groups_of(self, platforms: Sequence[str]) -> tuple[GroupSection, ...]:
+        for platform in platforms:
+            if platform not in self.platforms:
+                raise UsageError(
+                    f"there is no platform {platform!r}",
+                    hint=suggest(platform, self.platforms) or f"one of {', '.join(self.platforms)}",
+                )
+        kept = tuple(group for group in self.groups if group.platform in platforms)
+        present = {group.platform for group in kept}
+        created = (
+            GroupSection(name=platform, platform=platform, count=_DEFAULT_DEVICES)
+            for platform in dict.fromkeys(platforms)
+            if platform not in present
+        )
+        return (*kept, *created)
 
     def _devices_of(self, group: GroupSection) -> Iterator[DeviceSpec]:
         setup = setup_of(group, group.name, self.platforms[group.platform])

@@ -44,7 +44,7 @@ class LoadOptions:
     seed: int
     broker: str | None
     root: str | None
-    platform: str | None
+    platforms: tuple[str, ...]
     thresholds: tuple[str, ...]
     storm: bool
     fleet: Path | None = None
@@ -86,12 +86,13 @@ class LoadOptions:
     def select_devices(self, known: Mapping[str, KnownDevice]) -> dict[str, KnownDevice]:
         """Select the devices to load; fewer than all are drawn from the seed. Raises UsageError."""
         platforms = {seen.platform for seen in known.values() if seen.state}
-        if self.platform is not None and self.platform not in platforms:
-            raise _no_platform(self.platform, sorted(platforms))
+        for platform in self.platforms:
+            if platform not in platforms:
+                raise _no_platform(platform, sorted(platforms))
         fitting = {
             device_id: seen
             for device_id, seen in known.items()
-            if seen.state and self.platform in (None, seen.platform)
+            if seen.state and (not self.platforms or seen.platform in self.platforms)
         }
         if self.devices is None or self.devices == len(fitting):
             return fitting

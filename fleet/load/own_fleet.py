@@ -82,7 +82,7 @@ def fleet_for(options: LoadOptions) -> FleetConfig:
         fleet=config.fleet.model_copy(update={**section, "state": None}),
         broker=BrokerSection(),
     )
-    return config.resized(devices, options.platform)
+    return config.resized(devices, options.platforms)
 
 
 @asynccontextmanager

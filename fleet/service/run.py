@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["Interrupted", "UpOptions", "run"]
 
 _OWN_BROKERS: Final = (EMBEDDED, MOSQUITTO)
+_USUAL_PORT: Final = 1883
 _EMBEDDED_CARRIES: Final = 3_000
 _EMBEDDED_RATE: Final = 10_000
 """Commands a second: measured with bench/broker_scaling.py on two cores."""
@@ -84,6 +85,14 @@ async def run(config: FleetConfig, options: UpOptions, out: Console, err: Consol
             "a fleet cannot run on Windows' own event loop, which does not watch sockets",
             hint="run it under WSL; commands that talk to a running fleet work here",
         )
+    starting = run_file.write_starting(config.folder, os.getpid())
+    try:
+        await _run(config, options, out, err)
+    finally:
+        run_file.remove_starting(starting, os.getpid())
+
+
+async def _run(config: FleetConfig, options: UpOptions, out: Console, err: Console) -> None:
     url = options.broker or config.broker.url
     workers = min(config.workers, config.device_count)
     check_system_limits(config.connection_count, workers)
@@ -96,6 +105,7 @@ async def run(config: FleetConfig, options: UpOptions, out: Console, err: Consol
         if not ours:
             await probe(broker.address)
         _warn_of_limits(url, config.device_count, err)
+        _warn_of_port(url, broker.address, err)
         backend = _make_backend(config, workers, options)
         stop = _StopSignals()
         with stop.listening(), _coverage_file(backend, config, options.coverage):
@@ -190,6 +200,7 @@ def _run_file(
 ) -> Iterator[None]:
     """Write `.passfleet/up.json` for as long as the context lasts."""
     path = run_file.write(config.folder, _running(config, address, devices, web))
+    run_file.remove_starting(run_file.starting_path(config.folder), os.getpid())
     if path is None:
         err.print("another fleet runs here: the commands talk to it, unless given --broker")
     try:
@@ -212,6 +223,14 @@ def _warn_of_limits(url: str, devices: int, err: Console) -> None:
         err.print(
             f"note: the embedded broker carries about {_EMBEDDED_RATE:,} commands a second on a"
             " core of its own, however many devices; `--broker mosquitto` carries a third more"
+        )
+
+
+def _warn_of_port(url: str, address: BrokerAddress, err: Console) -> None:
+    if url == EMBEDDED and address.port != _USUAL_PORT:
+        err.print(
+            f"note: port {_USUAL_PORT} is taken by another program, so the embedded broker listens"
+            f" on {address.port}"
         )
 
 

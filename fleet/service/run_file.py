@@ -20,16 +20,21 @@ __all__ = [
     "FOLDER",
     "RunningFleet",
     "find_running",
+    "find_starting",
     "is_alive",
     "locate",
     "make_folder",
     "remove",
+    "remove_starting",
     "started_at",
+    "starting_path",
     "write",
+    "write_starting",
 ]
 
 FOLDER = ".passfleet"
 _NAME = "up.json"
+_STARTING = "starting.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,6 +130,61 @@ def write(folder: Path, running: RunningFleet) -> Path | None:
         json.dump(asdict(running), file, indent=2)
     scratch.replace(path)
     return path
+
+
+@dataclass(frozen=True)
+class StartingFleet:
+    """Process of a fleet that is not ready yet, and the file that names it."""
+
+    path: Path
+    pid: int
+    started: str | None
+
+    @property
+    def alive(self) -> bool:
+        """True if the process still runs."""
+        return is_alive(self.pid, self.started)
+
+
+def starting_path(folder: Path) -> Path:
+    """Path of the file that names the process of a fleet that is not ready yet."""
+    return folder / FOLDER / _STARTING
+
+
+def write_starting(folder: Path, pid: int) -> Path:
+    """Write `.passfleet/starting.json`, by which `passfleet down` finds a fleet before it is ready.
+
+    The fleet of another process that still starts keeps its file. Raises FileError.
+    """
+    make_folder(folder)
+    path = starting_path(folder)
+    other = _read_starting(path)
+    if other is None or not other.alive:
+        path.write_text(json.dumps({"pid": pid, "started": started_at(pid)}), encoding="utf-8")
+    return path
+
+
+def remove_starting(path: Path, pid: int) -> None:
+    """Remove the file of a fleet that is ready or has ended, unless another one has written it."""
+    starting = _read_starting(path)
+    if starting is None or starting.pid == pid:
+        path.unlink(missing_ok=True)
+
+
+def find_starting(start: Path) -> StartingFleet | None:
+    """Find the nearest fleet that is not ready yet, from `start` upwards; None if there is none."""
+    for folder in (start, *start.parents):
+        starting = _read_starting(starting_path(folder))
+        if starting is not None and starting.alive:
+            return starting
+    return None
+
+
+def _read_starting(path: Path) -> StartingFleet | None:
+    try:
+        return StartingFleet(path, **json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
 
 
 def remove(path: Path, pid: int) -> None:

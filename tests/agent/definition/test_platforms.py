@@ -268,7 +268,7 @@ def test_a_fleet_with_platforms_of_its_own_goes_to_another_process() -> None:
 def test_devices_of_a_platform_share_its_profile() -> None:
     config = parse_fleet(KIOSK + group("a", "kiosk", count=2) + group("b", "kiosk"))
     assert len({id(spec.setup.profile) for spec in config.devices()}) == 1
-    assert config.resized(3, "kiosk").device_count == 3
+    assert config.resized(3, ["kiosk"]).device_count == 3
 
 
 # --- attributes --------------------------------------------------------------------------------

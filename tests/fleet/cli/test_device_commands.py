@@ -86,6 +86,9 @@ async def test_groups_and_platforms_narrow(broker: BrokerHandle) -> None:
         assert len(fleet.sent_to(TOPICS.group("phones"))) == 1
         platform = await run("sync", "--platform", "android", "--json", broker=broker)
         both = await run("sync", "ios-*", "--platform", "android", broker=broker)
+        groups = await run("lock", "--group", "phones", "--group", "droids", broker=broker)
+    assert groups.code == 0
+    assert all(phone.device_id in groups.out for phone in phones())
     assert [r["deviceId"] for r in group.document["results"]] == ["ios-001", "ios-002"]
     assert [r["deviceId"] for r in platform.document["results"]] == ["android-001"]
     assert both.code == 2

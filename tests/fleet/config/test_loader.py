@@ -271,11 +271,13 @@ def test_a_resized_fleet_has_as_many_devices_as_asked(weights: list[int], wanted
 
 def test_a_platform_keeps_its_groups_or_gets_one() -> None:
     config = default_config()
-    assert counts(config.resized(platform="windows_phone_8_1")) == {"wp81": 5, "wp81-hybrid": 5}
-    assert counts(config.resized(5000, "ios")) == {"phones": 5000}
-    assert config.resized(5000, "ios").devices()[-1].device_id == "ios-5000"
-    assert counts(config.resized(platform="windows_8_1")) == {"windows_8_1": 10}
-    assert counts(config.resized(3, "windows_8_1")) == {"windows_8_1": 3}
+    assert counts(config.resized(platforms=["windows_phone_8_1"])) == {"wp81": 5, "wp81-hybrid": 5}
+    assert counts(config.resized(5000, ["ios"])) == {"phones": 5000}
+    assert config.resized(5000, ["ios"]).devices()[-1].device_id == "ios-5000"
+    assert counts(config.resized(platforms=["windows_8_1"])) == {"windows_8_1": 10}
+    both = config.resized(platforms=["windows_8_1", "windows_phone_8_1", "windows_8_1"])
+    assert counts(both) == {"wp81": 5, "wp81-hybrid": 5, "windows_8_1": 10}
+    assert counts(config.resized(3, ["windows_8_1"])) == {"windows_8_1": 3}
 
 
 def test_a_size_that_cannot_be_is_refused() -> None:
@@ -283,7 +285,7 @@ def test_a_size_that_cannot_be_is_refused() -> None:
     with pytest.raises(UsageError, match="from 1 to"):
         config.resized(0)
     with pytest.raises(UsageError) as caught:
-        config.resized(platform="andriod")
+        config.resized(platforms=["andriod"])
     assert caught.value.hint == "did you mean 'android'?"
     with pytest.raises(UsageError, match=r"group a: .*cannot share"):
         config.resized(6)

@@ -28,7 +28,7 @@ def options(**changed: Any) -> LoadOptions:
         "seed": 7,
         "broker": None,
         "root": None,
-        "platform": None,
+        "platforms": (),
         "thresholds": (),
         "storm": False,
     }
@@ -80,7 +80,7 @@ def test_options_of_a_started_fleet_are_refused_for_a_running_one(
 
 
 def test_a_running_fleet_may_have_custom_platforms() -> None:
-    asked = options(platform="kiosk", thresholds=("reset.kiosk.p99<1.5s",))
+    asked = options(platforms=("kiosk",), thresholds=("reset.kiosk.p99<1.5s",))
     asked.check(None)
     with pytest.raises(UsageError, match="no metric"):
         asked.parse_thresholds({"ios"}, own_fleet=False)
@@ -99,7 +99,7 @@ def test_workers_that_cannot_be_are_refused(text: str) -> None:
 
 def test_devices_are_drawn_by_the_seed() -> None:
     assert set(options().select_devices(THREE)) == {"a", "b", "c"}
-    assert set(options(platform="ios").select_devices(THREE)) == {"a", "b"}
+    assert set(options(platforms=("ios",)).select_devices(THREE)) == {"a", "b"}
     two = options(devices=2)
     assert (
         two.select_devices(THREE).keys() == two.select_devices(dict(reversed(THREE.items()))).keys()
@@ -112,7 +112,7 @@ def test_more_devices_than_there_are_is_refused() -> None:
     with pytest.raises(UsageError, match="the fleet has 3 such devices"):
         options(devices=4).select_devices(THREE)
     with pytest.raises(UsageError, match="no device of platform 'windows_rt'"):
-        options(platform="windows_rt").select_devices(THREE)
+        options(platforms=("windows_rt",)).select_devices(THREE)
 
 
 # -- the fleet that is started -----------------------------------------------------------------
@@ -159,11 +159,11 @@ def test_a_started_fleet_follows_the_fleet_file_except_its_broker(tmp_path: Path
 def test_command_line_options_override_the_fleet_file(tmp_path: Path) -> None:
     file = tmp_path / "shop.toml"
     file.write_text(KIOSKS, encoding="utf-8")
-    config = fleet_for(options(fleet=file, workers=2, root="r", platform="kiosk", devices=7))
+    config = fleet_for(options(fleet=file, workers=2, root="r", platforms=("kiosk",), devices=7))
     assert counts(config) == {"kiosk": 7}
     assert (config.workers, config.root) == (2, "r")
     with pytest.raises(UsageError, match="no platform 'kisok'"):
-        fleet_for(options(fleet=file, platform="kisok"))
+        fleet_for(options(fleet=file, platforms=("kisok",)))
 
 
 def test_fleet_toml_in_the_current_folder_is_the_default(
@@ -171,7 +171,7 @@ def test_fleet_toml_in_the_current_folder_is_the_default(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert fleet_for(options()).device_count == 100
-    assert fleet_for(options(platform="android")).device_count == 100
+    assert fleet_for(options(platforms=("android",))).device_count == 100
     (tmp_path / "fleet.toml").write_text(KIOSKS, encoding="utf-8")
     assert fleet_for(options()).device_count == 6
     with pytest.raises(FileError, match="no such file"):
