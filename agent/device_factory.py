@@ -15,8 +15,10 @@ from agent.runner import Device, DeviceContext
 from agent.state import DeviceState, Enrollment, GroupSetup
 from broker.client.client_ids import device_client_id
 from broker.client.connection import Connection
+from broker.client.dialect_link import ControlListener, DialectLink
 from broker.client.messages import ConnectionListener
 from broker.client.pool import ConnectionPool
+from broker.dialects.dialect import Dialect
 
 __all__ = ["DeviceFactory", "DeviceSpec"]
 
@@ -28,7 +30,8 @@ class DeviceSpec:
     `setup` is one object shared by the whole group. `passcode` is in clear, None for a device that
     starts without one: `DeviceFactory` makes its digest, and no other code may store it. `offline`
     is the share of time that the device has no network, from 0 to below 1. `shared` means that it
-    uses the gateway connection of its process.
+    uses the gateway connection of its process. `dialect` is the dialect that it speaks, None for
+    the contract.
     """
 
     device_id: str
@@ -37,10 +40,19 @@ class DeviceSpec:
     passcode: str | None = field(repr=False)
     offline: float = 0.0
     shared: bool = False
+    dialect: Dialect | None = None
 
     def enrollment(self, rng: RandomSource) -> Enrollment:
         """Return the enrollment of the device; `rng` makes the digest of its passcode."""
         return enroll(self.device_id, self.owner, self.setup, self.passcode, rng)
+
+
+Wrap = Callable[[ConnectionListener], ConnectionListener]
+"""Returns the listener of a connection for the one that is made for it."""
+
+
+def _same(listener: ConnectionListener) -> ConnectionListener:
+    return listener
 
 
 class DeviceFactory:
@@ -79,21 +91,70 @@ class DeviceFactory:
         pool: ConnectionPool,
         *,
         number: int = 0,
-        listener: ConnectionListener | None = None,
+        wrap: Wrap = _same,
         extra_filters: Sequence[str] = (),
+        client_id: str | None = None,
     ) -> Connection:
-        """Create a device's own connection in `pool`; `Device.start` opens it.
+        """Create a device's own connection in `pool`, over the contract; `Device.start` opens it.
 
-        `number` is that of the device's last session. `listener` receives the events of the
-        connection; None means the device itself. `extra_filters` are additional subscriptions.
+        `number` is that of the device's last session. `wrap` returns the listener to use in place
+        of the device. `extra_filters` are additional subscriptions. `client_id` None is the
+        client id of the device.
         """
-        device.connection = Connection(
+        listener = device if device.dialect is None else ControlListener(device)
+        connection = Connection(
             pool,
-            device_client_id(self._context.topics.root, device.id),
+            client_id or device_client_id(self._context.topics.root, device.id),
             [*device.filters(), *extra_filters],
-            listener or device,
+            wrap(listener),
             lasting=device.group_filters(),
             number=number,
         )
-        pool.add(device.connection)
-        return device.connection
+        pool.add(connection)
+        if device.dialect is None:
+            device.connection = connection
+        return connection
+
+    def link(self, device: Device, dialect: Dialect) -> DialectLink:
+        """Let a device speak a dialect. The caller sets the connections of the link."""
+        enrollment = device.state.enrollment
+        topics = self._context.topics
+        constants = {
+            "deviceId": device.id,
+            "group": enrollment.setup.name,
+            "platform": enrollment.setup.profile.id,
+            "management": enrollment.setup.management.value,
+            "owner": enrollment.owner,
+            "root": topics.root,
+        }
+        on_event = self._context.on_dialect_event
+        link = DialectLink(dialect.at_root(topics.root), device, topics, constants, on_event)
+        device.dialect = device.connection = link
+        return link
+
+    def connect_dialect(
+        self,
+        device: Device,
+        dialect: Dialect,
+        pool: ConnectionPool,
+        *,
+        number: int = 0,
+        wrap: Wrap = _same,
+        extra_filters: Sequence[str] = (),
+    ) -> Connection:
+        """Create the connection of a device to its back-end; `Device.start` opens it."""
+        link = self.link(device, dialect)
+        qos = link.filters()
+        own = [name for name in qos if device.id in name]
+        connection = Connection(
+            pool,
+            device_client_id(self._context.topics.root, device.id),
+            [*own, *extra_filters],
+            wrap(link),
+            lasting=[name for name in qos if name not in own],
+            qos=qos,
+            number=number,
+        )
+        link.own = connection
+        pool.add(connection)
+        return connection

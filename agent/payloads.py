@@ -59,7 +59,7 @@ def policy_payload(policy: PasscodePolicy) -> contract.Policy:
 
 
 def input_event(
-    press: contract.PlainInput | contract.PasscodeInput | contract.SignInInput | contract.KeyInput,
+    press: contract.AnyInput,
 ) -> events.Input:
     """Return the event of an input."""
     return events.Input(
@@ -80,23 +80,23 @@ def message_event(message: contract.Message) -> events.MessageArrived:
 
 def publication(
     effect: effects.Publication, state: DeviceState, draws: RandomSource
-) -> tuple[str, bytes, bool]:
+) -> tuple[str, contract.Wire, bool]:
     """Convert an effect to (last topic level, payload, retained)."""
     match effect:
         case effects.PublishState(snapshot):
-            return "state", state_payload(snapshot).to_bytes(), True
+            return "state", state_payload(snapshot), True
         case effects.PublishNotification():
-            return "notifications", notification_payload(effect, state).to_bytes(), False
+            return "notifications", notification_payload(effect, state), False
         case effects.PublishEscrow(command_id, passcode, number):
             escrow = contract.Escrow(
                 command_id=command_id, new_passcode=reveal(passcode, draws), reset_number=number
             )
-            return "escrow", escrow.to_bytes(), False
+            return "escrow", escrow, False
         case effects.PublishResult(result, duplicate):
             revealed = _revealed(result.passcode, draws)
-            return "results", result_payload(result, state, revealed, duplicate).to_bytes(), False
+            return "results", result_payload(result, state, revealed, duplicate), False
         case effects.PublishAnswer(answer, duplicate):
-            return "results", _answer_payload(answer, state, duplicate).to_bytes(), False
+            return "results", _answer_payload(answer, state, duplicate), False
 
 
 def _revealed(passcode: PasscodeRef | None, draws: RandomSource) -> str | None:

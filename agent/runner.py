@@ -22,6 +22,7 @@ from agent.random_stream import DeviceRandomStream
 from agent.state import DeviceState
 from broker import contract
 from broker.client.connection import Connection
+from broker.client.dialect_link import DialectLink
 from broker.client.gateway import GatewayMember
 from broker.client.messages import ConnectionListener, Delivery, OutgoingMessage
 from broker.contract import Refusal, Topics
@@ -70,6 +71,8 @@ class DeviceContext:
     """Called with every event before its step, for the coverage of rules."""
     on_changed: Callable[[Device], object] | None = None
     """Called after a step of a device and after its connection came up or ended, for counters."""
+    on_dialect_event: Callable[[str, str], None] = lambda _dialect, _event: None
+    """Called with the name of a dialect and an event (`broker.client.dialect_link`)."""
     _last_group: tuple[bytes, ParsedCommand | None] = field(default=(b"", None), repr=False)
 
     def parse_group_command(self, payload: bytes, *, retained: bool) -> ParsedCommand:
@@ -86,9 +89,9 @@ class DeviceContext:
 class Device(ConnectionListener):
     """One virtual phone and its connection."""
 
-    __slots__ = ("_recent", "_shared", "connection", "draws", "online", "state")
+    __slots__ = ("_recent", "_shared", "connection", "dialect", "draws", "online", "state")
 
-    connection: Connection | GatewayMember
+    connection: Connection | GatewayMember | DialectLink
 
     def __init__(
         self, state: DeviceState, draws: DeviceRandomStream, shared: DeviceContext
@@ -98,12 +101,24 @@ class Device(ConnectionListener):
         """False while the simulated network is off."""
         self.draws = draws
         self._shared = shared
+        self.dialect: DialectLink | None = None
+        """The connection, if the device speaks a dialect."""
         self._recent: tuple[effects.PublishNotification, ...] = ()
 
     @property
     def id(self) -> str:
         """The device id."""
         return self.state.enrollment.device_id
+
+    @property
+    def operator_connection(self) -> Connection | GatewayMember:
+        """Connection that operators see."""
+        connection = self.connection
+        return (
+            connection.control or connection.own
+            if isinstance(connection, DialectLink)
+            else connection
+        )
 
     def filters(self) -> list[str]:
         """Topics of this device alone."""
@@ -128,17 +143,23 @@ class Device(ConnectionListener):
 
     # -- ConnectionListener
 
-    def presence(self, number: int) -> tuple[str, bytes, bytes]:
-        """Return (topic, online payload, offline payload) of this session."""
+    def presence(self, number: int) -> tuple[OutgoingMessage, OutgoingMessage]:
+        """Return the online and the offline message of this session."""
+        topic = self._shared.topics.device(self.id, "presence")
         online = contract.Presence(status="online", session=number).to_bytes()
         offline = contract.Presence(status="offline", session=number).to_bytes()
-        return self._shared.topics.device(self.id, "presence"), online, offline
+        return (
+            OutgoingMessage(topic, online, retain=True),
+            OutgoingMessage(topic, offline, retain=True),
+        )
 
     def on_connected(self) -> None:
         """Publish the state again: a broker may have lost the retained one."""
         self._send_state()
         if self._shared.store is not None:
-            self._shared.store.connected(self, self.connection.number)
+            link = self.dialect
+            number = self.connection.number if link is None else link.highest_number
+            self._shared.store.connected(self, number)
         if self._shared.on_changed is not None:
             self._shared.on_changed(self)
 
@@ -151,47 +172,44 @@ class Device(ConnectionListener):
         """Parse and handle a message."""
         leaf = topic[topic.rindex("/") + 1 :]
         if leaf == "commands":
-            self._take_command(topic, payload, retained, delivery)
-            return
-        if leaf == "inputs":
-            parsed = contract.parse_input(payload, retained=retained)
-            if not isinstance(parsed, Refusal):
-                self.apply(payloads.input_event(parsed), delivery)
-                return
+            command = self._parse_command(topic, payload, retained=retained)
+            if self.dialect is not None and not isinstance(command, Refusal):
+                self.dialect.note_operator_command(command.command_id)
+            self.take(command, delivery)
+        elif leaf == "inputs":
+            self.take(contract.parse_input(payload, retained=retained), delivery)
         else:
-            message = contract.parse_message(payload, retained=retained)
-            if not isinstance(message, Refusal):
-                self.apply(payloads.message_event(message), delivery)
-                return
-            parsed = message
-        self.refuse(parsed)
-        self.connection.acknowledge(delivery)
+            self.take(contract.parse_message(payload, retained=retained), delivery)
 
-    def _take_command(
-        self,
-        topic: str,
-        payload: bytes,
-        retained: bool,  # noqa: FBT001  # MQTT's flag
-        delivery: Delivery,
-    ) -> None:
+    def _parse_command(self, topic: str, payload: bytes, *, retained: bool) -> ParsedCommand:
         if topic.startswith(self._shared.topics.root + "/groups/"):
-            parsed = self._shared.parse_group_command(payload, retained=retained)
-        else:
-            parsed = contract.parse_command(payload, retained=retained)
-        if isinstance(parsed, Refusal):
-            self.refuse(parsed)
-            self.connection.acknowledge(delivery)
-        else:
-            self.apply(payloads.command_event(parsed, delivery))
+            return self._shared.parse_group_command(payload, retained=retained)
+        return contract.parse_command(payload, retained=retained)
+
+    def take(self, parsed: contract.FromOperator | Refusal, delivery: Delivery) -> None:
+        """Handle a parsed message; acknowledges `delivery` once it has been dealt with."""
+        match parsed:
+            case contract.DeviceCommand() | contract.LockCommand() | contract.PolicyCommand():
+                self.apply(payloads.command_event(parsed, delivery))
+            case Refusal():
+                self.refuse(parsed)
+                self.connection.acknowledge(delivery)
+            case contract.Message():
+                self.apply(payloads.message_event(parsed), delivery)
+            case _:
+                self.apply(payloads.input_event(parsed), delivery)
 
     def refuse(self, refusal: Refusal) -> None:
         """Publish the answer to an invalid message; the state does not change."""
-        self.connection.publish(self.refusal(refusal))
+        self._send("results", self._answer_to(refusal))
+
+    def _answer_to(self, refusal: Refusal) -> contract.ActionResult | contract.InputResult:
+        return payloads.refusal_payload(refusal, self.id, self._shared.clock.now())
 
     def refusal(self, refusal: Refusal) -> OutgoingMessage:
-        """Return the answer to an invalid message."""
-        answer = payloads.refusal_payload(refusal, self.id, self._shared.clock.now())
-        return OutgoingMessage(self._shared.topics.device(self.id, "results"), answer.to_bytes())
+        """Return the answer to an invalid message, for operators."""
+        topic = self._shared.topics.device(self.id, "results")
+        return OutgoingMessage(topic, self._answer_to(refusal).to_bytes())
 
     # -- one event -----------------------------------------------------------------------
 
@@ -250,18 +268,21 @@ class Device(ConnectionListener):
         self._send(leaf, payload, retain=retain, accepted=accepted)
 
     def _send_state(self) -> None:
-        self._send("state", payloads.state_payload(self.state).to_bytes(), retain=True)
+        self._send("state", payloads.state_payload(self.state), retain=True)
 
     def _send(
         self,
         leaf: str,
-        payload: bytes,
+        payload: contract.Wire,
         *,
         retain: bool = False,
         accepted: Callable[[], None] | None = None,
     ) -> None:
+        if self.dialect is not None:
+            self.dialect.publish_payload(leaf, payload, retain=retain, accepted=accepted)
+            return
         topic = self._shared.topics.device(self.id, leaf)
-        self.connection.publish(OutgoingMessage(topic, payload, retain, accepted))
+        self.connection.publish(OutgoingMessage(topic, payload.to_bytes(), retain, accepted))
 
     # -- simulated events ----------------------------------------------------------------
 
@@ -286,12 +307,15 @@ class Device(ConnectionListener):
             self.connection.bounce(last=[self._offline()])
 
     def _offline(self) -> OutgoingMessage:
-        topic, _, offline = self.presence(self.connection.number)
-        return OutgoingMessage(topic, offline, retain=True)
+        return self.presence(self.connection.number)[1]
 
     async def stop(self, *, forget: bool) -> None:
         """Publish offline and disconnect; `forget` removes the retained messages instead."""
-        await self.connection.close(last=self.blank() if forget else [self._offline()])
+        last = self.blank() if forget else [self._offline()]
+        if self.dialect is not None:
+            await self.dialect.leave(last, forget=forget)
+        elif not isinstance(self.connection, DialectLink):
+            await self.connection.close(last=last)
 
     def blank(self) -> list[OutgoingMessage]:
         """Return empty retained messages that remove those of the device."""

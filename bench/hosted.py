@@ -58,7 +58,8 @@ def sample_answers(setup: GroupSetup) -> list[tuple[str, bytes, bool]]:
     state = first_state(enroll("d-00000", "user0", setup, "2580", draws), 0)
     command = Command("c-100000", Action.RESET_PASSCODE, None, None, None)
     state, effects = step(state, command, RealClock().now(), draws)
-    return [publication(e, state, draws) for e in effects if isinstance(e, Publication)]
+    made = (publication(e, state, draws) for e in effects if isinstance(e, Publication))
+    return [(leaf, payload.to_bytes(), retained) for leaf, payload, retained in made]
 
 
 class Passfleet:

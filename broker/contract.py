@@ -11,6 +11,7 @@ document are made from these classes (`broker.reference.asyncapi`).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, Generic, Literal, TypeVar, get_args
 
@@ -43,12 +44,14 @@ __all__ = [
     "ActionName",
     "ActionResult",
     "AnyCommand",
+    "AnyInput",
     "Biometrics",
     "ClockNow",
     "ClockTo",
     "Command",
     "DeviceState",
     "Escrow",
+    "FromOperator",
     "Input",
     "InputResult",
     "Inspection",
@@ -62,6 +65,7 @@ __all__ = [
     "Simulate",
     "SimulationName",
     "Topics",
+    "Wire",
     "is_more_than_json",
     "is_root",
     "parse_clock",
@@ -236,9 +240,8 @@ class KeyInput(Wire):
     key: Annotated[str, Field(pattern=r"^[0-9*#]$")]
 
 
-Input = Annotated[
-    PlainInput | PasscodeInput | SignInInput | KeyInput, Field(discriminator="action")
-]
+AnyInput = PlainInput | PasscodeInput | SignInInput | KeyInput
+Input = Annotated[AnyInput, Field(discriminator="action")]
 
 
 class Message(Wire):
@@ -248,6 +251,10 @@ class Message(Wire):
     kind: Literal["text", "call"]
     sender: Annotated[str, Field(alias="from", min_length=1, max_length=256)]
     body: str
+
+
+FromOperator = AnyCommand | AnyInput | Message
+"""Every message that operators send to a device."""
 
 
 class Simulate(Wire):
@@ -462,6 +469,7 @@ class _Parser(Generic[T]):
     ) -> None:
         self._adapter: TypeAdapter[T] = TypeAdapter(payload_type)
         self._what = what
+        self._no_retained = f"A {what} must not be retained: it would come again."
         self._id_key = id_key
         self._action_key = action_key
 
@@ -472,23 +480,30 @@ class _Parser(Generic[T]):
                 "payloadTooLarge", f"The payload is above {MAX_PAYLOAD} bytes.", None
             )
         if retained:
-            return self._refuse(
-                "retainedCommand",
-                f"A {self._what} must not be retained: it would come again.",
-                self._loose(payload),
-            )
+            return self._refuse("retainedCommand", self._no_retained, self._loose(payload))
         if is_more_than_json(payload):
             return self._refuse("invalidJson", _NO_JSON, None)
         try:
             return self._adapter.validate_json(payload, by_alias=True, by_name=False)
         except ValidationError as invalid:
-            return self._explain(payload, invalid)
+            return self._explain(invalid, lambda: self._loose(payload))
 
-    def _explain(self, payload: bytes, invalid: ValidationError) -> Refusal:
+    def from_values(self, values: dict[str, Any], *, retained: bool = False) -> T | Refusal:
+        """Return the payload with these JSON values, or the reason for its refusal."""
+        if retained:
+            return self._refuse("retainedCommand", self._no_retained, values)
+        try:
+            return self._adapter.validate_python(
+                values, context=PARSED_JSON, by_alias=True, by_name=False
+            )
+        except ValidationError as invalid:
+            return self._explain(invalid, lambda: values)
+
+    def _explain(self, invalid: ValidationError, loose: Callable[[], object]) -> Refusal:
         problem = invalid.errors(include_url=False, include_context=False, include_input=False)[0]
         if problem["type"] == "json_invalid":
             return self._refuse("invalidJson", _NO_JSON, None)
-        data = self._loose(payload)
+        data = loose()
         named = data.get(self._action_key) if isinstance(data, dict) else None
         unknown = problem["type"] == "union_tag_invalid" or (
             problem["type"] == "literal_error" and problem["loc"] == (self._action_key,)
@@ -539,9 +554,7 @@ def _short(value: object) -> str | None:
 parse_command: Final = _Parser[AnyCommand](
     Command, "command", id_key="commandId", action_key="actionName"
 )
-parse_input: Final = _Parser[PlainInput | PasscodeInput | SignInInput | KeyInput](
-    Input, "input", id_key="inputId", action_key="action"
-)
+parse_input: Final = _Parser[AnyInput](Input, "input", id_key="inputId", action_key="action")
 parse_message: Final = _Parser[Message](Message, "message")
 parse_simulate: Final = _Parser[Simulate](Simulate, "simulation", action_key="action")
 parse_clock: Final = _Parser[ClockTo](ClockTo, "clock setting")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from hashlib import blake2s
 
-__all__ = ["device_client_id", "gateway_client_id", "host_client_id"]
+__all__ = ["device_client_id", "dialect_gateway_client_id", "gateway_client_id", "host_client_id"]
 
 
 def device_client_id(root: str, device_id: str) -> str:
@@ -27,6 +27,11 @@ def host_client_id(root: str, number: int) -> str:
 def gateway_client_id(root: str, worker: int) -> str:
     """Return the client id of the connection that devices of a worker share."""
     return f"pf-{_digest(root)}.gateway-{worker}"
+
+
+def dialect_gateway_client_id(root: str, worker: int, dialect: str) -> str:
+    """Return the client id of the connection that devices of a worker and a dialect share."""
+    return f"pf-{_digest(root)}.gateway-{worker}-{dialect}"
 
 
 def _digest(root: str) -> str:

@@ -16,7 +16,8 @@ import socket
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, Final, Protocol
 
 from broker.client.messages import ConnectionListener, Delivery, OutgoingMessage
@@ -28,6 +29,8 @@ __all__ = ["Connection", "Pool", "log_error_location", "run_guarded"]
 _log = logging.getLogger("passfleet.connection")
 
 _READS_TO_END: Final = 10_000
+_QOS_1: Final[Mapping[str, int]] = MappingProxyType({})
+"""QoS by filter for connections that ask for all of them at QoS 1."""
 
 
 class Pool(Protocol):
@@ -81,6 +84,7 @@ class Connection:
     `lasting` are asked for where the broker's session does not have them yet: those of many
     subscribers. Mosquitto goes through all of them for each SUBSCRIBE, and 10,000 devices that lost
     their connections were back in 21 s with it and in 6 s without.
+    `qos` is the QoS of the filters that are not asked for at QoS 1.
     """
 
     __slots__ = (
@@ -96,6 +100,7 @@ class Connection:
         "_lasting",
         "_listener",
         "_pool",
+        "_qos",
         "_queued",
         "_slot",
         "_socket",
@@ -118,6 +123,7 @@ class Connection:
         listener: ConnectionListener,
         *,
         lasting: Iterable[str] = (),
+        qos: Mapping[str, int] = _QOS_1,
         clean_session: bool = False,
         number: int = 0,
     ) -> None:
@@ -127,6 +133,7 @@ class Connection:
         self._pool = pool
         self._filters = tuple(filters)
         self._lasting = tuple(lasting)
+        self._qos = qos
         self._listener = listener
         self._client = pool.new_client(client_id, clean_session=clean_session)
         self._queued: deque[OutgoingMessage] = deque()
@@ -253,8 +260,8 @@ class Connection:
         self.number += 1
         presence = self._listener.presence(self.number)
         if presence is not None:
-            topic, _, offline = presence
-            self._client.will_set(topic, offline, qos=1, retain=True)
+            will = presence[1]
+            self._client.will_set(will.topic, will.payload, will.qos, will.retain)
         self._deadline = time.monotonic() + self._pool.pace.answer_within
         self._pool.on_thread(self._client.reconnect, self._dialled)
         return True
@@ -291,7 +298,7 @@ class Connection:
         self._subscribed = self._subscribed and flags.session_present
         wanted = self._filters if self._subscribed else (*self._filters, *self._lasting)
         if wanted:
-            self._client.subscribe([(topic, 1) for topic in wanted])
+            self._client.subscribe([(topic, self._qos.get(topic, 1)) for topic in wanted])
         else:
             self._become_up()
 
@@ -317,8 +324,7 @@ class Connection:
         self._pool.unaccepted += self._unaccepted
         presence = self._listener.presence(self.number)
         if presence is not None:
-            topic, online, _ = presence
-            self._send(OutgoingMessage(topic, online, retain=True))
+            self._send(presence[0])
         # Queued messages are older than those that the listener publishes now.
         self._send_queued()
         run_guarded(self.client_id, self._listener.on_connected)
@@ -436,6 +442,12 @@ class Connection:
 
     def _send(self, message: OutgoingMessage) -> bool:
         """Send a message; False where all 65,535 packet ids are waiting for the broker."""
+        if not message.qos:
+            self._client.send_unacknowledged(message.topic, message.payload, retain=message.retain)
+            self._ask_to_write()
+            if message.accepted is not None:
+                message.accepted()
+            return True
         mid = self._client.send(message.topic, message.payload, retain=message.retain)
         if not mid:
             return False

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from typing import Final
@@ -19,8 +19,9 @@ from broker.client.connection import Connection, log_error_location, run_guarded
 from broker.client.messages import ConnectionListener, Delivery, OutgoingMessage
 from broker.client.pool import ConnectionPool
 from broker.contract import Topics
+from broker.dialects.dialect import Dialect
 
-__all__ = ["Gateway", "GatewayMember"]
+__all__ = ["DialectGateway", "Gateway", "GatewayMember"]
 
 _WINDOW: Final = 1_000
 """Messages on their way to the broker at once; paho numbers no more than 65,535."""
@@ -65,12 +66,24 @@ class Gateway(ConnectionListener):
 
     def open(self) -> None:
         """Connect. Its members connect after it, and again whenever it does."""
-        filters = [self._topics.device("+", leaf) for leaf in _LEAVES]
-        filters += [self._topics.group(group) for group in (*self._groups, "all")]
-        self.connection = Connection(self._pool, self.client_id, filters, self)
+        qos = dict(self._filters())
+        self.connection = Connection(self._pool, self.client_id, qos, self, qos=qos)
         self._pool.add(self.connection)
         self._opened = True
         self.connection.open()
+
+    def _filters(self) -> Iterator[tuple[str, int]]:
+        """Yield (topic filter, QoS) of the subscriptions."""
+        for leaf in _LEAVES:
+            yield self._topics.device("+", leaf), 1
+        for group in (*self._groups, "all"):
+            yield self._topics.group(group), 1
+
+    def _device_of(self, topic: str, payload: bytes) -> str | None:
+        """Return the id of the device that a message is for, None for a group's command."""
+        del payload
+        parts = self._topics.split(topic)
+        return None if parts is None else parts[0]
 
     async def settled(self, limit: float) -> bool:
         """Wait until all that was published has been accepted; False after `limit` seconds."""
@@ -80,6 +93,15 @@ class Gateway(ConnectionListener):
                 return False
             await asyncio.sleep(0.005)
         return True
+
+    async def end_session(self) -> None:
+        """End the broker's session of the gateway, whose connection is closed."""
+        await self._pool.end_session(self.client_id)
+
+    @property
+    def has_members(self) -> bool:
+        """True if a device uses the connection."""
+        return bool(self._members)
 
     @property
     def up(self) -> bool:
@@ -100,11 +122,11 @@ class Gateway(ConnectionListener):
 
     def on_message(self, topic: str, payload: bytes, retained: bool, delivery: Delivery) -> None:  # noqa: FBT001
         """Hand a message to the device, or the devices, it is for."""
-        parts = self._topics.split(topic)
-        if parts is None:
+        device_id = self._device_of(topic, payload)
+        if device_id is None:
             self._fan_out(topic, payload, retained, delivery)
             return
-        member = self._members.get(parts[0])
+        member = self._members.get(device_id)
         if member is None:
             self.connection.acknowledge(delivery)
         else:
@@ -166,6 +188,31 @@ class Gateway(ConnectionListener):
         self._pump()
 
 
+class DialectGateway(Gateway):
+    """The shared connection of devices that speak a dialect, in one process."""
+
+    def __init__(
+        self,
+        pool: ConnectionPool,
+        client_id: str,
+        topics: Topics,
+        dialect: Dialect,
+        on_event: Callable[[str, str], None],
+    ) -> None:
+        super().__init__(pool, client_id, topics)
+        self._dialect = dialect
+        self._on_event = on_event
+
+    def _filters(self) -> Iterator[tuple[str, int]]:
+        yield from self._dialect.filters({})
+
+    def _device_of(self, topic: str, payload: bytes) -> str:
+        device_id = self._dialect.device_of(topic, payload)
+        if device_id != "" and device_id not in self._members:
+            self._on_event(self._dialect.name, "unmatched")
+        return device_id or ""
+
+
 class GatewayMember:
     """Connection of one device behind a gateway, with the interface of `Connection`."""
 
@@ -222,8 +269,7 @@ class GatewayMember:
     def _say(self, *, online: bool) -> None:
         presence = self._listener.presence(self.number)
         if presence is not None:
-            topic, up, down = presence
-            self._gateway.publish(OutgoingMessage(topic, up if online else down, retain=True))
+            self._gateway.publish(presence[0 if online else 1])
 
     def take(self, topic: str, payload: bytes, retained: bool, delivery: Delivery) -> None:  # noqa: FBT001
         """Deliver a message to this device and keep it until the device acknowledges it."""

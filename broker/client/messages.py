@@ -10,12 +10,16 @@ __all__ = ["ConnectionListener", "Delivery", "OutgoingMessage"]
 
 @dataclass(frozen=True, slots=True)
 class OutgoingMessage:
-    """One message to publish at QoS 1. `accepted` is called once the broker has it."""
+    """One message to publish, at QoS 0 or 1.
+
+    `accepted` is called once the broker has it; at QoS 0, once it is queued for the socket.
+    """
 
     topic: str
     payload: bytes
     retain: bool = False
     accepted: Callable[[], None] | None = None
+    qos: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +43,10 @@ class ConnectionListener:
 
     __slots__ = ()
 
-    def presence(self, number: int) -> tuple[str, bytes, bytes] | None:
-        """Return (topic, online payload, offline payload) of connection `number`.
+    def presence(self, number: int) -> tuple[OutgoingMessage, OutgoingMessage] | None:
+        """Return the online and the offline message of connection `number`.
 
-        None, the default, means that nothing is published and no Last Will is set.
+        The latter is also the Last Will. None, the default, means that there are none.
         """
         del number
         return None

@@ -80,6 +80,12 @@ class PahoClient(paho.Client):
         self._outbox.append(packet)
         return mid
 
+    def send_unacknowledged(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
+        """Queue a message at QoS 0."""
+        name = topic.encode()
+        head = _head(_PUBLISH | (_RETAIN if retain else 0), 2 + len(name) + len(payload))
+        self._outbox.append(b"".join((head, len(name).to_bytes(2), name, payload)))
+
     def send_again(self) -> None:
         """Queue what the last connection left unaccepted, marked as a duplicate, in its order."""
         for mid, packet in self._sent.items():

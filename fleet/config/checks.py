@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -46,8 +47,18 @@ def fleet_problems(fleet: FleetSection) -> Iterator[Problem]:
         )
 
 
-def broker_problems(broker: BrokerSection, folder: Path) -> Iterator[Problem]:
-    """Problems of `[broker]`. Relative paths are resolved against `folder`."""
+def broker_problems(
+    broker: BrokerSection, folder: Path, table: str = "broker"
+) -> Iterator[Problem]:
+    """Problems of `[broker]`, or of the other `table` with the same keys.
+
+    Relative paths are resolved against `folder`.
+    """
+    for problem in _broker_problems(broker, folder):
+        yield replace(problem, path=(table, *problem.path[1:]))
+
+
+def _broker_problems(broker: BrokerSection, folder: Path) -> Iterator[Problem]:
     password = broker.password
     if password is not None and (password.env is None) == (password.file is None):
         expected = '{ env = "PF_PW" } or { file = "pw" }'

@@ -18,6 +18,9 @@ from agent.definition.device_rules import setup_of, starting_passcode
 from agent.definition.platforms import Platforms, read_platforms
 from agent.device_factory import DeviceSpec
 from agent.random_stream import DeviceRandomStream
+from broker.contract import DEFAULT_ROOT
+from broker.dialects.dialect import Dialect
+from broker.dialects.reader import read_dialects
 from broker.errors import FileError, UsageError
 from broker.validation import KeyPath, Problem, Problems, line_of, shorten_value, suggest, validate
 from fleet.config.checks import (
@@ -29,6 +32,7 @@ from fleet.config.checks import (
     fleet_wide_problems,
     group_problems,
 )
+from fleet.config.dialects import ControlSection, dialect_of, dialect_problems
 from fleet.config.graph_section import GraphSection, graph_problems
 from fleet.config.password import read_secret
 from fleet.config.tables import (
@@ -47,7 +51,10 @@ __all__ = ["FleetConfig", "load_fleet", "load_platforms", "parse_fleet"]
 
 _UNNAMED: Final = Path("fleet.toml")
 """Name of a fleet file that exists as text only."""
-_TABLES: Final = ("fleet", "broker", "graph", "users", "organization", "platforms", "group")
+_TABLES: Final = (
+    *("fleet", "broker", "control", "dialects", "graph", "users", "organization"),
+    *("platforms", "group"),
+)
 _LINE_OF_SYNTAX_ERROR: Final = re.compile(r" \(at line (\d+), column \d+\)$")
 _AT_END: Final = " (at end of document)"
 _DEFAULT_DEVICES: Final = 10
@@ -74,6 +81,9 @@ class FleetConfig:
     graph_token_line: int | None = None
     users: Mapping[str, UserSection] = field(default_factory=dict)
     organization: OrganizationSection = field(default_factory=OrganizationSection)
+    control: ControlSection | None = None
+    control_password_line: int | None = None
+    dialects: Mapping[str, Dialect] = field(default_factory=dict)
 
     @property
     def folder(self) -> Path:
@@ -161,6 +171,23 @@ class FleetConfig:
         source = self.broker.password
         return None if source is None else self._secret(read_secret(source, self.folder))
 
+    def control_login(self) -> dict[str, Any]:
+        """Keyword arguments of `open_broker` for `[control]`. Raises as `password` does."""
+        control = self.control
+        if control is None or control.url in MANAGED:
+            return {}
+        source, password = control.password, None
+        if source is not None:
+            key, what = ("control", "password"), "the password of the operators' broker"
+            password = self._secret(read_secret(source, self.folder, key=key, what=what))
+        return {
+            "username": control.username,
+            "password": password,
+            "ca": self._resolved(control.ca),
+            "cert": self._resolved(control.cert),
+            "key": self._resolved(control.key),
+        }
+
     def graph_token(self) -> str | None:
         """The bearer token of the Graph API, read now; None if unset. Raises as `password`."""
         source = self.graph.token
@@ -196,7 +223,11 @@ class FleetConfig:
 
     def _secret_lines(self) -> Mapping[str, int | None]:
         """Lines of the keys that name secrets, by table."""
-        return {"broker": self.password_line, "graph": self.graph_token_line}
+        return {
+            "broker": self.password_line,
+            "graph": self.graph_token_line,
+            "control": self.control_password_line,
+        }
 
     def devices(self) -> tuple[DeviceSpec, ...]:
         """All devices in file order; `n` starts at 1 in each group."""
@@ -251,10 +282,12 @@ class FleetConfig:
         setup = setup_of(group, group.name, self.platforms[group.platform])
         rules, owner = setup.profile.passcode, group.owner.format
         shared = group.connection == "shared"
+        control = self.control is not None
+        dialect = dialect_of(group, self.dialects, control=control, root=self.root)
         for n, device_id in enumerate(device_ids(group), 1):
             draws = DeviceRandomStream(self.seed, device_id)
             passcode = starting_passcode(group, setup.policy, rules, draws)
-            yield DeviceSpec(device_id, owner(n=n), setup, passcode, group.offline, shared)
+            yield DeviceSpec(device_id, owner(n=n), setup, passcode, group.offline, shared, dialect)
 
 
 def load_fleet(path: Path) -> FleetConfig:
@@ -277,10 +310,11 @@ def parse_fleet(text: str, path: Path | None = None) -> FleetConfig:
     folder = Path.cwd() if path is None else path.resolve().parent
     problems = Problems(place, document, lines)
     fleet, broker = reader.fleet(), reader.broker(folder)
+    control, dialects = reader.control(folder), reader.dialects(fleet)
     graph = reader.graph()
     users, organization = reader.users(), reader.organization()
     known = reader.platforms()
-    groups = reader.groups(known.profiles)
+    groups = reader.groups(known.profiles, dialects)
     problems.extend(reader.problems)
     problems.raise_first()
     assert fleet is not None  # noqa: S101  # a table that is None left a problem
@@ -296,6 +330,9 @@ def parse_fleet(text: str, path: Path | None = None) -> FleetConfig:
         graph_token_line=line_of(("graph", "token"), lines),
         users=users,
         organization=organization,
+        control=control,
+        control_password_line=line_of(("control", "password"), lines),
+        dialects=dialects,
     )
 
 
@@ -321,8 +358,8 @@ class _Reader:
     def __init__(self, document: dict[str, Any]) -> None:
         self._document = document
         expected = (
-            "one of [fleet], [broker], [graph], [users.NAME], [organization], [platforms.NAME],"
-            " [[group]]"
+            "one of [fleet], [broker], [control], [dialects.NAME], [graph], [users.NAME],"
+            " [organization], [platforms.NAME], [[group]]"
         )
         self.problems = [
             Problem((key,), "unknown key", expected, _table_hint(key))
@@ -343,6 +380,19 @@ class _Reader:
         if found is not None:
             self.problems.extend(broker_problems(found, folder))
         return found
+
+    def control(self, folder: Path) -> ControlSection | None:
+        if "control" not in self._document:
+            return None
+        table = self._table("control")
+        found = validate(ControlSection, table, ("control",), self.problems)
+        if found is not None:
+            self.problems.extend(broker_problems(found, folder, "control"))
+        return found
+
+    def dialects(self, fleet: FleetSection | None) -> dict[str, Dialect]:
+        root = DEFAULT_ROOT if fleet is None else fleet.root
+        return read_dialects(self._document.get("dialects", {}), self.problems, root)
 
     def graph(self) -> GraphSection:
         table = self._table("graph")
@@ -370,7 +420,9 @@ class _Reader:
         self.problems.extend(problems)
         return found
 
-    def groups(self, platforms: Mapping[str, PlatformProfile]) -> tuple[GroupSection, ...]:
+    def groups(
+        self, platforms: Mapping[str, PlatformProfile], dialects: Mapping[str, Dialect]
+    ) -> tuple[GroupSection, ...]:
         tables = self._document.get("group")
         if not isinstance(tables, list) or not tables:
             message = f"got {shorten_value(tables)}" if tables else "there is no group"
@@ -389,6 +441,7 @@ class _Reader:
             if not problems:
                 found.append((path, group))
         self.problems.extend(fleet_wide_problems(found))
+        self.problems.extend(dialect_problems(found, dialects, self._document.get("dialects")))
         return tuple(group for _, group in found)
 
     def _names_platform(self, name: str) -> bool:

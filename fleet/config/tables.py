@@ -212,6 +212,15 @@ class GroupSection(DeviceSection):
         description='"own": one connection per device; "shared": one for many devices',
     )
 
+    dialect: str | None = Field(
+        default=None, min_length=1, description="the name of a dialect (passfleet dialects)"
+    )
+
+    @property
+    def has_own_logins(self) -> bool:
+        """True if each device logs in to its broker as itself."""
+        return False
+
     @property
     def id_template(self) -> str:
         """Template of the device ids: `id`, by default the group name and `{n:03}`."""

@@ -36,7 +36,12 @@ class HostingBackend(Protocol):
     """Resolved with the error to raise when the backend cannot continue."""
 
     async def start(
-        self, address: BrokerAddress, *, fresh: bool, progress: Callable[[int], None]
+        self,
+        address: BrokerAddress,
+        *,
+        control: BrokerAddress | None,
+        fresh: bool,
+        progress: Callable[[int], None],
     ) -> None:
         """Connect every device; see `Host.start`."""
 
@@ -119,15 +124,21 @@ class LocalBackend:
             on_effect=self.counters.on_effect,
             on_event=rules.on_event if rules else None,
             counts=self._counts,
+            on_dialect_event=self.counters.on_dialect_event,
             known=config.known,
         )
         self._lag = LoopLag()
 
     async def start(
-        self, address: BrokerAddress, *, fresh: bool, progress: Callable[[int], None]
+        self,
+        address: BrokerAddress,
+        *,
+        control: BrokerAddress | None,
+        fresh: bool,
+        progress: Callable[[int], None],
     ) -> None:
         """Connect every device."""
-        await self._host.start(address, fresh=fresh, progress=progress)
+        await self._host.start(address, control=control, fresh=fresh, progress=progress)
 
     async def stop(self, *, forget: bool, progress: Callable[[int], None]) -> None:
         """Disconnect every device."""

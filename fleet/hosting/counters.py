@@ -103,6 +103,8 @@ class FleetCounters:
     outcomes: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     durations: dict[tuple[str, str], list[int]] = field(default_factory=dict)
     """By (platform, action): count per bucket and overflow, then the sum in milliseconds."""
+    dialect_events: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """By (dialect, event): see `broker.client.dialect_link`."""
     commands: int = 0
     duplicates: int = 0
     last_shown: deque[tuple[str, str, str]] = field(default_factory=lambda: deque(maxlen=_SHOWN))
@@ -128,6 +130,10 @@ class FleetCounters:
         elif isinstance(effect, PublishNotification):
             self.last_shown.append((device.id, effect.title, effect.body))
 
+    def on_dialect_event(self, dialect: str, event: str) -> None:
+        """Count a message that a dialect could not translate, or a back-end's answer."""
+        self.dialect_events[dialect, event] += 1
+
     def _time(self, platform: str, action: str, seconds: float) -> None:
         key = (platform, action)
         counts = self.durations.get(key)
@@ -150,6 +156,7 @@ class FleetCounters:
         return {
             "outcomes": [[*key, count] for key, count in self.outcomes.items()],
             "durations": [[*key, *counts] for key, counts in self.durations.items()],
+            "dialectEvents": [[*key, count] for key, count in self.dialect_events.items()],
             "duplicates": self.duplicates,
             "lastShown": list(self.last_shown),
             "rules": self.rules.snapshot() if self.rules is not None else [],
@@ -166,6 +173,7 @@ class FleetCounters:
         """Replace the counts with the sum of several snapshots; an empty one counts nothing."""
         self.outcomes.clear()
         self.durations.clear()
+        self.dialect_events.clear()
         self.duplicates = 0
         if self.rules is not None:
             self.rules.counts.clear()
@@ -178,6 +186,8 @@ class FleetCounters:
                 self.durations[platform, action] = [
                     a + b for a, b in zip(known, counts, strict=True)
                 ]
+            for dialect, event, count in snapshot.get("dialectEvents", ()):
+                self.dialect_events[dialect, event] += count
             self.duplicates += snapshot.get("duplicates", 0)
             if self.rules is not None:
                 self.rules.add(snapshot.get("rules", ()))

@@ -29,14 +29,14 @@ from agent.state_file import StateFile
 from broker import contract
 from broker.address import BrokerAddress
 from broker.client.barrier import Barrier
-from broker.client.client_ids import gateway_client_id, host_client_id
+from broker.client.client_ids import host_client_id
 from broker.client.connection import Connection
-from broker.client.gateway import Gateway
 from broker.client.messages import ConnectionListener, Delivery, OutgoingMessage
 from broker.client.pace import ConnectionPace
 from broker.client.pool import ConnectionPool
 from broker.contract import Refusal, Topics
 from broker.operator.requests import jump_topic
+from fleet.hosting.connections import DeviceConnections
 from fleet.hosting.counters import DeviceCounts
 from fleet.hosting.device_facts import describe_devices, describe_topic, parse_describe_request
 from fleet.hosting.ownership import find_sessions
@@ -50,7 +50,6 @@ _OFFLINE_PERIOD: Final = 60_000
 _SETTLE_WITHIN: Final = 10.0
 _BACK_WITHIN: Final = 1.0
 """Seconds to wait for a lost broker before a stopping fleet drops its connections."""
-_CLOSING_AT_ONCE: Final = 200
 _LARGE: Final = 200
 """Number of devices from which on garbage collection takes noticeable time."""
 _YOUNG: Final = 10_000
@@ -70,6 +69,7 @@ class Host(ConnectionListener):
         store: StateFile | None = None,
         on_effect: Callable[[Device, Effect], None] | None = None,
         on_event: Callable[[Device, Event], None] | None = None,
+        on_dialect_event: Callable[[str, str], None] = lambda _dialect, _event: None,
         pace: ConnectionPace | None = None,
         on_clock_moved: Callable[[int], None] | None = None,
         counts: DeviceCounts | None = None,
@@ -79,19 +79,21 @@ class Host(ConnectionListener):
     ) -> None:
         """Create the devices, in their initial state or the state stored in `store`.
 
-        `on_effect` is called with every effect, `on_event` with every event. `counts` counts the
-        devices by state. Set `on_clock_moved`
-        if the fleet has several hosts: it is called with the new time after virtual time moved, and
+        `on_effect` is called with every effect, `on_event` with every event, `on_dialect_event`
+        with every event of a dialect. `counts` counts the devices by state. Set `on_clock_moved` if
+        the fleet has several hosts: it is called with the new time after virtual time moved, and
         the supervisor decides which host publishes it (`publish_now`). `index` is this host's
-        number among them, from 0.
-        `known` are the fleet's platforms, None for the built-in ones. `restored` gives the initial
-        state and random stream by device id; other devices start without it.
+        number among them, from 0. `known` are the fleet's platforms, None for the built-in ones.
+        `restored` gives the initial state and random stream by device id; other devices start
+        without it.
         """
         self.clock = clock
         self._on_clock_moved = on_clock_moved
         self.timers = Timers(clock)
         self.devices: dict[str, Device] = {}
         self.pool: ConnectionPool
+        self._control_pool: ConnectionPool
+        self._connections: DeviceConnections
         self._pace = pace
         self._specs = specs
         self._store = store
@@ -99,8 +101,8 @@ class Host(ConnectionListener):
             store.clock = clock
         self._topics = topics
         self._known = known or Platforms()
-        self._gateway: Gateway | None = None
-        self._gateway_id = gateway_client_id(topics.root, index)
+        self._index = index
+        self._on_dialect_event = on_dialect_event
         self._name = host_client_id(topics.root, secrets.randbelow(10**9))
         self._barrier = Barrier(f"{topics.root}/hosts/{self._name}/barrier")
         self._control: Connection
@@ -116,6 +118,7 @@ class Host(ConnectionListener):
             on_effect=on_effect,
             on_event=on_event,
             on_changed=counts.on_changed if counts is not None else None,
+            on_dialect_event=on_dialect_event,
         )
         self._factory = DeviceFactory(
             shared, partial(DeviceRandomStream, seed), store.load if store else None, restored
@@ -132,45 +135,40 @@ class Host(ConnectionListener):
         address: BrokerAddress,
         *,
         fresh: bool,
+        control: BrokerAddress | None = None,
         again: bool = False,
         progress: Callable[[int], None] = lambda _: None,
     ) -> None:
         """Connect every device; return once all are subscribed and have published their state.
 
-        `fresh`: the broker was started for this fleet and has no sessions yet. `again`: this
+        `control` is the broker that operators use, None for `address`.
+        `fresh`: that broker was started for this fleet and has no sessions yet. `again`: this
         process replaces a dead worker that hosted the same devices, so devices that are still
         online are its own. Raises BrokerError if the broker refuses the connections, UsageError if
         another process hosts one of the devices.
         """
         self.pool = ConnectionPool(address, self._pace)
+        self._control_pool = ConnectionPool(control) if control is not None else self.pool
+        self._connections = DeviceConnections(
+            self.pool,
+            self._control_pool,
+            self._topics,
+            self._factory,
+            self._index,
+            self._on_dialect_event,
+        )
         await self._open_control()
-        sessions: dict[str, int] = {}
-        if not fresh:
-            own = [spec.device_id for spec in self._specs if not spec.shared]
-            # After a worker's death, no host answers for devices on its shared connection.
-            shared = [s.device_id for s in self._specs if s.shared and not again]
-            sessions = await find_sessions(
-                self.pool, self._topics, self._name, own, shared, ours=again
-            )
-        gateway = Gateway(self.pool, self._gateway_id, self._topics)
-        connections = []
+        sessions = {} if fresh else await self._find_sessions(again=again)
         for spec in self._specs:
             device = self.devices[spec.device_id]
             kept = self._store.session(device.id) if self._store else 0
             number = max(kept, sessions.get(device.id, 0))
-            if spec.shared:
-                group = spec.setup.name
-                device.connection = gateway.member(device.id, group, device, number)
-            else:
-                connections.append(self._factory.connect(device, self.pool, number=number))
+            self._connections.connect(device, spec, number)
             self._joined[device.id] = device
+        self._connections.open_gateways()
+        for device in self._joined.values():
             device.start(self._store.unsent(device.id) if self._store else ())
-        if len(connections) < len(self.devices):
-            self._gateway = gateway
-            gateway.open()
-            connections.append(gateway.connection)
-        await self.pool.ready(connections, progress)
-        await self._wait_until_published(gateway, progress)
+        await self._connections.ready(progress)
         if len(self.devices) >= _LARGE:
             # The fleet's objects live as long as the process: exclude them from garbage collection.
             gc.collect()
@@ -181,15 +179,16 @@ class Host(ConnectionListener):
             if spec.offline:
                 self._next_outage(spec, 0)
 
-    async def _wait_until_published(
-        self, gateway: Gateway, progress: Callable[[int], None]
-    ) -> None:
-        """Wait until the broker has accepted the first messages of every device."""
-        if self._gateway is not None:
-            while not await gateway.settled(1.0):
-                progress(sum(device.connection.up for device in self._joined.values()))
-        await self.pool.drained(_SETTLE_WITHIN)
-        progress(len(self.devices))
+    async def _find_sessions(self, *, again: bool) -> dict[str, int]:
+        """Return the last session of each device, from the broker that operators use."""
+        own = [s.device_id for s in self._specs if not s.shared and s.dialect is None]
+        # After a worker's death, no host answers for devices on its shared connection.
+        shared = [
+            s.device_id for s in self._specs if (s.shared or s.dialect is not None) and not again
+        ]
+        return await find_sessions(
+            self._control_pool, self._topics, self._name, own, shared, ours=again
+        )
 
     async def _open_control(self) -> None:
         topics = self._topics
@@ -201,10 +200,12 @@ class Host(ConnectionListener):
             describe_topic(topics),
             self._barrier.topic,
         ]
-        self._control = Connection(self.pool, self._name, filters, self, clean_session=True)
-        self.pool.add(self._control)
+        self._control = Connection(
+            self._control_pool, self._name, filters, self, clean_session=True
+        )
+        self._control_pool.add(self._control)
         self._control.open()
-        await self.pool.ready([self._control])
+        await self._control_pool.ready([self._control])
 
     @property
     def _publishes_clock(self) -> bool:
@@ -230,26 +231,12 @@ class Host(ConnectionListener):
         if not await self._control.until_up(_BACK_WITHIN):
             await self.abandon()
             return
-        slots = asyncio.Semaphore(_CLOSING_AT_ONCE)
-        closed = 0
 
-        async def leave(device: Device) -> None:
-            nonlocal closed
-            async with slots:
-                was_up = device.connection.up
-                await device.stop(forget=forget)
-                if forget:
-                    await self.pool.end_session(device.connection.client_id)
-                if forget and not was_up:
-                    # The device was offline and could not clear its messages; its Will is out.
-                    for message in device.blank():
-                        self._control.publish(message)
-            closed += 1
-            progress(closed)
+        def absent(device: Device) -> None:
+            for message in device.blank():
+                self._control.publish(message)
 
-        with_own = [d for d in self._joined.values() if isinstance(d.connection, Connection)]
-        await asyncio.gather(*(leave(device) for device in with_own))
-        await self._close_gateway(forget=forget)
+        await self._connections.stop(forget=forget, progress=progress, absent=absent)
         last = (
             [OutgoingMessage(self._topics.clock_now, b"", retain=True)]
             if self._publishes_clock
@@ -257,18 +244,6 @@ class Host(ConnectionListener):
         )
         await self._control.close(last=last if forget else [])
         await self._release()
-
-    async def _close_gateway(self, *, forget: bool) -> None:
-        """Stop the devices on the shared connection, then close the connection."""
-        if self._gateway is None:
-            return
-        for device in self._joined.values():
-            if not isinstance(device.connection, Connection):
-                await device.stop(forget=forget)
-        await self._gateway.settled(_SETTLE_WITHIN)
-        await self._gateway.connection.close()
-        if forget:
-            await self.pool.end_session(self._gateway_id)
 
     async def abandon(self) -> None:
         """Drop all connections without DISCONNECT, so that the broker publishes the Wills."""
@@ -278,7 +253,8 @@ class Host(ConnectionListener):
         await self._release()
 
     async def _release(self) -> None:
-        await self.pool.close()
+        for pool in {self.pool, self._control_pool}:
+            await pool.close()
         if self._store:
             self._store.close()
         gc.unfreeze()
@@ -381,7 +357,7 @@ class Host(ConnectionListener):
                         await marker.passed.wait()
                 except TimeoutError:
                     _log.warning("the broker took more than %s s to settle", _SETTLE_WITHIN)
-            await self.pool.drained(_SETTLE_WITHIN)
+            await self._connections.drained()
 
     def publish_now(self) -> None:
         """Publish the fleet's time, unless it is real time."""

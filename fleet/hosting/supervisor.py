@@ -56,13 +56,20 @@ class WorkerBackend:
         self._published_time = 0
         self.leaving = False
         self.address: BrokerAddress
+        self.control: BrokerAddress | None = None
         self.fresh = False
 
     async def start(
-        self, address: BrokerAddress, *, fresh: bool, progress: Callable[[int], None]
+        self,
+        address: BrokerAddress,
+        *,
+        control: BrokerAddress | None,
+        fresh: bool,
+        progress: Callable[[int], None],
     ) -> None:
         """Start the workers; return once all devices are connected."""
-        self.address, self.fresh, self._progress = address, fresh, progress
+        self.address, self.control = address, control
+        self.fresh, self._progress = fresh, progress
         await asyncio.gather(*(worker.start() for worker in self._workers))
         all_ready = asyncio.gather(*(worker.ready for worker in self._workers))
         either: list[asyncio.Future[Any]] = [all_ready, self.failed]
@@ -95,6 +102,7 @@ class WorkerBackend:
         return WorkerJob(
             config=self._config,
             address=self.address,
+            control=self.control,
             index=index,
             workers=workers,
             fresh=self.fresh,

@@ -40,6 +40,7 @@ _HEADER: Final = struct.Struct("!I")
 class WorkerJob:
     """Job of a worker: host slice `index` of `workers`.
 
+    `control` is the broker that operators use, None for `address`.
     `since` is the start of the fleet's clock by `time.time()`. `reached` is the fleet's virtual
     time, None at the start. `pace` is this worker's share of the fleet's connection rate. `fresh`
     and `again` are passed to `Host.start`. `coverage` counts the rules that devices exercise.
@@ -47,6 +48,7 @@ class WorkerJob:
 
     config: FleetConfig
     address: BrokerAddress
+    control: BrokerAddress | None
     index: int
     workers: int
     fresh: bool
@@ -115,6 +117,7 @@ class _Worker:
             store=store,
             on_effect=self.counters.on_effect,
             on_event=rules.on_event if rules else None,
+            on_dialect_event=self.counters.on_dialect_event,
             pace=job.pace,
             on_clock_moved=lambda to: _send(moved=to),
             counts=self.counts,
@@ -156,6 +159,7 @@ class _Worker:
         starting = asyncio.create_task(
             self.host.start(
                 self.job.address,
+                control=self.job.control,
                 fresh=self.job.fresh,
                 again=self.job.again,
                 progress=lambda n: _send(up=n),

@@ -71,6 +71,7 @@ class _FleetCollector(Collector):
         yield self._devices()
         yield self._commands()
         yield self._durations()
+        yield self._dialects()
         reconnects = CounterMetricFamily(
             "passfleet_reconnects", "Connections to the broker that were lost or closed."
         )
@@ -113,6 +114,16 @@ class _FleetCollector(Collector):
         for key, count in dict(self._backend.counters.outcomes).items():
             commands.add_metric(key, count)
         return commands
+
+    def _dialects(self) -> Metric:
+        messages = CounterMetricFamily(
+            "passfleet_dialect_messages",
+            "Messages that a dialect could not translate, and a back-end's answers to results.",
+            labels=["dialect", "event"],
+        )
+        for key, count in dict(self._backend.counters.dialect_events).items():
+            messages.add_metric(key, count)
+        return messages
 
     def _durations(self) -> Metric:
         durations = HistogramMetricFamily(

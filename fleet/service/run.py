@@ -100,18 +100,27 @@ async def _run(config: FleetConfig, options: UpOptions, out: Console, err: Conso
         from fleet.service.metrics import check_port  # noqa: PLC0415  # paid for by those who ask
 
         check_port(options.metrics)
-    async with _web(config, options) as serve, open_broker(url, **config.login(url)) as broker:
+    control_url = config.control.url if config.control else None
+    async with (
+        _web(config, options) as serve,
+        open_broker(url, **config.login(url)) as broker,
+        _control_broker(config) as control,
+    ):
         ours = url in _OWN_BROKERS
         if not ours:
             await probe(broker.address)
+        if control is not None and control_url not in _OWN_BROKERS:
+            await probe(control.address)
         _warn_of_limits(url, config.device_count, err)
         _warn_of_port(url, broker.address, err)
         backend = _make_backend(config, workers, options)
         stop = _StopSignals()
+        brokers = _Brokers(broker, control, ours=ours, fresh=(control_url or url) in _OWN_BROKERS)
         with stop.listening(), _coverage_file(backend, config, options.coverage):
-            await _run_backend(backend, config, options, broker, stop, out, err, serve, ours=ours)
-        if broker.died.done():
-            raise broker.died.result()
+            await _run_backend(backend, config, options, brokers, stop, out, err, serve)
+        for each in filter(None, (broker, control)):
+            if each.died.done():
+                raise each.died.result()
         if backend.failed.done():
             raise backend.failed.result()
         if stop.by_user:
@@ -144,34 +153,73 @@ def _coverage_file(
                 raise UsageError(f"{path} cannot be written: {error.strerror}") from None
 
 
+@contextlib.asynccontextmanager
+async def _control_broker(config: FleetConfig) -> AsyncIterator[BrokerHandle | None]:
+    """Broker of `[control]`, None where operators use the one of the devices."""
+    if config.control is None:
+        yield None
+        return
+    async with open_broker(config.control.url, **config.control_login()) as handle:
+        yield handle
+
+
+@dataclass(frozen=True)
+class _Brokers:
+    """Brokers of a running fleet: of the devices, and of operators where that is another one.
+
+    `ours`: the first was started for this fleet. `fresh`: the one of operators was.
+    """
+
+    devices: BrokerHandle
+    control: BrokerHandle | None
+    ours: bool
+    fresh: bool
+
+    @property
+    def address(self) -> BrokerAddress:
+        """Address for operators."""
+        return (self.control or self.devices).address
+
+    @property
+    def died(self) -> list[asyncio.Future[Any]]:
+        """Futures that are done when a broker has died."""
+        return [each.died for each in (self.devices, self.control) if each is not None]
+
+
 async def _run_backend(
     backend: HostingBackend,
     config: FleetConfig,
     options: UpOptions,
-    broker: BrokerHandle,
+    brokers: _Brokers,
     stop: _StopSignals,
     out: Console,
     err: Console,
     serve: WebServer,
-    *,
-    ours: bool,
 ) -> None:
     """Start the backend, run until something ends it, and take it down again."""
-    address = broker.address
+    address = brokers.devices.address
+    control = brokers.control.address if brokers.control else None
     bar, moved = progress_bar(err, f"connecting to {address.url}", backend.size)
     with bar:
-        started = asyncio.ensure_future(backend.start(address, fresh=ours, progress=moved))
-        await _first_of(started, stop.asked, broker.died, backend.failed)
+        started = asyncio.ensure_future(
+            backend.start(address, control=control, fresh=brokers.fresh, progress=moved)
+        )
+        await _first_of(started, stop.asked, *brokers.died, backend.failed)
     try:
         if await _finish_start(started):
-            async with serve(address) as web:
-                with _run_file(config, address, backend.size, web, err):
-                    urls = {"metrics": _metrics(backend, options), "web": web}
-                    _announce(out, err, address, config, options, urls)
-                    await _until_stopped(backend, stop, broker, options, err)
+            async with serve(brokers.address) as web:
+                with _run_file(config, brokers.address, backend.size, web, err):
+                    urls = {
+                        "control": control.url if control else None,
+                        "metrics": _metrics(backend, options),
+                        "web": web,
+                    }
+                    _announce(out, err, brokers, config, options, urls)
+                    await _until_stopped(backend, stop, brokers, options, err)
     finally:
         # Also if only some devices came up, or the start was interrupted.
-        await _take_down(backend, err, forget=not ours and config.state is None, leave=not ours)
+        forget = not brokers.ours and config.state is None
+        await _take_down(backend, err, forget=forget, leave=not brokers.ours)
 
 
 @contextlib.asynccontextmanager
@@ -260,28 +308,30 @@ def _text(path: Path | None) -> str | None:
 def _announce(
     out: Console,
     err: Console,
-    address: BrokerAddress,
+    brokers: _Brokers,
     config: FleetConfig,
     options: UpOptions,
     urls: Mapping[str, str | None],
 ) -> None:
     """Say on stdout that the fleet is ready, and on stderr how to talk to it."""
     devices = config.device_count
+    url = brokers.devices.address.url
     if options.as_json:
         ready = {
             "event": "ready",
             "devices": devices,
-            "broker": address.url,
+            "broker": url,
             "root": config.root,
             "conformance": config.known.conformance,
         }
         ready |= {name: url for name, url in urls.items() if url is not None}
         print(json.dumps(ready), file=out.file, flush=True)
         return
-    print(f"ready devices={devices} broker={address.url}", file=out.file, flush=True)
-    for name, url in urls.items():
-        if url is not None:
-            print(f"{name}={url}", file=out.file, flush=True)
+    print(f"ready devices={devices} broker={url}", file=out.file, flush=True)
+    for name, other in urls.items():
+        if other is not None:
+            print(f"{name}={other}", file=out.file, flush=True)
+    address = brokers.address
     first = config.devices()[0].device_id
     command = json.dumps({"commandId": "c-1", "actionName": "resetPasscode"})
     login = f" -u {address.username} -P …" if address.username else ""
@@ -298,18 +348,19 @@ def _announce(
 async def _until_stopped(
     backend: HostingBackend,
     stop: _StopSignals,
-    broker: BrokerHandle,
+    brokers: _Brokers,
     options: UpOptions,
     err: Console,
 ) -> None:
-    headline = f"passfleet: {count_noun(backend.size, 'device')} on {broker.address.url}"
+    url = brokers.devices.address.url
+    headline = f"passfleet: {count_noun(backend.size, 'device')} on {url}"
     view = options.view or (
         partial(show_table, headline=headline) if err.is_terminal else show_lines
     )
     showing = asyncio.create_task(view(err, backend))
     limit = options.duration.total_seconds() if options.duration else None
     try:
-        await _first_of(stop.asked, broker.died, backend.failed, showing, limit=limit)
+        await _first_of(stop.asked, *brokers.died, backend.failed, showing, limit=limit)
         if showing.done():
             showing.result()
     finally:

@@ -33,6 +33,7 @@ from broker.client.connection import Connection
 from broker.client.messages import ConnectionListener, Delivery, OutgoingMessage
 from broker.client.pool import ConnectionPool
 from broker.contract import Topics
+from broker.dialects.dialect import Dialect
 from broker.errors import BrokerError
 from broker.operator.readers import read_json
 
@@ -67,29 +68,37 @@ class TopicMessage:
 class _DeviceListener(ConnectionListener):
     """Listener on the connection of a device: returns markers, passes all else to the device."""
 
-    def __init__(self, device: Device, environment: ScenarioEnvironment) -> None:
+    def __init__(
+        self, device: Device, environment: ScenarioEnvironment, listener: ConnectionListener
+    ) -> None:
         self._device = device
         self._environment = environment
+        self._listener = listener
         self._marker_topic = environment.marker_topic(device.id)
 
-    def presence(self, number: int) -> tuple[str, bytes, bytes]:
+    def presence(self, number: int) -> tuple[OutgoingMessage, OutgoingMessage] | None:
         """Return the presence messages of the device."""
-        return self._device.presence(number)
+        return self._listener.presence(number)
 
     def on_connected(self) -> None:
         """Let the device publish its presence and state."""
-        self._device.on_connected()
+        self._listener.on_connected()
         self._environment.changed.set()
+
+    def on_disconnected(self) -> None:
+        """Pass the end of the connection on."""
+        self._listener.on_disconnected()
 
     def on_message(self, topic: str, payload: bytes, retained: bool, delivery: Delivery) -> None:  # noqa: FBT001
         """Return a marker; pass any other message to the device."""
         if topic != self._marker_topic:
-            self._device.on_message(topic, payload, retained, delivery)
+            self._listener.on_message(topic, payload, retained, delivery)
             return
-        self._device.connection.acknowledge(delivery)
+        connection = self._device.operator_connection
+        connection.acknowledge(delivery)
         barrier = self._environment.barrier
         accepted = partial(barrier.on_accepted, payload)
-        self._device.connection.publish(OutgoingMessage(barrier.topic, payload, accepted=accepted))
+        connection.publish(OutgoingMessage(barrier.topic, payload, accepted=accepted))
 
 
 class ScenarioEnvironment(ConnectionListener):
@@ -132,6 +141,7 @@ class ScenarioEnvironment(ConnectionListener):
             on_event=self._recorder.on_event if self._recorder else None,
         )
         self._factory = DeviceFactory(shared, partial(DeviceRandomStream, seed))
+        self._specs = devices
         for spec in devices:
             self.devices[spec.device_id] = self._factory.make(spec)
         self._order = {name: number for number, name in enumerate(self.devices)}
@@ -143,16 +153,29 @@ class ScenarioEnvironment(ConnectionListener):
         self._open(self._control)
         if not await self._control.until_up(_TIME_LIMIT):
             raise self._timeout_error("accept the connection of a scenario")
-        for device in self.devices.values():
-            connection = self._factory.connect(
-                device,
-                self._pool,
-                listener=_DeviceListener(device, self),
-                extra_filters=[self.marker_topic(device.id)],
-            )
-            self._connections.append(connection)
+        for spec in self._specs:
+            device = self.devices[spec.device_id]
+            self._connections += self._connect(device, spec.dialect)
             device.start()
         await self.settle()
+
+    def _connect(self, device: Device, dialect: Dialect | None) -> list[Connection]:
+        """Connect a device; markers are returned on the connection that operators see."""
+        wrap = partial(_DeviceListener, device, self)
+        markers = [self.marker_topic(device.id)]
+        if dialect is None:
+            return [self._factory.connect(device, self._pool, wrap=wrap, extra_filters=markers)]
+        if dialect.is_contract:
+            connect = partial(self._factory.connect_dialect, device, dialect, self._pool)
+            return [connect(wrap=wrap, extra_filters=markers)]
+        own = self._factory.connect_dialect(device, dialect, self._pool)
+        client_id = f"{own.client_id}.control"
+        control = self._factory.connect(
+            device, self._pool, wrap=wrap, extra_filters=markers, client_id=client_id
+        )
+        assert device.dialect is not None  # noqa: S101  # set by connect_dialect
+        device.dialect.control = control
+        return [own, control]
 
     def _open(self, connection: Connection) -> None:
         self._pool.add(connection)
@@ -166,12 +189,13 @@ class ScenarioEnvironment(ConnectionListener):
             for device in self.devices.values():
                 if hasattr(device, "connection"):
                     await device.stop(forget=True)
-                    await self._pool.end_session(device.connection.client_id)
             # An offline device cannot remove its own retained Last Will.
             leaves = ("state", "presence")
             own = {self.topics.device(name, leaf) for name in self.devices for leaf in leaves}
             blank = [OutgoingMessage(topic, b"", retain=True) for topic in own | self._retained]
             await self._control.close(last=blank)
+            for connection in self._connections[1:]:
+                await self._pool.end_session(connection.client_id)
         for connection in self._connections:
             connection.drop(stay_away=True)
             self._pool.remove(connection)
