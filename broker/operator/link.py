@@ -23,7 +23,7 @@ from broker.errors import BrokerError
 from broker.operator.connect import MAX_IN_FLIGHT, connect, open_client
 from broker.operator.readers import ReceivedMessage
 
-__all__ = ["OperatorLink"]
+__all__ = ["QUIET_TIME", "RETAINED_LIMIT", "OperatorLink"]
 
 T = TypeVar("T")
 
@@ -31,9 +31,9 @@ _ANSWER_LIMIT: Final = 15.0
 """Seconds for an acknowledgement. A broker that delivers to a whole fleet is slow."""
 _REFUSED: Final = 128
 """Lowest SUBACK code that refuses a subscription."""
-_QUIET_TIME: Final = (0.05, 1.0)
+QUIET_TIME: Final = (0.05, 1.0)
 """Seconds without a retained message after which no more are expected: (shortest, longest)."""
-_RETAINED_LIMIT: Final = 30.0
+RETAINED_LIMIT: Final = 30.0
 """Seconds for all retained messages of a fleet to arrive."""
 
 Listener = Callable[[ReceivedMessage], None]
@@ -197,17 +197,17 @@ class OperatorLink:
         loop = asyncio.get_running_loop()
         started = loop.time()
         try:
-            await self.pass_barrier(_RETAINED_LIMIT)
+            await self.pass_barrier(RETAINED_LIMIT)
         except TimeoutError:
             raise BrokerError(
                 f"{self.address.url} does not deliver messages on {self._barrier.topic}",
                 hint="allow this login to read and write below the fleet's topic root",
             ) from None
-        shortest, longest = _QUIET_TIME
+        shortest, longest = QUIET_TIME
         quiet = min(max(shortest, loop.time() - started), longest)
         since = loop.time()
         while (left := max(since, self._last_retained) + quiet - loop.time()) > 0:
-            if loop.time() - started > _RETAINED_LIMIT:
+            if loop.time() - started > RETAINED_LIMIT:
                 return
             await self.pause(left)
 

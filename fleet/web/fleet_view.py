@@ -1,7 +1,7 @@
-"""The whole fleet as an operator sees it over MQTT: one connection, kept up to date by events.
+"""The whole fleet as an operator sees it over MQTT, kept up to date by events.
 
-Works whatever hosts the devices. The connection is opened again when it is lost; what was known
-stays known meanwhile.
+Works whatever hosts the devices. One connection observes, another one sends. They are opened again
+when they are lost; what was known stays known meanwhile.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Final, Literal, Self
 from broker.address import BrokerAddress
 from broker.contract import AnyCommand, ClockNow, Policy, Topics
 from broker.errors import BrokerError
+from broker.operator.observer import Observer
 from broker.operator.operator import Operator
 from broker.operator.readers import ReceivedMessage
 from fleet.web.device_view import DeviceAction, DeviceView
@@ -80,7 +81,7 @@ class ChangeFeed:
 
 
 class FleetView:
-    """Every device of a fleet, as an async context manager around one MQTT connection.
+    """Every device of a fleet, as an async context manager around its MQTT connections.
 
     Entering raises BrokerError where the broker cannot be reached. `devices` maps ids to views, in
     no particular order; `revision` grows with every message, `membership` whenever a device
@@ -94,6 +95,8 @@ class FleetView:
         self.membership = 0
         self._address = address
         self._operator: Operator | None = None
+        self._observer: Observer | None = None
+        self._heard = 0
         self._feeds: set[ChangeFeed] = set()
         self._listeners: list[Callable[[ReceivedMessage], None]] = []
         self._connected = asyncio.Event()
@@ -207,9 +210,12 @@ class FleetView:
         """
         operator = self._require_operator()
         clock = await operator.clock()
-        if clock is None or clock.clock == "virtual":
-            return await operator.advance(by=milliseconds, limit=_CLOCK_LIMIT)
-        return await operator.jump(by=milliseconds, limit=_CLOCK_LIMIT)
+        move = operator.advance if clock is None or clock.clock == "virtual" else operator.jump
+        now = await move(by=milliseconds, limit=_CLOCK_LIMIT)
+        if self._observer is not None:
+            # What the fleet published until then comes over the other connection.
+            await self._observer.pass_barrier(_CLOCK_LIMIT)
+        return now
 
     # -- parts ----------------------------------------------------------------------------------
 
@@ -242,30 +248,33 @@ class FleetView:
             await operator.clock()  # before subscribing: instants of devices are read by this clock
             self._operator = operator
             try:
-                loads = f"{self.topics.root}/loads/+/figures"
-                async with operator.observed(self._receive, *_LEAVES, also=(loads,)):
+                filters = [self.topics.device("+", leaf) for leaf in _LEAVES]
+                filters.append(f"{self.topics.root}/loads/+/figures")
+                async with Observer(self._address, self.topics, filters, self._receive) as observer:
+                    self._observer = observer
                     self._connected.set()
                     yield
             finally:
-                self._operator = None
+                self._operator = self._observer = None
 
     def _device(self, device_id: str) -> DeviceView:
         device = self.devices.get(device_id)
         if device is None:
-            device = DeviceView(device_id, self.now())
+            device = DeviceView(device_id, self._heard)
             self.devices[device_id] = device
             self.membership += 1
         return device
 
     def _receive(self, received: ReceivedMessage) -> None:
-        device_id, leaf = received.device_id, received.leaf
-        if device_id is None and received.topic.endswith("/figures"):
+        device_id = received.device_id
+        if device_id is None:
             self._pass_on(received)
-        if device_id is None or leaf not in _LEAVES:
             return
+        if self._operator is not None:
+            self._heard = self._operator.last_now()
         device = self._device(device_id)
-        device.take(received, self.now())
-        if device.gone and leaf in ("state", "presence"):
+        device.take(received, self._heard)
+        if device.gone and received.leaf in ("state", "presence"):
             del self.devices[device_id]
             self.membership += 1
         self._mark(device_id)

@@ -6,6 +6,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from broker.errors import BrokerError
@@ -24,7 +25,7 @@ _NATIVE_SHOWN: Final = 400
 _LOAD_LASTS: Final = 2.5
 """Seconds after which a load that publishes no figures counts as ended."""
 _NAME_SHOWN: Final = 64
-_LATENCIES: Final = 300
+_LATENCIES: Final = 100
 """Latencies of a second that its percentiles are taken from."""
 _INPUT_ID: Final = b'"inputId"'
 _SECRET: Final = frozenset({"newPasscode", "passcode"})
@@ -41,7 +42,7 @@ class Activity:
         self._view = view
         self._raw: deque[tuple[int, ReceivedMessage]] = deque(maxlen=_LOG_KEPT)
         self._count = 0
-        self._points: deque[tuple[int, dict[str, Any]]] = deque(maxlen=_POINTS_KEPT)
+        self._points: deque[_Point] = deque(maxlen=_POINTS_KEPT)
         self._point = 0
         self._second = int(time.monotonic())
         self._results: list[tuple[int, bytes]] = []
@@ -70,11 +71,9 @@ class Activity:
         self._load_until = time.monotonic() + _LOAD_LASTS
         numbers = {key: document.get(key) for key in ("rate", "failures", "p50", "p99")}
         if all(value is None or isinstance(value, int | float) for value in numbers.values()):
-            self._add({"load": str(document.get("load", ""))[:_NAME_SHOWN], **numbers})
-
-    def _add(self, point: dict[str, Any]) -> None:
-        self._point += 1
-        self._points.append((self._point, point))
+            figures = {"load": str(document.get("load", ""))[:_NAME_SHOWN], **numbers}
+            self._point += 1
+            self._points.append(_Point(self._point, figures=figures))
 
     def _now(self) -> int:
         try:
@@ -90,7 +89,7 @@ class Activity:
     def load_since(self, seen: int) -> tuple[int, list[dict[str, Any]]]:
         """(number of the last second, figures of the seconds after number `seen`)."""
         self._close_seconds()
-        return self._point, [point for number, point in self._points if number > seen]
+        return self._point, [point.read() for point in self._points if point.number > seen]
 
     def _close_seconds(self) -> None:
         """Turn each second that is over into a point of the charts."""
@@ -98,13 +97,32 @@ class Activity:
         if now == self._second:
             return
         passed = min(now - self._second, _POINTS_KEPT)
-        point = _figures(self._in_second, self._results)
+        count, sample = self._in_second, self._results
         self._results, self._in_second = [], 0
         self._second = now
         if time.monotonic() < self._load_until:
             return
-        for index in range(passed):
-            self._add(point if index == 0 else _figures(0, []))
+        for _ in range(passed):
+            self._point += 1
+            self._points.append(_Point(self._point, count, sample))
+            count, sample = 0, []
+
+
+@dataclass(slots=True)
+class _Point:
+    """Figures of one second; `count` results, of which `sample` is read when a viewer asks."""
+
+    number: int
+    count: int = 0
+    sample: list[tuple[int, bytes]] = field(default_factory=list)
+    figures: dict[str, Any] | None = None
+
+    def read(self) -> dict[str, Any]:
+        """Return the figures."""
+        if self.figures is None:
+            self.figures = _figures(self.count, self.sample)
+            self.sample = []
+        return self.figures
 
 
 def _figures(count: int, sample: list[tuple[int, bytes]]) -> dict[str, Any]:

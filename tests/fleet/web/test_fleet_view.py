@@ -85,6 +85,16 @@ async def test_virtual_time_is_moved(tmp_path: Path) -> None:
         assert await view.advance_clock(60_000) == before + 60_000
 
 
+async def test_what_is_due_has_arrived_once_time_has_moved(tmp_path: Path) -> None:
+    text = fleet_text(phones("ios", count=20), clock='"virtual"')
+    async with running(EMBEDDED, tmp_path) as server, viewed(server, text) as view:
+        for name in view.devices:
+            await view.send_command(name, "resetPasscode", issued_by="admin")
+        await view.advance_clock(61 * 60_000)
+        states = [device.state for device in view.devices.values()]
+        assert [state.compliance for state in states if state] == ["noncompliant"] * 20
+
+
 async def test_passcodes_are_forgotten_with_the_device_s_own(tmp_path: Path) -> None:
     text = fleet_text(group("hy", "windows_phone_8_1", management='"hybrid"', passcode='"2580"'))
     async with running(EMBEDDED, tmp_path) as server, viewed(server, text) as view:
