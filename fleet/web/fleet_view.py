@@ -94,6 +94,7 @@ class FleetView:
         self.revision = 0
         self.membership = 0
         self._address = address
+        self._clock: Operator | None = None
         self._operator: Operator | None = None
         self._observer: Observer | None = None
         self._heard = 0
@@ -245,17 +246,18 @@ class FleetView:
     @contextlib.asynccontextmanager
     async def _connection(self) -> AsyncIterator[None]:
         async with Operator(self._address, self.topics) as operator:
-            await operator.clock()  # before subscribing: instants of devices are read by this clock
-            self._operator = operator
+            await operator.clock()  # before devices are heard: their instants are by this clock
+            self._clock = operator
+            filters = [self.topics.device("+", leaf) for leaf in _LEAVES]
+            filters.append(f"{self.topics.root}/loads/+/figures")
             try:
-                filters = [self.topics.device("+", leaf) for leaf in _LEAVES]
-                filters.append(f"{self.topics.root}/loads/+/figures")
                 async with Observer(self._address, self.topics, filters, self._receive) as observer:
-                    self._observer = observer
+                    # Commands are sent from now on: their results cannot be missed.
+                    self._operator, self._observer = operator, observer
                     self._connected.set()
                     yield
             finally:
-                self._operator = self._observer = None
+                self._clock = self._operator = self._observer = None
 
     def _device(self, device_id: str) -> DeviceView:
         device = self.devices.get(device_id)
@@ -270,8 +272,8 @@ class FleetView:
         if device_id is None:
             self._pass_on(received)
             return
-        if self._operator is not None:
-            self._heard = self._operator.last_now()
+        if self._clock is not None:
+            self._heard = self._clock.last_now()
         device = self._device(device_id)
         device.take(received, self._heard)
         if device.gone and received.leaf in ("state", "presence"):

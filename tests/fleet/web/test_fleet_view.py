@@ -112,6 +112,8 @@ async def test_passcodes_are_forgotten_with_the_device_s_own(tmp_path: Path) -> 
 async def test_a_view_comes_back_with_its_broker(tmp_path: Path) -> None:
     text = fleet_text(phones())
     async with running(EMBEDDED, tmp_path) as server, viewed(server, text) as view:
+        session = view.devices["phones-001"].presence
+        assert session is not None
         server.kill()
         await until(lambda: not view.connected)
         with pytest.raises(BrokerError, match="lost"):
@@ -119,7 +121,8 @@ async def test_a_view_comes_back_with_its_broker(tmp_path: Path) -> None:
         assert view.devices["phones-001"].state is not None
         await server.start()
         await until(lambda: view.connected)
-        await until(lambda: view.devices["phones-001"].online)
+        # The device is back as well: its presence from before the end says online, too.
+        await until(lambda: view.devices["phones-001"].presence != session)
         await view.send_command("phones-001", "syncDevice", issued_by="admin")
         await until(lambda: bool(view.devices["phones-001"].actions[-1].result))
 
