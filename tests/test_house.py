@@ -24,6 +24,16 @@ ALLOWED_IMPORTS = {
     "passfleet": {"fleet"},
 }
 LAYERS = sorted(ALLOWED_IMPORTS)
+ALLOWED_FLEET_IMPORTS = {
+    "config": set[str](),
+    "hosting": {"config"},
+    "traces": {"config", "hosting"},
+    "web": {"config"},
+    "service": {"config", "hosting", "reference"},
+    "load": {"config", "hosting", "service"},
+    "cli": {"config", "hosting", "load", "reference", "service", "traces", "web"},
+}
+"""Packages below `fleet` that each of them may import."""
 SOURCE_FOLDERS = {
     **dict.fromkeys(LAYERS, ROOT),
     "pytest_passfleet": ROOT / "pytest-passfleet",
@@ -98,6 +108,16 @@ def test_imports_point_down_only(layer: str) -> None:
     for name, file in modules().items():
         if name.split(".")[0] == layer:
             wrong = {other for other in imported(file) if other.split(".")[0] in forbidden}
+            assert not wrong, f"{file.relative_to(ROOT)} imports {wrong}"
+
+
+@pytest.mark.parametrize("package", sorted(ALLOWED_FLEET_IMPORTS))
+def test_packages_of_the_fleet_import_down_only(package: str) -> None:
+    allowed = {package, *ALLOWED_FLEET_IMPORTS[package]}
+    for name, file in modules().items():
+        if name.split(".")[:2] == ["fleet", package]:
+            found = {other.split(".")[1] for other in imported(file) if other.startswith("fleet.")}
+            wrong = (found & set(ALLOWED_FLEET_IMPORTS)) - allowed
             assert not wrong, f"{file.relative_to(ROOT)} imports {wrong}"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from fleet.config.loader import FleetConfig
-    from fleet.service.run import UpOptions
+    from fleet.service.run import UpOptions, WebService
     from fleet.web.settings import WebOptions
 
 __all__ = ["register"]
@@ -112,6 +113,13 @@ def _web(
     return web_options(address, token=token, cert=cert, key=key)
 
 
+def _web_service(options: WebOptions) -> WebService:
+    """Return the web service of `up`. Raises UsageError if its packages are missing."""
+    from fleet.web.server import web_service  # noqa: PLC0415
+
+    return partial(web_service, options)
+
+
 def register(app: typer.Typer) -> None:
     """Add the commands to the application."""
     app.command("up", epilog="Example: passfleet up --devices 100 --for 30s")(up)
@@ -183,7 +191,7 @@ def up(
         as_json=as_json,
         log_level=log_level,
         metrics=metrics,
-        web=served,
+        web=None if served is None else _web_service(served),
         coverage=coverage,
     )
     _run_fleet(config, options)
@@ -306,7 +314,7 @@ def demo(
         from fleet.service.run import UpOptions  # noqa: PLC0415
         from fleet.web.demo import demo_config  # noqa: PLC0415
 
-        _run_fleet(demo_config(), UpOptions(as_json=as_json, web=served))
+        _run_fleet(demo_config(), UpOptions(as_json=as_json, web=_web_service(served)))
         return
     from fleet.cli.tables import fit_to_terminal  # noqa: PLC0415
     from fleet.service.demo import demo_table, run_demo, save_svg  # noqa: PLC0415

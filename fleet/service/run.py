@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from rich.console import Console
 
@@ -31,9 +31,6 @@ from fleet.plural import count_noun
 from fleet.service import run_file
 from fleet.service.status import progress_bar, show_lines, show_table
 
-if TYPE_CHECKING:
-    from fleet.web.settings import WebOptions
-
 __all__ = ["Interrupted", "UpOptions", "run"]
 
 _OWN_BROKERS: Final = (EMBEDDED, MOSQUITTO)
@@ -49,6 +46,8 @@ class Interrupted(Exception):  # noqa: N818  # not an error: the user's Ctrl-C
 
 WebServer = Callable[[BrokerAddress], contextlib.AbstractAsyncContextManager[str | None]]
 """Serves the pages and the Graph API for a broker; gives the URL, None where it serves nothing."""
+WebService = Callable[[FleetConfig], contextlib.AbstractAsyncContextManager[WebServer]]
+"""Takes the port of the web server before the fleet starts, and gives the server."""
 View = Callable[[Console, HostingBackend], Coroutine[Any, Any, None]]
 """Shows a backend on a console until it is cancelled; what it raises ends the fleet."""
 
@@ -59,7 +58,7 @@ class UpOptions:
 
     `broker` overrides `broker.url`; `duration` is how long to run, None until Ctrl-C; `metrics` is
     the port to serve them on, 0 for a free one, None for not at all; `view` shows the backend while
-    it runs, None for a table on a terminal and lines elsewhere; `web` is where to serve the pages
+    it runs, None for a table on a terminal and lines elsewhere; `web` serves the pages
     and the Graph API, None for not at all; `coverage` is the file that the coverage of rules is
     written to at the end, None for no coverage.
     """
@@ -70,7 +69,7 @@ class UpOptions:
     log_level: str = "warning"
     metrics: int | None = None
     view: View | None = None
-    web: WebOptions | None = None
+    web: WebService | None = None
     coverage: Path | None = None
 
 
@@ -102,7 +101,7 @@ async def _run(config: FleetConfig, options: UpOptions, out: Console, err: Conso
         check_port(options.metrics)
     control_url = config.control.url if config.control else None
     async with (
-        _web(config, options) as serve,
+        (options.web or _no_web)(config) as serve,
         open_broker(url, **config.login(url)) as broker,
         _control_broker(config) as control,
     ):
@@ -223,23 +222,14 @@ async def _run_backend(
 
 
 @contextlib.asynccontextmanager
-async def _web(config: FleetConfig, options: UpOptions) -> AsyncIterator[WebServer]:
-    """Web server of the pages and the Graph API; takes its port before the fleet starts."""
-    if options.web is None:
-        yield _no_web
-        return
-    from fleet.web.server import open_listener, serving  # noqa: PLC0415  # paid for by who asks
+async def _no_web(_: FleetConfig) -> AsyncIterator[WebServer]:
+    """Web service that serves nothing."""
 
-    with contextlib.closing(open_listener(options.web)) as listener:
-        # Secrets that cannot be read are refused before the fleet starts.
-        config.graph_token()
-        config.user_passwords()
-        yield partial(serving, listener, options.web, config)
+    @contextlib.asynccontextmanager
+    async def serve_nothing(_: BrokerAddress) -> AsyncIterator[None]:
+        yield
 
-
-@contextlib.asynccontextmanager
-async def _no_web(_: BrokerAddress) -> AsyncIterator[None]:
-    yield
+    yield serve_nothing
 
 
 @contextlib.contextmanager

@@ -12,7 +12,8 @@ import errno
 import logging
 import socket
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import Any, Final
 
 from broker.address import BrokerAddress
@@ -31,7 +32,7 @@ except ModuleNotFoundError as missing:
         hint="install the extra: pip install 'passfleet[web]'",
     ) from None
 
-__all__ = ["open_listener", "serving"]
+__all__ = ["open_listener", "serving", "web_service"]
 
 _BACKLOG: Final = 512
 _GRACE: Final = 2
@@ -61,6 +62,21 @@ def open_listener(options: WebOptions) -> socket.socket:
             hint="name another port, or --web without one for a free port",
         ) from None
     return listener
+
+
+@contextlib.asynccontextmanager
+async def web_service(
+    options: WebOptions, config: FleetConfig
+) -> AsyncIterator[Callable[[BrokerAddress], contextlib.AbstractAsyncContextManager[str]]]:
+    """Take the port, and yield a server of the fleet's pages and Graph API for a broker.
+
+    Raises UsageError where the address, the certificate or a secret cannot be used: before the
+    fleet starts.
+    """
+    with contextlib.closing(open_listener(options)) as listener:
+        config.graph_token()
+        config.user_passwords()
+        yield partial(serving, listener, options, config)
 
 
 @contextlib.asynccontextmanager
