@@ -78,6 +78,11 @@ class Dialect:
             if each.section == "command"
         )
 
+    @property
+    def sections(self) -> list[IncomingTemplate | OutgoingTemplate]:
+        """Sections of what arrives, then of what is published."""
+        return [*self.incoming, *self.outgoing]
+
     def publishes(self, section: Outgoing) -> bool:
         """Return True if the dialect has a section of this name."""
         return section in self._sections
@@ -130,14 +135,11 @@ class Dialect:
         state = getattr(payload, "action_state", None)
         missing: frozenset[str] = frozenset()
         for template in templates:
-            if template.states is not None and state not in template.states:
-                continue
             missing = template.needs - carried.keys()
             if not missing:
-                return template.render(payload, constants, carried)
-        if missing:
-            raise MisfitError(f"{', '.join(sorted(missing))} of the command is not known")
-        return None
+                wanted = template.states is None or state in template.states
+                return template.render(payload, constants, carried) if wanted else None
+        raise MisfitError(f"{', '.join(sorted(missing))} of the command is not known")
 
     def render_all(self, section: Outgoing, constants: Mapping[str, str]) -> list[OutgoingMessage]:
         """Return the messages of every table of a section without a contract payload."""

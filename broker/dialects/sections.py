@@ -49,14 +49,15 @@ class Arrival:
 class IncomingTemplate:
     """Messages of one section that arrive.
 
-    `fixed` are contract values that the section itself sets, `defaults` those for absent values.
-    `carry` are the names that results need. `path_needed` are the keys on the way to the value
-    without which a message is ignored.
+    `template` is the payload as written. `fixed` are contract values that the section itself sets,
+    `defaults` those for absent values. `carry` are the names that results need. `path_needed` are
+    the keys on the way to the value without which a message is ignored.
     """
 
     section: str
     topics: tuple[TopicTemplate, ...]
     payload: PayloadTemplate | None
+    template: Any
     qos: int
     subscribe: tuple[TextTemplate, ...]
     path_needed: tuple[str, ...]
@@ -162,6 +163,7 @@ class OutgoingTemplate:
     section: str
     topic: TopicTemplate
     payload: PayloadTemplate | None
+    template: Any
     qos: int
     retain: bool
     states: frozenset[str] | None
@@ -170,6 +172,17 @@ class OutgoingTemplate:
     translated: tuple[str, ...]
     defaults: Mapping[str, Any]
     words: Words
+
+    @property
+    def topics(self) -> tuple[TopicTemplate, ...]:
+        """The topic, as for messages that arrive."""
+        return (self.topic,)
+
+    def placeholders(self) -> Iterator[Placeholder]:
+        """Yield the placeholders of topic and payload."""
+        yield from self.topic.placeholders()
+        if self.payload is not None:
+            yield from self.payload.placeholders()
 
     def render(
         self, payload: Wire | None, constants: Mapping[str, str], carried: Mapping[str, Any]

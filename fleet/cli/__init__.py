@@ -73,6 +73,7 @@ def application() -> typer.Typer:
     from fleet.cli import (  # noqa: PLC0415
         action_commands,
         device_commands,
+        dialect_command,
         fleet_commands,
         load_command,
         play_command,
@@ -87,6 +88,7 @@ def application() -> typer.Typer:
         play_command,
         load_command,
         trace_commands,
+        dialect_command,
         reference_commands,
     ):
         module.register(app)

@@ -47,7 +47,7 @@ from fleet.config.web_sections import OrganizationSection, UserSection, read_use
 from platforms.conformance import CONFORMANCE, DEFAULT_CONFORMANCE
 from platforms.profile import PlatformProfile
 
-__all__ = ["FleetConfig", "load_fleet", "load_platforms", "parse_fleet"]
+__all__ = ["FleetConfig", "load_dialects", "load_fleet", "load_platforms", "parse_fleet"]
 
 _UNNAMED: Final = Path("fleet.toml")
 """Name of a fleet file that exists as text only."""
@@ -350,6 +350,20 @@ def load_platforms(path: Path) -> Platforms:
     problems.extend(p for p in reader.problems if set(concerned) & set(p.path[:2]))
     problems.raise_first()
     return known
+
+
+def load_dialects(path: Path) -> dict[str, Dialect]:
+    """Dialects of a fleet file; only `[dialects]` and `fleet.root` are checked.
+
+    Raises FileError as `load_fleet` does.
+    """
+    document, lines = _toml(_read(path), path)
+    reader = _Reader(document)
+    found = reader.dialects(reader.fleet())
+    problems = Problems(path, document, lines)
+    problems.extend(p for p in reader.problems if {"dialects", "root"} & set(p.path[:2]))
+    problems.raise_first()
+    return found
 
 
 class _Reader:

@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Final
 
 from broker.reference.contract_page import contract_page
+from fleet.reference.dialect_facts import DIALECT_PAGES
 from fleet.reference.platform_page import platforms_page
 from fleet.reference.sources import sources_page
 from fleet.reference.state_diagram import state_machine_page
@@ -21,6 +22,7 @@ __all__ = ["PAGES", "main", "stale_pages", "write_pages"]
 PAGES: Final[Mapping[str, Callable[[], str]]] = MappingProxyType(
     {
         "contract.md": contract_page,
+        **DIALECT_PAGES,
         "platforms.md": platforms_page,
         "sources.md": sources_page,
         "state-machine.md": state_machine_page,

@@ -6,12 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from agent.definition.platforms import Platforms
+from broker.dialects.trial import try_dialect
+from broker.errors import UsageError
 from broker.server.mosquitto import find_mosquitto
 from broker.server.open import EMBEDDED, MOSQUITTO, open_broker
 from broker.server.probe import probe
 from fleet.config.loader import FleetConfig
 from fleet.hosting.system_limits import check_system_limits
 from fleet.plural import count_noun
+from fleet.reference.dialect_facts import trial_text
 from scenarios.parsing.parser import ENDINGS, find_scenarios, load_scenarios
 
 __all__ = ["check_fleet", "check_scenarios", "split_by_kind"]
@@ -30,6 +33,7 @@ async def check_fleet(config: FleetConfig, broker: str | None) -> dict[str, str]
     if config.known.own:
         own = (f"{name} ({config.known.like(name)})" for name in config.known.own)
         findings["platforms"] = f"of its own: {', '.join(own)}"
+    findings |= _check_dialects(config)
     check_system_limits(config.connection_count, config.workers)
     findings["room"] = "file descriptors and ports suffice"
     url = broker or config.broker.url
@@ -41,6 +45,26 @@ async def check_fleet(config: FleetConfig, broker: str | None) -> dict[str, str]
         async with open_broker(url, **config.login(url)) as handle:
             await probe(handle.address)
             findings["broker"] = f"{handle.address.url} answers and lets us in"
+    return findings
+
+
+def _check_dialects(config: FleetConfig) -> dict[str, str]:
+    """Try the templates of every dialect in use, both ways; what does not survive is a finding.
+
+    Raises UsageError for a command that cannot be read back.
+    """
+    used = {spec.dialect.name: spec.dialect for spec in config.devices() if spec.dialect}
+    findings = {}
+    for name, dialect in {**config.dialects, **used}.items():
+        texts = []
+        for trial in try_dialect(dialect):
+            if trial.unreadable is not None and trial.section == "command":
+                raise UsageError(
+                    f"dialect {name}: a command cannot be read back: {trial.unreadable}",
+                    hint="look at its template: passfleet dialects " + name,
+                )
+            texts.append(f"{trial.section}: {trial_text(trial)}")
+        findings[f"dialect {name}"] = "; ".join(texts)
     return findings
 
 
