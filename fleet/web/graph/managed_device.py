@@ -116,8 +116,8 @@ class ManagedDevice:
     @property
     def last_sync(self) -> int:
         """The last check-in; without one, the time of the last message from the device."""
-        checked_in = getattr(self.state, "last_check_in", None)
-        return checked_in if isinstance(checked_in, int) else self.view.last_heard
+        checked_in = self.state.last_check_in
+        return self.view.last_heard if checked_in is None else checked_in
 
 
 def _operating_system(device: ManagedDevice) -> str:
@@ -162,7 +162,7 @@ PROPERTIES: Final[Mapping[str, Property]] = MappingProxyType(
         "lastSyncDateTime": Property("dateTime", lambda d: d.last_sync),
         "isSupervised": Property("boolean", lambda d: d.supervised),
         "deviceRegistrationState": _text(
-            lambda d: "notRegistered" if d.state.wiped else "registered"
+            lambda d: "registered" if d.state.enrolled and not d.state.wiped else "notRegistered"
         ),
     }
 )

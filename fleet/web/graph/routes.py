@@ -20,7 +20,7 @@ from fleet.web.settings import WebSettings
 
 __all__ = ["graph_routes"]
 
-_METHODS: Final = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+_METHODS: Final = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
 
 def graph_routes(view: FleetView, settings: WebSettings) -> Sequence[BaseRoute]:

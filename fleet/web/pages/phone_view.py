@@ -99,6 +99,8 @@ class PhoneViews:
             "compliance": state.compliance,
             "deadline": state.passcode_deadline,
             "wiped": state.wiped,
+            "enrolled": state.enrolled,
+            "lostMode": state.lost_mode,
             "signIn": profile.sign_in,
             "biometric": _biometric(state),
             "notification": self._notification(device),

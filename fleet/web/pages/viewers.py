@@ -42,6 +42,8 @@ STATE_FILTERS: Final[Mapping[str, str]] = {
     "compliant": "Compliant",
     "inGracePeriod": "In grace period",
     "noncompliant": "Not compliant",
+    "notEnrolled": "Not enrolled",
+    "lostMode": "Lost Mode",
     "wiped": "Wiped",
 }
 """Values and labels of the wall's State filter."""
@@ -73,12 +75,15 @@ class WallQuery:
 
     def _in_state(self, device: DeviceView, state: DeviceState) -> bool:
         words = {
+            "" if state.enrolled else "notEnrolled",
+            "lostMode" if state.lost_mode else "",
+            "wiped" if state.wiped else "",
             "online" if device.online else "offline",
             "locked" if state.locked else "unlocked",
             state.passcode,
             state.compliance,
         }
-        return self.state in words or (self.state == "wiped" and state.wiped)
+        return self.state in words
 
 
 @dataclass(eq=False)

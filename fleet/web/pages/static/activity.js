@@ -14,6 +14,7 @@ export function startActivity() {
   const log = (entries) => {
     for (const entry of entries) body.prepend(row(entry));
     while (body.rows.length > ROWS) body.lastChild.remove();
+    panel.querySelector("#log-empty").hidden = body.rows.length > 0;
   };
   const load = (figures) => {
     points.push(...figures);

@@ -82,10 +82,11 @@ export class Phone {
     setText(this.presence, snapshot.online ? "Online" : "Offline");
     setText(this.owner, `${snapshot.title} · ${snapshot.owner}`);
     this.owner.title = `${snapshot.owner} · ${snapshot.management} · group ${snapshot.group}`;
-    this.compliance.className = `badge ${snapshot.compliance}`;
-    setText(this.compliance, COMPLIANCE[snapshot.compliance] ?? snapshot.compliance);
+    this.compliance.className = `badge ${snapshot.enrolled ? snapshot.compliance : ""}`;
+    setText(this.compliance, snapshot.enrolled ? (COMPLIANCE[snapshot.compliance] ?? snapshot.compliance) : "Not enrolled");
     const words = PASSCODES[snapshot.passcode] ?? snapshot.passcode;
-    setText(this.lock, snapshot.locked ? `Locked · ${words}` : `Unlocked · ${words}`);
+    const lock = snapshot.locked ? `Locked · ${words}` : `Unlocked · ${words}`;
+    setText(this.lock, snapshot.lostMode ? `Lost Mode · ${lock}` : lock);
     this.statusNetwork.className = snapshot.online ? "signal" : "";
     setText(this.statusNetwork, snapshot.online ? "" : "No network");
     this.hello.hidden = !snapshot.wiped;

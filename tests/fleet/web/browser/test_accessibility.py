@@ -101,6 +101,8 @@ def test_no_page_scrolls_sideways_at_any_width(
                 page.set_viewport_size({"width": width, "height": 800})
                 page.goto(fleet_url + path)
                 expect(page.get_by_role("heading", level=1)).to_be_attached()
+                if path in ("/", "/portal"):
+                    expect(page.get_by_role("article").first).to_be_visible()
                 screenshot(page, f"width-{path}-{width}")
                 if page.evaluate("document.documentElement.scrollWidth > innerWidth"):
                     wide.append(f"{path} at {width}")
