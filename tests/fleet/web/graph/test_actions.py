@@ -166,3 +166,17 @@ async def test_namespace_and_users_path_reach_the_same_action(fleet: WebFleet) -
         assert (await fleet.http.post(path)).status_code == 204
     assert (await fleet.http.get(f"{LISTED}/android-1/syncDevice")).status_code == 405
     assert (await fleet.http.post(LISTED)).status_code == 405
+
+
+async def test_a_retired_device_is_not_registered(fleet: WebFleet) -> None:
+    assert (await fleet.act("android-1", "retire")).status_code == 204
+    await fleet.done("android-1", "retire")
+    document = await fleet.get(f"{LISTED}/android-1")
+    assert document["deviceRegistrationState"] == "notRegistered"
+
+
+async def test_other_methods_are_refused_in_the_form_of_graph(fleet: WebFleet) -> None:
+    for method in ("OPTIONS", "PUT", "PATCH", "DELETE"):
+        answer = await fleet.http.request(method, LISTED)
+        assert answer.status_code == 405
+        assert answer.json()["error"]["code"] == "MethodNotAllowed"
