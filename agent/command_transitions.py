@@ -110,10 +110,11 @@ def _draw_temporary(
     for draw in range(state.draws + 1, state.draws + 1 + _TEMPORARY_TRIES):
         ref = PasscodeRef(draw, spec)
         passcode = reveal(ref, rng)
-        traits, digest = traits_of(passcode), rng.digest(passcode)
-        if not violations(traits, policy, profile.passcode) and digest not in history:
+        traits = traits_of(passcode)
+        refused = violations(traits, policy, profile.passcode)
+        if not refused and not rng.matches(passcode, history, quick=True):
             break
-    return ref, Secret(PasscodeKind.TEMPORARY, digest, traits)
+    return ref, Secret(PasscodeKind.TEMPORARY, rng.digest(passcode, temporary=True), traits)
 
 
 def _remote_lock(state: DeviceState, command: Command, now: int, rng: RandomSource) -> Outcome:

@@ -71,7 +71,8 @@ def _enter_passcode(state: DeviceState, press: Input, now: int, rng: RandomSourc
         return failed(state, ErrorCode.PASSCODE_NOT_SET, "The device has no passcode to enter.")
     if state.retry_at is not None and now < state.retry_at:
         return _disabled(state, now)
-    if not _is_own_session(state) or rng.digest(press.passcode or "") != state.secret.digest:
+    own = _is_own_session(state)
+    if not own or not rng.matches(press.passcode or "", state.secret.digest):
         state = count_wrong_passcode(state, now)
         message = "Wrong passcode; the device wiped itself." if state.wiped else "Wrong passcode."
         return failed(state, ErrorCode.WRONG_PASSCODE, message)
@@ -127,15 +128,15 @@ def _set_passcode(state: DeviceState, press: Input, now: int, rng: RandomSource)
             "The current user is not the user who enrolled the device.",
         )
     passcode = press.passcode or ""
-    traits, digest = traits_of(passcode), rng.digest(passcode)
+    traits = traits_of(passcode)
     problems = [str(v) for v in violations(traits, state.policy, profile.passcode)]
-    if _was_used(state, digest):
+    if _was_used(state, passcode, rng):
         problems.append("The passcode was used before.")
     if problems:
         why = " ".join(problems)
         screen = ScreenMessage("Passcode Requirement", why)
         return failed(state, ErrorCode.POLICY_VIOLATION, why, screen=screen)
-    secret = Secret(PasscodeKind.USER, digest, traits)
+    secret = Secret(PasscodeKind.USER, rng.digest(passcode), traits)
     state = changed(
         state,
         history=with_former(state.history, state.secret) if state.secret else state.history,
@@ -147,7 +148,7 @@ def _set_passcode(state: DeviceState, press: Input, now: int, rng: RandomSource)
     return done(state, "The passcode was set.")
 
 
-def _was_used(state: DeviceState, digest: bytes) -> bool:
+def _was_used(state: DeviceState, passcode: str, rng: RandomSource) -> bool:
     """True if the history of the policy in force forbids a passcode.
 
     Some platforms count the current passcode among the last so many, others remember so many
@@ -159,8 +160,8 @@ def _was_used(state: DeviceState, digest: bytes) -> bool:
     last = slice(-count * DIGEST_BYTES, None)
     current = state.secret.digest if state.secret else b""
     if state.profile.passcode.history_counts_current:
-        return digest in (state.history + current)[last]
-    return digest == current or digest in state.history[last]
+        return rng.matches(passcode, (state.history + current)[last])
+    return rng.matches(passcode, current + state.history[last])
 
 
 def _use_biometric(state: DeviceState, _: Input, now: int, rng: RandomSource) -> Outcome:

@@ -19,6 +19,8 @@ from platforms.profile import Alphabet, Bound, ComplexCharacters, PasscodeRules
 
 __all__ = [
     "DIGEST_BYTES",
+    "FORM_BITS",
+    "TEMPORARY_BIT",
     "PasscodePolicy",
     "PasscodeRef",
     "PasscodeSpec",
@@ -43,6 +45,10 @@ _SYMBOLS = "!#$%&*+-=?@"
 
 DIGEST_BYTES: Final = 16
 """Length of a passcode's digest, in bytes."""
+FORM_BITS: Final = 0xC0
+"""Bits of a digest's first byte that name its form: see `agent.storage.digests`."""
+TEMPORARY_BIT: Final = 0x40
+"""Form of the digest of a temporary passcode in memory."""
 
 
 class RandomSource(Protocol):
@@ -51,8 +57,15 @@ class RandomSource(Protocol):
     def bits(self, purpose: str, number: int) -> int:
         """Return 512 uniform bits: draw `number` of those for `purpose`."""
 
-    def digest(self, passcode: str) -> bytes:
+    def digest(self, passcode: str, *, temporary: bool = False) -> bytes:
         """Return the keyed digest of the passcode, `DIGEST_BYTES` long."""
+
+    def matches(self, passcode: str, digests: bytes, *, quick: bool = False) -> bool:
+        """Return True if `digests`, end to end, contain one of the passcode, in any form.
+
+        `quick` leaves out those that take a slow hash to compare: passcodes that users set before
+        the last restart.
+        """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

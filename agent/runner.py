@@ -36,7 +36,7 @@ _RECENT: Final = 5
 
 
 class Store(Protocol):
-    """Storage of states and publications, written before they are sent: see `agent.state_file`."""
+    """Storage of states and publications, written before they are sent: see `agent.storage`."""
 
     def keep(
         self,

@@ -292,9 +292,5 @@ def out_of_policy(state: DeviceState, now: int) -> DeviceState:
 
 
 def with_former(history: bytes, secret: Secret) -> bytes:
-    """A history and, the last of it, a passcode that is no longer set.
-
-    The history is searched as bytes: a false match across two digests is as unlikely as two
-    passcodes with one digest.
-    """
+    """A history and, the last of it, a passcode that is no longer set."""
     return (history + secret.digest)[-_HISTORY_KEPT * DIGEST_BYTES :]

@@ -117,6 +117,11 @@ class FleetConfig:
         return self._resolved(self.fleet.state)
 
     @property
+    def survives_power_loss(self) -> bool:
+        """True if what is answered survives a loss of power, not only the end of the process."""
+        return self.fleet.durability == "power"
+
+    @property
     def root(self) -> str:
         """Topic root, without leading or trailing slash."""
         return self.fleet.root

@@ -148,6 +148,10 @@ class FleetSection(Section):
         default=1, description=f'a whole number from 1 to {_MAX_WORKERS}, or "auto": one per core'
     )
     state: str | None = Field(default=None, min_length=1, description='a file, such as "fleet.db"')
+    durability: Literal["process", "power"] = Field(
+        default="process",
+        description='"process": the state file survives a kill -9; "power": a loss of power too',
+    )
     root: Annotated[str, AfterValidator(_root)] = Field(
         default=DEFAULT_ROOT, description=ROOT_WORDS
     )

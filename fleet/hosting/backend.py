@@ -13,7 +13,7 @@ from typing import Final, Protocol
 
 from agent.clock import Clock, RealClock, VirtualClock
 from agent.coverage import RuleRecorder
-from agent.state_file import StateFile
+from agent.storage.file import StateFile
 from broker.address import BrokerAddress
 from broker.contract import Topics
 from fleet.config.loader import FleetConfig
@@ -106,15 +106,21 @@ class LoopLag:
 class LocalBackend:
     """Backend that hosts all devices in this process."""
 
-    def __init__(self, config: FleetConfig, *, coverage: bool = False) -> None:
-        """Create the devices; with `coverage`, count the rules that they exercise."""
+    def __init__(
+        self, config: FleetConfig, store: StateFile | None = None, *, coverage: bool = False
+    ) -> None:
+        """Create the devices, with the states in `store`.
+
+        `coverage`: count the rules that they exercise. Raises FileError as `StateFile.load` does.
+        """
         specs = config.devices()
         rules = RuleRecorder() if coverage else None
         self.counters = FleetCounters(rules=rules)
         self.size = len(specs)
         self.failed: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
         self._counts = DeviceCounts()
-        store = StateFile(config.state, config.seed) if config.state else None
+        if store is not None:
+            store.on_failure = self._fail
         self._host = Host(
             specs,
             Topics(config.root),
@@ -128,6 +134,10 @@ class LocalBackend:
             known=config.known,
         )
         self._lag = LoopLag()
+
+    def _fail(self, error: BaseException) -> None:
+        if not self.failed.done():
+            self.failed.set_result(error)
 
     async def start(
         self,

@@ -25,7 +25,7 @@ from agent.events import Event
 from agent.random_stream import DeviceRandomStream
 from agent.runner import Device, DeviceContext
 from agent.state import DeviceState
-from agent.state_file import StateFile
+from agent.storage.file import StateFile
 from broker import contract
 from broker.address import BrokerAddress
 from broker.client.barrier import Barrier
@@ -120,9 +120,8 @@ class Host(ConnectionListener):
             on_changed=counts.on_changed if counts is not None else None,
             on_dialect_event=on_dialect_event,
         )
-        self._factory = DeviceFactory(
-            shared, partial(DeviceRandomStream, seed), store.load if store else None, restored
-        )
+        stream = partial(DeviceRandomStream, seed, kept=store.key if store else None)
+        self._factory = DeviceFactory(shared, stream, store.load if store else None, restored)
         for spec in specs:
             self.devices[spec.device_id] = self._factory.make(spec)
         if counts is not None:
@@ -157,6 +156,8 @@ class Host(ConnectionListener):
             self._index,
             self._on_dialect_event,
         )
+        if self._store is not None:
+            self._store.watch()
         await self._open_control()
         sessions = {} if fresh else await self._find_sessions(again=again)
         for spec in self._specs:

@@ -19,6 +19,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from agent.coverage import RuleRecorder
+from agent.storage.claim import StateClaim
 from broker.address import BrokerAddress
 from broker.child_command import module_command
 from broker.client.pace import ConnectionPace
@@ -42,9 +43,21 @@ class WorkerBackend:
     """Backend that hosts the devices in worker processes."""
 
     def __init__(
-        self, config: FleetConfig, workers: int, log_level: str, *, coverage: bool = False
+        self,
+        config: FleetConfig,
+        workers: int,
+        log_level: str,
+        claim: StateClaim | None = None,
+        *,
+        coverage: bool = False,
     ) -> None:
-        """Make the workers' jobs; with `coverage`, they count the rules that devices exercise."""
+        """Make the workers' jobs; with `coverage`, they count the rules that devices exercise.
+
+        `claim` is the state file, which this process owns and the workers open.
+        """
+        if claim is not None:
+            claim.share()
+        self.inherited = () if claim is None else (claim.handle,)
         self.size = config.device_count
         self.counters = FleetCounters(rules=RuleRecorder() if coverage else None)
         self.failed: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
@@ -197,6 +210,7 @@ class _Worker:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             limit=_LINE_LIMIT,
+            pass_fds=self._backend.inherited,
         )
         stdin = self._process.stdin
         assert stdin is not None  # noqa: S101  # asked for above

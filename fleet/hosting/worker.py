@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from agent.coverage import RuleRecorder
-from agent.state_file import StateFile
+from agent.storage.file import StateFile
 from broker.address import BrokerAddress
 from broker.client.pace import ConnectionPace
 from broker.contract import Topics
@@ -73,7 +73,12 @@ def main() -> None:
     (size,) = _HEADER.unpack(_read(_HEADER.size))
     job: WorkerJob = pickle.loads(_read(size))  # noqa: S301  # from the supervisor, over a pipe
     configure_logging(job.log_level)
-    asyncio.run(_Worker(job).run())
+    try:
+        worker = _Worker(job)
+    except PassfleetError as error:
+        _send_error(error)
+        sys.exit(error.exit_code)
+    asyncio.run(worker.run())
 
 
 def _read(size: int) -> bytes:
@@ -98,17 +103,32 @@ def _send(**message: Any) -> None:
         os.close(devnull)
 
 
+def _send_error(error: PassfleetError) -> None:
+    _send(error=str(error), hint=error.hint, code=error.exit_code)
+
+
+def _open_state(job: WorkerJob) -> StateFile | None:
+    config = job.config
+    if config.state is None:
+        return None
+    part = (job.index, job.workers)
+    return StateFile(config.state, config.seed, part, power=config.survives_power_loss)
+
+
 class _Worker:
+    """Host of one slice. Raises FileError where the state file cannot be used."""
+
     def __init__(self, job: WorkerJob) -> None:
         config = job.config
         specs = config.devices()[job.index :: job.workers]
-        part = (job.index, job.workers)
         self.job = job
         rules = RuleRecorder() if job.coverage else None
         self.counters = FleetCounters(rules=rules)
         self.counts = DeviceCounts()
-        store = StateFile(config.state, config.seed, part=part) if config.state else None
+        store = _open_state(job)
         kept = store.reached if store else None
+        if store is not None:
+            store.on_failure = _send_error
         self.host = Host(
             specs,
             Topics(config.root),
@@ -132,7 +152,7 @@ class _Worker:
         try:
             order = await self._start(orders)
         except PassfleetError as error:
-            _send(error=str(error), hint=error.hint, code=error.exit_code)
+            _send_error(error)
             await self.host.abandon()
             return
         if not order:

@@ -76,8 +76,9 @@ class _Stream(DeviceRandomStream):
 
     __slots__ = ()
 
-    def digest(self, passcode: str) -> bytes:
+    def digest(self, passcode: str, *, temporary: bool = False) -> bytes:
         """The passcode, padded to the length of a digest."""
+        del temporary
         return passcode.encode().ljust(DIGEST_BYTES, b"\0")[:DIGEST_BYTES]
 
 

@@ -16,6 +16,7 @@ from rich.console import Console
 
 from broker.child_command import module_command
 from broker.errors import PassfleetError, PeerError, UsageError
+from broker.processes import is_alive
 from fleet.plural import count_noun
 from fleet.service import run_file
 
@@ -174,7 +175,7 @@ def _end(pid: int, started: str | None, what: str, err: Console) -> None:
         os.kill(pid, signal.SIGTERM)
     until = time.monotonic() + _DOWN_WITHIN
     with err.status(f"stopping {what}"):
-        while run_file.is_alive(pid, started):
+        while is_alive(pid, started):
             if time.monotonic() > until:
                 raise PeerError(
                     f"process {pid} did not end within {_DOWN_WITHIN:.0f} s",

@@ -17,9 +17,12 @@ from typing import Any, Final
 
 from rich.console import Console
 
+from agent.storage.claim import StateClaim
+from agent.storage.file import StateFile
 from broker.address import BrokerAddress
 from broker.contract import Topics
 from broker.errors import UsageError
+from broker.processes import started_at
 from broker.server.child_process import BrokerHandle
 from broker.server.open import EMBEDDED, MOSQUITTO, open_broker
 from broker.server.probe import probe
@@ -101,6 +104,7 @@ async def _run(config: FleetConfig, options: UpOptions, out: Console, err: Conso
         check_port(options.metrics)
     control_url = config.control.url if config.control else None
     async with (
+        _state(config, workers) as state,
         (options.web or _no_web)(config) as serve,
         open_broker(url, **config.login(url)) as broker,
         _control_broker(config) as control,
@@ -112,7 +116,7 @@ async def _run(config: FleetConfig, options: UpOptions, out: Console, err: Conso
             await probe(control.address)
         _warn_of_limits(url, config.device_count, err)
         _warn_of_port(url, broker.address, err)
-        backend = _make_backend(config, workers, options)
+        backend = _make_backend(config, workers, options, state)
         stop = _StopSignals()
         brokers = _Brokers(broker, control, ours=ours, fresh=(control_url or url) in _OWN_BROKERS)
         with stop.listening(), _coverage_file(backend, config, options.coverage):
@@ -126,11 +130,33 @@ async def _run(config: FleetConfig, options: UpOptions, out: Console, err: Conso
             raise Interrupted
 
 
-def _make_backend(config: FleetConfig, workers: int, options: UpOptions) -> HostingBackend:
+@contextlib.asynccontextmanager
+async def _state(config: FleetConfig, workers: int) -> AsyncIterator[StateFile | StateClaim | None]:
+    """State file of the fleet, checked and owned before anything starts; None without one.
+
+    Raises FileError where it cannot be used, in the same words for any number of workers.
+    """
+    if config.state is None:
+        yield None
+        return
+    opened = StateFile if workers == 1 else StateClaim
+    state = opened(config.state, config.seed, power=config.survives_power_loss)
+    with contextlib.closing(state):
+        yield state
+
+
+def _make_backend(
+    config: FleetConfig,
+    workers: int,
+    options: UpOptions,
+    state: StateFile | StateClaim | None,
+) -> HostingBackend:
     coverage = options.coverage is not None
-    if workers > 1:
-        return WorkerBackend(config, workers, options.log_level, coverage=coverage)
-    return LocalBackend(config, coverage=coverage)
+    if workers == 1:
+        assert not isinstance(state, StateClaim)  # noqa: S101  # see `_state`
+        return LocalBackend(config, state, coverage=coverage)
+    assert not isinstance(state, StateFile)  # noqa: S101
+    return WorkerBackend(config, workers, options.log_level, state, coverage=coverage)
 
 
 @contextlib.contextmanager
@@ -279,7 +305,7 @@ def _running(
         broker=address.url,
         root=config.root,
         pid=os.getpid(),
-        started=run_file.started_at(os.getpid()),
+        started=started_at(os.getpid()),
         devices=devices,
         fleet=str(config.path.resolve()) if config.path else None,
         username=address.username,

@@ -15,18 +15,17 @@ from pathlib import Path
 from broker.address import BrokerAddress
 from broker.contract import DEFAULT_ROOT
 from broker.errors import BrokerError, FileError
+from broker.processes import is_alive, started_at
 
 __all__ = [
     "FOLDER",
     "RunningFleet",
     "find_running",
     "find_starting",
-    "is_alive",
     "locate",
     "make_folder",
     "remove",
     "remove_starting",
-    "started_at",
     "starting_path",
     "write",
     "write_starting",
@@ -71,38 +70,6 @@ class RunningFleet:
         return BrokerAddress.parse(
             self.broker, username=self.username, password=self.password, **paths
         )
-
-
-def is_alive(pid: int, started: str | None = None) -> bool:
-    """Return True if a process runs. A zombie process does not count.
-
-    With `started`, a later process that was given the same id does not count either.
-    """
-    if pid <= 1:
-        return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return started is None
-    state, since = _stat(pid)
-    return state != "Z" and (started is None or since is None or since == started)
-
-
-def started_at(pid: int) -> str | None:
-    """Start time of a process in clock ticks since boot; None where unknown (only Linux has it)."""
-    return _stat(pid)[1]
-
-
-def _stat(pid: int) -> tuple[str | None, str | None]:
-    """(state, start time) of a process; None where unknown."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
-    except OSError:
-        return None, None
-    fields = stat.rpartition(")")[2].split()
-    return fields[0], fields[19]
 
 
 def make_folder(folder: Path) -> Path:

@@ -219,7 +219,9 @@ class _DeviceRestorer:
         kind = PasscodeKind(recorded.passcode)
         secret = None
         if kind is not PasscodeKind.NONE and passcode is not None:
-            secret = Secret(kind, draws.digest(passcode), traits_of(passcode))
+            temporary = kind is PasscodeKind.TEMPORARY
+            digest = draws.digest(passcode, temporary=temporary)
+            secret = Secret(kind, digest, traits_of(passcode))
         policy = policy_of(self._device.policy) if self._device.policy else None
         return replace(
             first,

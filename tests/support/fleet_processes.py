@@ -18,7 +18,7 @@ from typing import IO, Any
 import pytest
 
 from agent.clock import Clock, RealClock, VirtualClock
-from agent.state_file import StateFile
+from agent.storage.file import StateFile
 from broker.address import BrokerAddress
 from broker.client.pace import ConnectionPace
 from broker.contract import Topics

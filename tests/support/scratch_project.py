@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from fleet.service.run_file import is_alive
+from broker.processes import is_alive
 
 ROOT = Path(__file__).parents[2]
 PLUGIN = ROOT / "pytest-passfleet"

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from broker.processes import is_alive
 from fleet.service import run_file
 from tests.support.brokers import until
 from tests.support.distributions import ROOT
@@ -68,7 +69,7 @@ async def test_interrupted_detach_leaves_nothing(
     if moment == "connecting":
         await until(lambda: bool(silent))
     assert await up.signalled(number) == 128 + number
-    assert not run_file.is_alive(pid)
+    assert not is_alive(pid)
     assert "Traceback" not in up.err + (tmp_path / ".passfleet" / "up.log").read_text()
     assert not (tmp_path / ".passfleet" / "starting.json").exists()
     assert "no fleet runs" in await output(start, "down")
@@ -89,7 +90,7 @@ async def test_down_finds_a_fleet_that_starts(
     await until(lambda: bool(silent) and starting_pid(tmp_path) > 0)
     pid = starting_pid(tmp_path)
     assert f"stopped the fleet of process {pid}" in await output(start, "down")
-    assert not run_file.is_alive(pid)
+    assert not is_alive(pid)
     await up.ended()
     assert not (tmp_path / ".passfleet" / "starting.json").exists()
 

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from broker.processes import is_alive
 from broker.server.open import EMBEDDED, MOSQUITTO
-from fleet.service import run_file
 from tests.support.brokers import free_port, listens, until
 from tests.support.fleet_processes import (
     Server,
@@ -201,7 +201,7 @@ async def test_detach_leaves_a_fleet_that_down_ends(tmp_path: Path, start: Start
             down = start_below("down")
             assert await down.ended() == 0
         assert down.out == f"stopped the fleet of process {pid}\n"
-        assert not run_file.is_alive(pid)
+        assert not is_alive(pid)
         assert not (tmp_path / ".passfleet" / "up.json").exists()
     finally:
         with contextlib.suppress(ProcessLookupError):

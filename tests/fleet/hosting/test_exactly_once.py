@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from agent.state_file import StateFile
+from agent.storage.file import StateFile
 from broker.client.client_ids import device_client_id
 from broker.server.open import EMBEDDED, MOSQUITTO
 from fleet.config.loader import parse_fleet

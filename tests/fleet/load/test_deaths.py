@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
+from broker.processes import is_alive
 from broker.server.open import MOSQUITTO, open_broker
 from fleet.load.ledger import COLUMNS
-from fleet.service.run_file import is_alive
 from tests.support.brokers import need, until
 from tests.support.fake_fleet import Fake, fake_fleet
 from tests.support.fleet_processes import Server, fleet_text, phones

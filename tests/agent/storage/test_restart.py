@@ -26,7 +26,7 @@ async def test_a_command_at_work_is_done_after_a_kill_9_even_where_the_broker_di
     tmp_path: Path, start: Start
 ) -> None:
     root = f"survives/{os.getpid()}"
-    text = fleet_text(phones(reaction='"2s"'), root=root, state='"fleet.db"')
+    text = fleet_text(phones(reaction='"8s"'), root=root, state='"fleet.db"')
     write_fleet(tmp_path, text)
 
     async def port(up: Process) -> int:
@@ -42,7 +42,7 @@ async def test_a_command_at_work_is_done_after_a_kill_9_even_where_the_broker_di
         first.popen.wait()
     second = start("up")
     async with WireOperator.connected(await port(second), root) as operator:
-        await until(lambda: any(map(not_active, operator.results(command))))
+        await until(lambda: any(map(not_active, operator.results(command))), 20)
         result = next(filter(not_active, operator.results(command)))
         assert (result["actionState"], result["duplicate"]) == ("done", False)
         await operator.shows(PHONE, passcode="temporary")

@@ -1,0 +1,1 @@
+"""State file of a fleet: its rows, checks, owner and digests."""
