@@ -13,9 +13,10 @@ from broker.dialects.definition import PRESETS, merge, preset
 from broker.dialects.dialect import Dialect
 from broker.validation import KeyPath, Problem, shorten_value, suggest
 
-__all__ = ["dialects", "preset_dialect", "read_dialects"]
+__all__ = ["NO_DIALECTS", "dialects", "preset_dialect", "read_dialects"]
 
 _DEEPEST: Final = 8
+NO_DIALECTS: Final[Mapping[str, Dialect]] = MappingProxyType({})
 _EXPECTED: Final = "a table such as [dialects.mycloud.command]"
 
 

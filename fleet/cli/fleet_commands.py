@@ -288,7 +288,8 @@ def check(
         )
     config = load_fleet(fleets[0]) if fleets else None
     known = None if config is None else config.known
-    found = check_scenarios(scenarios, known) if scenarios else {}
+    own = {} if config is None else config.dialects
+    found = check_scenarios(scenarios, known, own) if scenarios else {}
     if config is not None:
         found |= run_async(check_fleet(config, broker))
     if as_json:

@@ -111,6 +111,7 @@ def play(
     as_json: JsonOption = False,  # noqa: FBT002  # a command-line flag
 ) -> None:
     """Run scenarios of portal, console and users against virtual devices."""
+    from broker.dialects.reader import NO_DIALECTS  # noqa: PLC0415
     from fleet.service import play as playing  # noqa: PLC0415
     from scenarios.run.runner import DEFAULT_JOBS, PlayOptions  # noqa: PLC0415
 
@@ -125,12 +126,12 @@ def play(
         seed=seed,
         coverage=coverage,
     )
-    known = None
+    known, own = None, NO_DIALECTS
     if fleet is not None:
-        from fleet.config.loader import load_platforms  # noqa: PLC0415
+        from fleet.config.loader import load_dialects, load_platforms  # noqa: PLC0415
 
-        known = load_platforms(fleet)
-    scenarios = playing.chosen(paths or [], names or [], known)
+        known, own = load_platforms(fleet), load_dialects(fleet)
+    scenarios = playing.chosen(paths or [], names or [], known, own)
     if clock is not None and speed is None:
         playing.refuse_virtual_time(scenarios)
     for report in (junit, html, record):

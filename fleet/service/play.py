@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
@@ -15,6 +15,8 @@ from rich.markup import escape
 from rich.text import Text
 
 from agent.definition.platforms import Platforms
+from broker.dialects.dialect import Dialect
+from broker.dialects.reader import NO_DIALECTS
 from broker.errors import FileError, UsageError
 from broker.timestamps import format_timestamp
 from fleet.hosting.system_limits import check_system_limits
@@ -36,15 +38,18 @@ _CONNECTIONS_A_SCENARIO: Final = 1
 
 
 def chosen(
-    paths: Sequence[Path], names: Sequence[str], known: Platforms | None = None
+    paths: Sequence[Path],
+    names: Sequence[str],
+    known: Platforms | None = None,
+    own: Mapping[str, Dialect] = NO_DIALECTS,
 ) -> list[Scenario]:
     """The scenarios of files and folders, or of the library if `paths` is empty.
 
     `names` keeps those whose name or file name contains one of them; `known` has the platforms and
-    the dated table of a fleet file. Raises FileError for a file with a mistake, UsageError if no
-    scenario is left.
+    the dated table of a fleet file, `own` are its dialects. Raises FileError for a file with a
+    mistake, UsageError if no scenario is left.
     """
-    scenarios = load_scenarios(find_scenarios(paths or [LIBRARY]), known)
+    scenarios = load_scenarios(find_scenarios(paths or [LIBRARY]), known, own)
     if not names:
         return scenarios
     wanted = [name.lower() for name in names]

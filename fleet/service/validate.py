@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from agent.definition.platforms import Platforms
+from broker.dialects.dialect import Dialect
+from broker.dialects.reader import NO_DIALECTS
 from broker.dialects.trial import try_dialect
 from broker.errors import UsageError
 from broker.server.mosquitto import find_mosquitto
@@ -74,11 +76,17 @@ def split_by_kind(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
     return [path for path in paths if path not in scenarios], scenarios
 
 
-def check_scenarios(paths: Sequence[Path], known: Platforms | None = None) -> dict[str, str]:
-    """Check scenario files; return what they contain. They may name the platforms of `known`.
+def check_scenarios(
+    paths: Sequence[Path],
+    known: Platforms | None = None,
+    own: Mapping[str, Dialect] = NO_DIALECTS,
+) -> dict[str, str]:
+    """Check scenario files; return what they contain.
+
+    They may name the platforms of `known` and the dialects `own` of a fleet file.
 
     Raises FileError for the first file with a mistake.
     """
     files = find_scenarios(paths)
-    steps = sum(len(scenario.steps) for scenario in load_scenarios(files, known))
+    steps = sum(len(scenario.steps) for scenario in load_scenarios(files, known, own))
     return {"scenarios": f"{count_noun(len(files), 'file')}, {count_noun(steps, 'step')}"}

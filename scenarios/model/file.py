@@ -89,6 +89,9 @@ class DeviceEntry(DeviceSection):
         default="phones",
         description='a name of 1 to 64 letters, digits, dots, dashes or underscores, not "all"',
     )
+    dialect: str | None = Field(
+        default=None, min_length=1, description="the name of a dialect (passfleet dialects)"
+    )
     # Overrides the default: a fleet device reacts at once, a scenario device after 2 s.
     reaction: Annotated[tuple[int, int], DeviceSection.model_fields["reaction"].metadata[0]] = (
         Field(
@@ -189,6 +192,7 @@ class ScenarioFile(Section):
     )
     conformance: Conformance | None = Field(default=None, description=CONFORMANCE_WORDS)
     platforms: Any = Field(default={}, description="a table of platforms by name")
+    dialects: Any = Field(default={}, description="a table of dialects by name")
     users: dict[str, Any] = Field(default={}, description="a table of users by name")
     devices: dict[str, Any] = Field(min_length=1, description="a table of devices by name")
     steps: list[Any] = Field(min_length=1, description="a list of steps, at least one")

@@ -17,6 +17,8 @@ from agent.definition.platforms import Platforms, read_platforms
 from agent.device_factory import DeviceSpec
 from agent.random_stream import DeviceRandomStream
 from broker.contract import DEVICE_ID
+from broker.dialects.dialect import Dialect
+from broker.dialects.reader import NO_DIALECTS, dialects, read_dialects
 from broker.errors import FileError, UsageError
 from broker.validation import KeyPath, Problem, Problems, shorten_value, suggest, validate
 from platforms.conformance import CONFORMANCE
@@ -94,21 +96,27 @@ def _hidden(path: Path, below: Path) -> bool:
     return any(part.startswith(".") for part in path.relative_to(below).parts)
 
 
-def load_scenarios(paths: Iterable[Path], known: Platforms | None = None) -> list[Scenario]:
+def load_scenarios(
+    paths: Iterable[Path],
+    known: Platforms | None = None,
+    own: Mapping[str, Dialect] = NO_DIALECTS,
+) -> list[Scenario]:
     """Load and validate scenario files. Raises FileError for the first invalid file.
 
     `known` are the platforms and the conformance table of a fleet file; None means the built-in
-    ones.
+    ones. `own` are the dialects of that file.
     """
-    return [load_scenario(path, known) for path in paths]
+    return [load_scenario(path, known, own) for path in paths]
 
 
-def load_scenario(path: Path, known: Platforms | None = None) -> Scenario:
+def load_scenario(
+    path: Path, known: Platforms | None = None, own: Mapping[str, Dialect] = NO_DIALECTS
+) -> Scenario:
     """Load and validate one scenario file; `known` is described at `load_scenarios`.
 
     Raises FileError if the file cannot be read or is invalid.
     """
-    return parse_scenario(_read(path), path, known)
+    return parse_scenario(_read(path), path, known, own)
 
 
 def _read(path: Path) -> str:
@@ -127,22 +135,34 @@ def _read(path: Path) -> str:
         raise FileError("not UTF-8 text", path=path, line=line, expected="YAML") from None
 
 
-def parse_scenario(text: str, path: Path | str, known: Platforms | None = None) -> Scenario:
+def parse_scenario(
+    text: str,
+    path: Path | str,
+    known: Platforms | None = None,
+    own: Mapping[str, Dialect] = NO_DIALECTS,
+) -> Scenario:
     """Parse and validate the text of a scenario file.
 
     `path` is the name of the file in error messages. Raises FileError if the text is invalid.
     """
     located = read_yaml(text, path, text_keys=_TEXT_KEYS)
-    return _Reader(located, path, known or Platforms()).scenario()
+    return _Reader(located, path, known or Platforms(), own).scenario()
 
 
 class _Reader:
     """Reader of one document; collects its problems."""
 
-    def __init__(self, located: YamlDocument, path: Path | str, known: Platforms) -> None:
+    def __init__(
+        self,
+        located: YamlDocument,
+        path: Path | str,
+        known: Platforms,
+        own: Mapping[str, Dialect],
+    ) -> None:
         self._located = located
         self._path = str(path)
         self._platforms = known
+        self._dialects = {**dialects(), **own}
         self._problems: list[Problem] = []
         self._placeholder_problems: list[Problem] = []
         self._secrets: dict[str, str] = {}
@@ -156,6 +176,7 @@ class _Reader:
         document = self._filled(written)
         file = validate(ScenarioFile, document, (), self._problems)
         self._read_platforms(document)
+        self._dialects |= read_dialects(document.get("dialects", {}), self._problems)
         devices = self._devices(document.get("devices"))
         users = self._users(document.get("users"))
         names = KnownNames(
@@ -265,12 +286,33 @@ class _Reader:
         self._problems += problems
         if problems:
             return None
+        dialect, problem = self._dialect(entry.dialect, (*path, "dialect"))
+        if problem is not None:
+            self._problems.append(problem)
+            return None
         owner = entry.owner or _default_owner(number)
         setup = setup_of(entry, entry.group, profile)
         passcode = starting_passcode(
             entry, setup.policy, profile.passcode, DeviceRandomStream(0, name)
         )
-        return DeviceSpec(name, owner, setup, passcode)
+        return DeviceSpec(name, owner, setup, passcode, dialect=dialect)
+
+    def _dialect(self, name: str | None, path: KeyPath) -> tuple[Dialect | None, Problem | None]:
+        """Return the dialect of a device, or the problem with its name or its topics."""
+        if name is None:
+            return None, None
+        dialect = self._dialects.get(name)
+        if dialect is not None and dialect.finds_device:
+            return dialect, None
+        if dialect is not None:
+            message = f"the commands of {name} carry no device id, and all devices share one login"
+            return None, Problem(path, message, "{deviceId} in the topic or payload of commands")
+        own = self._located.value.get("dialects", {})
+        if isinstance(own, Mapping) and name in own:
+            return None, None  # `read_dialects` reported the problem of that dialect
+        expected = f"one of {', '.join(self._dialects)}"
+        hint = suggest(name, self._dialects)
+        return None, Problem(path, f"got {shorten_value(name)}", expected, hint)
 
     def _users(self, tables: Any) -> dict[str, UserEntry]:
         found = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -94,9 +95,12 @@ async def _play_all_on(
     pool = ConnectionPool(address, _PACE)
     root = f"{DEFAULT_ROOT}/plays/{secrets.token_hex(6)}"
     slots = asyncio.Semaphore(options.jobs)
+    # Topics of a back-end do not contain the root of a scenario: one such scenario at a time.
+    alone = asyncio.Lock()
 
     async def run_one(number: int, scenario: Scenario) -> ScenarioOutcome:
-        async with slots:
+        foreign = any(d.dialect and not d.dialect.is_contract for d in scenario.devices)
+        async with alone if foreign else contextlib.nullcontext(), slots:
             topics = Topics(f"{root}/{number}")
             return await _play_one(pool, topics, scenario, options, number, listener, tidy=tidy)
 
