@@ -29,6 +29,9 @@ def print_coverage(coverage: Coverage) -> None:
         out.print(f"{_share(coverage.proven, total)} of the documents' statements proven")
     for platform in coverage.platforms:
         _print_missing(platform)
+    if coverage.exercised < coverage.total:
+        hint = "Scenarios that exercise a rule: passfleet explain PLATFORM --rules"
+        out.print(f"\n{hint}", markup=False)
 
 
 def _cells(platform: PlatformCoverage) -> Iterator[str]:

@@ -50,6 +50,12 @@ StatementOption = Annotated[
         help="Explain this statement of the source documents instead, such as 001.27.",
     ),
 ]
+RulesOption = Annotated[
+    bool,
+    typer.Option(
+        "--rules", help="List every rule of the platform instead, with the scenarios for it."
+    ),
+]
 
 _FLEET_FILE = Path("fleet.toml")
 
@@ -122,19 +128,28 @@ def explain(
     ] = None,
     *,
     statement: StatementOption = None,
+    rules: RulesOption = False,
     management: ManagementOption = None,
     conformance: ConformanceOption = None,
     fleet: FleetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Print an action's effect on a platform, and the sources for it.
+    """Print an action's effect on a platform, the sources for it, and scenarios that exercise it.
 
     With --statement, print a statement of the source documents and the scenarios that prove it.
+    With --rules, print every rule of a platform and the scenarios that exercise it.
     """
     if statement is not None:
-        if (platform, action, management, conformance, fleet) != (None,) * 5:
+        if rules or (platform, action, management, conformance, fleet) != (None,) * 5:
             raise UsageError("--statement takes no platform, action or other option but --json")
         _print_statement(statement, as_json=as_json)
+        return
+    if rules:
+        if platform is None or action is not None:
+            hint = "as in: passfleet explain ios --rules"
+            raise UsageError("--rules takes a platform and no action", hint=hint)
+        profile = _find_platform(platform, _load_platforms(fleet, conformance))
+        _print_rules(profile, management, as_json=as_json)
         return
     if platform is None or action is None:
         missing = "PLATFORM and ACTION" if platform is None else "ACTION"
@@ -157,6 +172,20 @@ def explain(
         from fleet.cli import reference_tables  # noqa: PLC0415
 
         reference_tables.print_explanation(explanation)
+
+
+def _print_rules(profile: PlatformProfile, management: str | None, *, as_json: bool) -> None:
+    from fleet.reference.exercised import rules_of  # noqa: PLC0415
+
+    only = None if management is None else _parse_management(management)
+    rules = rules_of(profile, only)
+    if as_json:
+        found = [rule.as_json() for rule in rules]
+        print_json({"platform": profile.id, "title": profile.title, "rules": found})
+    else:
+        from fleet.cli import reference_tables  # noqa: PLC0415
+
+        reference_tables.print_rules(profile, rules)
 
 
 def _print_statement(number: str, *, as_json: bool) -> None:

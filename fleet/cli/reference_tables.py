@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from itertools import groupby
 
 from rich.table import Table
 from rich.text import Text
@@ -11,13 +12,20 @@ from rich.text import Text
 from fleet.cli.console import out
 from fleet.cli.tables import fit_to_terminal, print_hanging, print_table
 from fleet.reference import sentences as words
+from fleet.reference.exercised import Exercise, RuleExercise
 from fleet.reference.facts import Answer, Explanation
 from fleet.reference.sources import StatementExplanation
 from fleet.reference.tables import TableDifference, TableStatement
 from platforms.conformance import ConformanceTable
 from platforms.profile import PlatformProfile
 
-__all__ = ["print_difference", "print_explanation", "print_platforms", "print_statement"]
+__all__ = [
+    "print_difference",
+    "print_explanation",
+    "print_platforms",
+    "print_rules",
+    "print_statement",
+]
 
 
 def print_platforms(profiles: Iterable[PlatformProfile], dated: ConformanceTable) -> None:
@@ -139,6 +147,24 @@ def _print_answer(answer: Answer) -> None:
     native = "no protocol answer" if answer.native is None else json.dumps(answer.native)
     _print_text("  ", f"{answer.when}: {answer.action_state}{error}")
     _print_text("    native: ", native)
+    if answer.scenarios:
+        _print_text("    scenarios: ", _scenarios(answer.scenarios))
+
+
+def _scenarios(exercises: Iterable[Exercise]) -> str:
+    """File names, each once: a scenario may exercise a rule under several managements."""
+    return ", ".join(dict.fromkeys(each.file for each in exercises))
+
+
+def print_rules(profile: PlatformProfile, rules: Iterable[RuleExercise]) -> None:
+    """Print every rule of a platform with the scenarios of the library that exercise it."""
+    title = (f"{profile.title}: rules, and the scenarios in scenarios/library/", "bold")
+    out.print(Text.assemble(title, f"  ({profile.id})"))
+    for kind, group in groupby(rules, key=lambda each: each.case.kind):
+        _heading(f"{kind}s".capitalize())
+        for each in group:
+            name, answer = each.case.name, each.case.answer
+            _print_text(f"  {name}: {answer}: ", _scenarios(each.scenarios) or "no scenario")
 
 
 def _heading(text: str) -> None:

@@ -1,6 +1,7 @@
-"""The pages under docs/ that are made from the code: `python -m fleet.reference.build [--check]`.
+"""Generated files: `python -m fleet.reference.build [--check]`.
 
-`--check` writes nothing and exits 1 if a page differs from what the code says.
+They are pages under docs/, and the table of the rules that the library's scenarios exercise, for
+which the library is played. `--check` writes nothing and exits 1 if a file is out of date.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Final
 
 from broker.reference.contract_page import contract_page
 from fleet.reference.dialect_facts import DIALECT_PAGES
+from fleet.reference.exercised import TABLE, generate_table
 from fleet.reference.platform_page import platforms_page
 from fleet.reference.sources import sources_page
 from fleet.reference.state_diagram import state_machine_page
@@ -46,18 +48,23 @@ def stale_pages(folder: Path) -> list[str]:
     return [name for name, page in PAGES.items() if _read(folder / name) != page()]
 
 
-def main(arguments: Sequence[str], folder: Path = _DOCS) -> int:
-    """Write the pages, or check them; returns the exit code."""
+def main(arguments: Sequence[str], folder: Path = _DOCS, table: Path = TABLE) -> int:
+    """Write the table and the pages, or check them; returns the exit code."""
     if list(arguments) not in ([], ["--check"]):
         sys.stderr.write("usage: python -m fleet.reference.build [--check]\n")
         return 2
+    table_is_stale = _read(table) != generate_table()
     if not arguments:
+        if table_is_stale:
+            # Written first: a page shows the table.
+            table.write_text(generate_table(), encoding="utf-8", newline="\n")
+            sys.stderr.write(f"wrote {table}\n")
         for path in write_pages(folder):
             sys.stderr.write(f"wrote {path}\n")
         return 0
-    stale = stale_pages(folder)
-    for name in stale:
-        sys.stderr.write(f"{folder / name} differs; run python -m fleet.reference.build\n")
+    stale = [folder / name for name in stale_pages(folder)] + [table] * table_is_stale
+    for path in stale:
+        sys.stderr.write(f"{path} differs; run python -m fleet.reference.build\n")
     return 1 if stale else 0
 
 

@@ -11,6 +11,8 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
+from agent.coverage import Case, RuleKind
+from fleet.reference.exercised import Exercise, exercises
 from fleet.reference.sentences import (
     bounds,
     device_after_lock,
@@ -104,12 +106,23 @@ class PortalView:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One way an action can end, with the answer of the platform's own protocol."""
+    """One way an action can end, with the answer of the platform's own protocol.
+
+    `case` is the native case, which the coverage of rules calls `answer`; `scenarios` are those of
+    the library that exercise it.
+    """
 
     when: str
     action_state: str
     error_code: str | None
     native: dict[str, Any] | None
+    case: str
+    scenarios: tuple[Exercise, ...] = ()
+
+    def only(self, management: str) -> Answer:
+        """Return a copy with the scenarios of one management only."""
+        kept = tuple(each for each in self.scenarios if each.management == management)
+        return replace(self, scenarios=kept)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,8 +151,10 @@ class Explanation:
     otherwise: tuple[TableStatement, ...]
 
     def only(self, management: str) -> Explanation:
-        """Return a copy with the portal part of one management only."""
-        return replace(self, portal=tuple(v for v in self.portal if v.management == management))
+        """Return a copy with the portal part and the scenarios of one management only."""
+        portal = tuple(view for view in self.portal if view.management == management)
+        answers = tuple(answer.only(management) for answer in self.answers)
+        return replace(self, portal=portal, answers=answers)
 
     def as_json(self) -> dict[str, Any]:
         """For `--json`: camelCase keys, as everywhere on the wire."""
@@ -331,7 +346,9 @@ _RULES: Final[Mapping[Action, Callable[[PlatformProfile], str]]] = {
 def _answers(profile: PlatformProfile, action: Action) -> Iterator[Answer]:
     def answer(case: NativeCase, when: str, state: str, error: str | None = None) -> Answer:
         native = profile.native_answer(action, case)
-        return Answer(when, state, error, None if native is None else _jsonable(native))
+        scenarios = exercises(profile.id, Case(RuleKind.ACTION, action, case))
+        answered = None if native is None else _jsonable(native)
+        return Answer(when, state, error, answered, case.value, scenarios)
 
     if not _supported(profile, action):
         yield answer(NativeCase.NOT_SUPPORTED, "always", "notSupported")

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from fleet.reference import sentences as words
 from fleet.reference.facts import BEHAVIOUR_TABLE, Answer, Explanation, explain
+from fleet.reference.sources import scenario_link
 from platforms import PLATFORMS
 from platforms.conformance import CONFORMANCE
 from platforms.profile import Action, Fidelity, PlatformProfile
@@ -40,7 +41,9 @@ Behaviour table `{BEHAVIOUR_TABLE}`. `passfleet platforms` prints it, `passfleet
 ACTION` one rule with its source.
 
 Every rule names its source. What the sources leave open was chosen here, and says so:
-**Assumption**. Do not take an assumption for what a real device does.
+**Assumption**. Do not take an assumption for what a real device does. The last column of the
+answers links the scenarios of the library that exercise them; `passfleet explain PLATFORM --rules`
+lists every rule.
 """
 _TABLES_INTRO = f"""\
 Microsoft's tables of reset and lock changed over the years and contradict each other. A fleet
@@ -147,8 +150,8 @@ def _explanation(profile: PlatformProfile, explanation: Explanation) -> Iterator
     for line in explanation.device:
         yield f"- {_escaped(line)}"
     yield ""
-    yield "| when | actionState | errorCode | native |"
-    yield "|---|---|---|---|"
+    yield "| when | actionState | errorCode | native | scenarios |"
+    yield "|---|---|---|---|---|"
     for answer in explanation.answers:
         yield _answer(answer)
     yield ""
@@ -158,7 +161,9 @@ def _explanation(profile: PlatformProfile, explanation: Explanation) -> Iterator
 def _answer(answer: Answer) -> str:
     native = "the protocol is not asked" if answer.native is None else _code(answer.native)
     error = f"`{answer.error_code}`" if answer.error_code else ""
-    return _row(answer.when, f"`{answer.action_state}`", error, native)
+    files = dict.fromkeys(exercise.file for exercise in answer.scenarios)
+    scenarios = ", ".join(scenario_link(file) for file in files) or "none"
+    return _row(answer.when, f"`{answer.action_state}`", error, native, scenarios)
 
 
 def _sources(explanation: Explanation) -> Iterator[str]:

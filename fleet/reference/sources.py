@@ -17,7 +17,14 @@ from broker.errors import UsageError
 from scenarios.model.statements import Document, Statement, nearest_number, statements
 from scenarios.parsing.parser import LIBRARY, find_scenarios, load_scenarios
 
-__all__ = ["Proof", "StatementExplanation", "explain_statement", "proofs", "sources_page"]
+__all__ = [
+    "Proof",
+    "StatementExplanation",
+    "explain_statement",
+    "proofs",
+    "scenario_link",
+    "sources_page",
+]
 
 _MADE: Final = "<!-- Made by `python -m fleet.reference.build`. Do not edit. -->"
 _INTRO: Final = """\
@@ -127,11 +134,13 @@ def _section(document: Document, rows: Iterator[StatementExplanation]) -> Iterat
         yield f"| {each.statement.number} | {each.statement.text} | {_evidence(each)} |"
 
 
+def scenario_link(file: str) -> str:
+    """Return a Markdown link from docs/ to a scenario of the library."""
+    return f"[{file.rpartition('.')[0]}]({_FOLDER}/{file})"
+
+
 def _evidence(explained: StatementExplanation) -> str:
     if explained.proofs:
-        return ", ".join(
-            f"[{proof.file.rpartition('.')[0]}]({_FOLDER}/{proof.file})"
-            for proof in explained.proofs
-        )
+        return ", ".join(scenario_link(proof.file) for proof in explained.proofs)
     label = {"open": "open", "notSimulated": "not simulated"}.get(explained.status, "unproven")
     return f"*{label}:* {explained.reason or 'no scenario, no reason'}"

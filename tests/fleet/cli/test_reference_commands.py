@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from broker.reference.asyncapi import SCHEMA_NAMES, asyncapi, json_schema
+from fleet.reference.rules import cases_of
 from platforms import PLATFORMS, PLATFORMS_BY_ID
 from platforms.profile import Action, Management
 
@@ -93,6 +94,42 @@ def test_explain_takes_a_platform_by_id_or_title(name: str) -> None:
     assert _json("explain", name, "lock", "--json")["platform"] == "windows_phone_8_1"
 
 
+def test_explain_links_the_scenarios_that_exercise_an_answer() -> None:
+    ran = _run("explain", "ios", "lock")
+    answers = _json("explain", "ios", "lock", "--json")["answers"]
+    (bare,) = (answer for answer in answers if answer["case"] == "noPasscode")
+
+    assert "scenarios: " in ran.stdout
+    assert "portal_remote_lock.yaml" in ran.stdout
+    files = {scenario["file"] for scenario in bare["scenarios"]}
+    assert "ios_grace_over.yaml" in files
+    assert "portal_remote_lock.yaml" not in files
+
+
+def test_explain_rules_lists_every_rule_of_a_platform() -> None:
+    ran = _run("explain", "ios", "--rules")
+    explained = _json("explain", "ios", "--rules", "--json")
+    scenarios = {
+        (rule["kind"], rule["name"], rule["answer"]): rule["scenarios"]
+        for rule in explained["rules"]
+    }
+
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert "\nTimers\n" in ran.stdout
+    assert explained["platform"] == "ios"
+    assert set(scenarios) == {
+        (case.kind, case.name, case.answer) for case in cases_of(PLATFORMS_BY_ID["ios"])
+    }
+    assert {
+        "name": "iOS, sixty minutes over",
+        "file": "ios_grace_over.yaml",
+        "management": "standalone",
+    } in scenarios["timer", "grace", "fired"]
+    hybrid = _json("explain", "ios", "--rules", "--management", "hybrid", "--json")["rules"]
+    found = [scenario for rule in hybrid for scenario in rule["scenarios"]]
+    assert {scenario["management"] for scenario in found} == {"hybrid"}
+
+
 @pytest.mark.parametrize("management", Management)
 def test_explain_management_leaves_that_part_of_the_portal(management: Management) -> None:
     told = _json("explain", "windows_phone_8_1", "reset", "--management", management, "--json")
@@ -107,6 +144,9 @@ def test_explain_management_leaves_that_part_of_the_portal(management: Managemen
         (("explain", "ios", "rset"), "did you mean 'reset'?"),
         (("explain", "ios", "reset", "--management", "hybird"), "did you mean 'hybrid'?"),
         (("explain", "--statement", "001.99"), "did you mean '001.31'?"),
+        (("explain", "--rules"), "as in: passfleet explain ios --rules"),
+        (("explain", "ios", "reset", "--rules"), "as in: passfleet explain ios --rules"),
+        (("explain", "--rules", "--statement", "001.1"), "--statement takes no"),
         (("explain", "--statement", "ios"), "from 000.1 to 004.40"),
         (("explain", "ios", "--statement", "001.27"), "--statement takes no platform"),
         (("explain", "--statement", "001.27", "--fleet", "x"), "--statement takes no platform"),

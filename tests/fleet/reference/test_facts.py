@@ -181,7 +181,8 @@ def test_explanation_as_json_has_camel_case_keys(profile: PlatformProfile) -> No
     explanation = explain(profile, Action.REMOTE_LOCK).only("hybrid").as_json()
 
     assert [view["management"] for view in explanation["portal"]] == ["hybrid"]
-    assert {"when", "actionState", "errorCode", "native"} == set(explanation["answers"][0])
+    keys = {"when", "actionState", "errorCode", "native", "case", "scenarios"}
+    assert keys == set(explanation["answers"][0])
 
 
 def test_explanation_of_a_platform_that_a_user_added_reads_as_well() -> None:
