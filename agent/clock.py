@@ -14,6 +14,7 @@ from datetime import timedelta
 from typing import Final, Protocol
 
 __all__ = [
+    "DURATION_PATTERN",
     "VIRTUAL_START",
     "Clock",
     "RealClock",
@@ -24,6 +25,8 @@ __all__ = [
 
 _UNITS: Final = {"us": 1, "ms": 1_000, "s": 1_000_000, "m": 60_000_000, "h": 3_600_000_000}
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(us|ms|s|m|h)")
+DURATION_PATTERN: Final = r"\s*[0-9]+(\.[0-9]+)?(us|ms|s|m|h)\s*"
+"""Regular expression of a duration, in the form that JSON Schema has it."""
 
 _STALE_ALLOWED: Final = 64
 """Cancelled timers that the heap may hold in addition to the number of armed ones."""

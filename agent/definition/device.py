@@ -13,12 +13,20 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated, Final, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+)
 from pydantic.alias_generators import to_camel
 
-from agent.clock import parse_duration
+from agent.clock import DURATION_PATTERN, parse_duration
 from agent.passcode import PasscodePolicy
 from broker.validation import shorten_value, value_error
+from platforms import PLATFORMS_BY_ID
 from platforms.conformance import CONFORMANCE
 from platforms.profile import Biometric, Management
 
@@ -27,8 +35,11 @@ __all__ = [
     "CONFORMANCE_WORDS",
     "Conformance",
     "DeviceSection",
+    "DurationText",
     "PolicySection",
     "Section",
+    "Span",
+    "VersionText",
     "choice",
     "parse_version",
 ]
@@ -65,7 +76,9 @@ def _conformance(name: str) -> str:
     return name
 
 
-Conformance = Annotated[str, AfterValidator(_conformance)]
+Conformance = Annotated[
+    str, AfterValidator(_conformance), WithJsonSchema({"enum": list(CONFORMANCE)})
+]
 """Name of a dated table."""
 CONFORMANCE_WORDS: Final = f"one of {', '.join(CONFORMANCE)}"
 
@@ -115,6 +128,20 @@ def _milliseconds(text: str) -> int:
     return -(-parse_duration(text) // timedelta(milliseconds=1))
 
 
+_PLATFORM_SCHEMA: Final = WithJsonSchema(
+    # A file may define further platforms; an editor offers these.
+    {"anyOf": [{"enum": list(PLATFORMS_BY_ID)}, {"type": "string"}]}
+)
+
+_Share = Annotated[float, Field(ge=0, le=1)]
+DurationText = Annotated[str, Field(pattern=f"^{DURATION_PATTERN}$")]
+"""Duration as a file has it; for schemas."""
+Span = Annotated[str, Field(pattern=rf"^{DURATION_PATTERN}(\.\.{DURATION_PATTERN})?$")]
+"""Duration, or the shortest and the longest one, as a file has it; for schemas."""
+VersionText = Annotated[str, Field(pattern=r"^[0-9]{1,9}(\.[0-9]{1,9}){0,3}$")]
+"""Version as a file has it; for schemas."""
+
+
 class Section(BaseModel):
     """Base class of all tables: strict types, no unknown keys, immutable."""
 
@@ -159,7 +186,7 @@ class DeviceSection(Section):
     platform's value. An empty `passcode` means that the device starts without one.
     """
 
-    platform: str = Field(
+    platform: Annotated[str, _PLATFORM_SCHEMA] = Field(
         description='a platform id such as "ios" (passfleet platforms lists them)'
     )
     management: Annotated[Management, BeforeValidator(choice(Management))] = Field(
@@ -174,25 +201,28 @@ class DeviceSection(Section):
     biometrics: (
         Annotated[
             tuple[Annotated[Biometric, BeforeValidator(choice(Biometric))], ...],
-            BeforeValidator(_listed),
+            BeforeValidator(_listed, json_schema_input_type=list[Biometric]),
         ]
         | None
     ) = Field(default=None, description=f"a list with any of {', '.join(Biometric)}")
-    reaction: Annotated[tuple[int, int], BeforeValidator(_reaction)] = Field(
-        default=(0, 0), description='a duration such as "2s", or two such as "200ms..2s"'
-    )
-    push_delay: Annotated[tuple[int, int], BeforeValidator(_reaction)] = Field(
-        default=(0, 0), description='a duration such as "2s", or two such as "2s..5m"'
-    )
-    push_loss: Annotated[float, BeforeValidator(_share)] = Field(
+    reaction: Annotated[
+        tuple[int, int], BeforeValidator(_reaction, json_schema_input_type=Span)
+    ] = Field(default=(0, 0), description='a duration such as "2s", or two such as "200ms..2s"')
+    push_delay: Annotated[
+        tuple[int, int], BeforeValidator(_reaction, json_schema_input_type=Span)
+    ] = Field(default=(0, 0), description='a duration such as "2s", or two such as "2s..5m"')
+    push_loss: Annotated[float, BeforeValidator(_share, json_schema_input_type=_Share)] = Field(
         default=0.0, ge=0, le=1, description="a share from 0 to 1"
     )
-    check_in: Annotated[int, BeforeValidator(_check_in)] | None = Field(
-        default=None, description='a duration from "1s" on, such as "8h"'
-    )
-    os_version: Annotated[tuple[int, ...], BeforeValidator(parse_version)] | None = Field(
-        default=None, description='a version such as "10.0.15063"'
-    )
+    check_in: (
+        Annotated[int, BeforeValidator(_check_in, json_schema_input_type=DurationText)] | None
+    ) = Field(default=None, description='a duration from "1s" on, such as "8h"')
+    os_version: (
+        Annotated[
+            tuple[int, ...], BeforeValidator(parse_version, json_schema_input_type=VersionText)
+        ]
+        | None
+    ) = Field(default=None, description='a version such as "10.0.15063"')
     api_level: int | None = Field(
         default=None, ge=1, le=999, description="a whole number from 1, such as 24"
     )

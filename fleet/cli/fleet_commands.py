@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["register"]
 
 _FLEET_FILE = Path("fleet.toml")
+_SCENARIO_FILE = Path("first.passfleet.yaml")
 
 
 def _check_broker(broker: str | None) -> str | None:
@@ -247,22 +248,36 @@ def down(as_json: JsonOption = False) -> None:  # noqa: FBT002
 
 
 def init(
-    path: Annotated[Path, typer.Argument(metavar="FLEET", help="File to write.")] = _FLEET_FILE,
+    path: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="FILE",
+            help="File to write.  \\[default: fleet.toml, with --scenario first.passfleet.yaml]",
+        ),
+    ] = None,
+    scenario: Annotated[  # noqa: FBT002
+        bool, typer.Option("--scenario", help="Write a scenario instead of a fleet file.")
+    ] = False,
     force: Annotated[  # noqa: FBT002
         bool, typer.Option("--force", help="Overwrite an existing file.")
     ] = False,
     as_json: JsonOption = False,  # noqa: FBT002
 ) -> None:
-    """Write a commented sample fleet file."""
-    from fleet.config.sample import write_sample  # noqa: PLC0415
+    """Write a commented sample fleet file or scenario, with its schema for editors."""
+    from fleet.service.init_files import write_fleet_file, write_scenario  # noqa: PLC0415
 
-    write_sample(path, force=force)
+    if scenario:
+        path = path or _SCENARIO_FILE
+        write_scenario(path, force=force)
+        command = f"play it with: passfleet play {path}"
+    else:
+        path = path or _FLEET_FILE
+        write_fleet_file(path, force=force)
+        command = f"run it with: passfleet up{'' if path == _FLEET_FILE else f' {path}'}"
     if as_json:
         print_json({"written": str(path)})
     else:
-        out.print(
-            f"wrote {path}; run it with: passfleet up{'' if path == _FLEET_FILE else f' {path}'}"
-        )
+        out.print(f"wrote {path}; {command}", markup=False)
 
 
 def check(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -203,7 +203,9 @@ def _print_statement(number: str, *, as_json: bool) -> None:
 def schema(
     name: Annotated[
         str,
-        typer.Argument(metavar="NAME", help="asyncapi, or a name that --list prints."),
+        typer.Argument(
+            metavar="NAME", help="asyncapi, fleet, scenario, or a payload that --list prints."
+        ),
     ] = "asyncapi",
     *,
     list_names: Annotated[bool, typer.Option("--list", help="Print the known names.")] = False,
@@ -218,14 +220,15 @@ def schema(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Print the wire contract as AsyncAPI 3, or one payload's JSON Schema.
+    """Print the wire contract as AsyncAPI 3, or a JSON Schema.
 
-    The output is JSON with or without --json.
+    `fleet` and `scenario` are the files' schemas, for editors. The output is JSON with or without
+    --json.
     """
     from broker.contract import DEFAULT_ROOT  # noqa: PLC0415
     from broker.reference.asyncapi import SCHEMA_NAMES, asyncapi, json_schema  # noqa: PLC0415
 
-    names = ("asyncapi", *SCHEMA_NAMES)
+    names = ("asyncapi", *_FILE_SCHEMAS, *SCHEMA_NAMES)
     if list_names:
         if as_json:
             print_json(list(names))
@@ -235,7 +238,23 @@ def schema(
     key = _fold(name).replace("_", "-")
     if key not in names:
         raise _unknown("schema", name, names)
-    print_json(asyncapi(root or DEFAULT_ROOT) if key == "asyncapi" else json_schema(key))
+    if key in _FILE_SCHEMAS:
+        print_json(_file_schema(key))
+    else:
+        print_json(asyncapi(root or DEFAULT_ROOT) if key == "asyncapi" else json_schema(key))
+
+
+_FILE_SCHEMAS: Final = ("fleet", "scenario")
+
+
+def _file_schema(name: str) -> Mapping[str, object]:
+    if name == "fleet":
+        from fleet.config.schema import fleet_schema  # noqa: PLC0415
+
+        return fleet_schema()
+    from scenarios.parsing.schema import scenario_schema  # noqa: PLC0415
+
+    return scenario_schema()
 
 
 # ---------------------------------------------------------------------------------------------

@@ -47,14 +47,22 @@ from fleet.config.web_sections import OrganizationSection, UserSection, read_use
 from platforms.conformance import CONFORMANCE, DEFAULT_CONFORMANCE
 from platforms.profile import PlatformProfile
 
-__all__ = ["FleetConfig", "load_dialects", "load_fleet", "load_platforms", "parse_fleet"]
+__all__ = [
+    "TABLES",
+    "FleetConfig",
+    "load_dialects",
+    "load_fleet",
+    "load_platforms",
+    "parse_fleet",
+]
 
 _UNNAMED: Final = Path("fleet.toml")
 """Name of a fleet file that exists as text only."""
-_TABLES: Final = (
+TABLES: Final = (
     *("fleet", "broker", "control", "dialects", "graph", "users", "organization"),
     *("platforms", "group"),
 )
+"""Names of the tables of a fleet file."""
 _LINE_OF_SYNTAX_ERROR: Final = re.compile(r" \(at line (\d+), column \d+\)$")
 _AT_END: Final = " (at end of document)"
 _DEFAULT_DEVICES: Final = 10
@@ -383,7 +391,7 @@ class _Reader:
         self.problems = [
             Problem((key,), "unknown key", expected, _table_hint(key))
             for key in document
-            if key not in _TABLES
+            if key not in TABLES
         ]
 
     def fleet(self) -> FleetSection | None:
@@ -485,7 +493,7 @@ def _table_hint(key: str) -> str | None:
             return f"'{key}' belongs under {name}"
     if key in GroupSection.model_fields:
         return f"'{key}' belongs under [[group]]"
-    return suggest(key, _TABLES)
+    return suggest(key, TABLES)
 
 
 def _read(path: Path) -> str:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Final
 
-from broker.errors import FileError, UsageError
 from fleet.config.loader import FleetConfig, parse_fleet
 
-__all__ = ["SAMPLE", "default_config", "write_sample"]
+__all__ = ["SAMPLE", "default_config"]
 
 SAMPLE: Final = """\
 # A fleet of virtual phones. Run it:      passfleet up
@@ -20,6 +18,7 @@ clock = "real"            # "virtual": moves only on request (passfleet clock ad
                           # "60x": an hour takes a minute; `speed = 60` is the same
 workers = 1               # processes; "auto": one per core
 # state = "fleet.db"      # devices survive a restart (SQLite, beside this file)
+# durability = "power"    # the state survives a loss of power too; default: a kill -9 only
 # root = "passfleet/v1"   # prefix of every topic
 # conformance = "hybrid-2017-10"    # one of Microsoft's dated tables; default:
                           # intune-2015-12. `passfleet platforms --diff A B` compares two
@@ -67,6 +66,7 @@ policy = { minLength = 4, maxFailedAttempts = 10 }
 # push_loss = 0.1                   # share of pushes that are lost
 # check_in = "8h"                   # time between two check-ins, which take up all that waits
 # offline = 0.1                     # share of time without network
+# dialect = "aws-iot-jobs"         # topics and payloads of a back-end (passfleet dialects)
 # connection = "shared"             # many devices behind one MQTT connection; no Last Will for each
 # os_version = "11.2"               # device attributes that behaviour may depend on;
 # supervised = true                 # default: those of the platform
@@ -101,22 +101,6 @@ platform = "windows_rt"
 count = 5
 """
 """Fleet file of 70 devices with every option; unused options are comments."""
-
-
-def write_sample(path: Path, *, force: bool = False) -> None:
-    """Write the sample to `path`; `force` overwrites an existing file.
-
-    Raises UsageError if the file exists, FileError if `path` is a folder or cannot be written.
-    """
-    if path.is_dir():
-        raise FileError("this is a folder", path=path, expected="a name for the fleet file")
-    try:
-        with path.open("w" if force else "x", encoding="utf-8", newline="\n") as file:
-            file.write(SAMPLE)
-    except FileExistsError:
-        raise UsageError(f"{path} already exists", hint="--force overwrites it") from None
-    except OSError as error:
-        raise FileError(f"cannot be written: {error.strerror}", path=path) from None
 
 
 def default_config() -> FleetConfig:

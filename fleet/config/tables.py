@@ -8,9 +8,9 @@ never printed.
 from __future__ import annotations
 
 import re
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, TypeAlias
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, WithJsonSchema
 
 from agent.definition.device import CONFORMANCE_WORDS, Conformance, DeviceSection, Section
 from broker.address import BrokerAddress
@@ -127,6 +127,18 @@ def _template(template: str) -> str:
     return template
 
 
+_CLOCK_SCHEMA: Final = WithJsonSchema(
+    {"type": "string", "pattern": r"^(real|virtual|[0-9]{1,12}(\.[0-9]{1,12})?x)$"}
+)
+_NAME_SCHEMA: Final = WithJsonSchema(
+    {"type": "string", "pattern": f"^{DEVICE_ID}$", "not": {"const": ALL_DEVICES}}
+)
+_URL_SCHEMA: Final = WithJsonSchema(
+    {"type": "string", "pattern": f"^({EMBEDDED}|{MOSQUITTO}|[a-z]+://.+)$"}
+)
+_WorkersInFile: TypeAlias = Annotated[int, Field(ge=1, le=_MAX_WORKERS)] | Literal["auto"]
+
+
 class FleetSection(Section):
     """`[fleet]`: settings of the whole fleet.
 
@@ -134,7 +146,7 @@ class FleetSection(Section):
     """
 
     seed: int = Field(default=0, ge=-(2**63), le=2**63 - 1, description="a whole number of 64 bits")
-    clock: Annotated[str, AfterValidator(_clock)] = Field(
+    clock: Annotated[str, AfterValidator(_clock), _CLOCK_SCHEMA] = Field(
         default="real", description='"real", "virtual" or a speed such as "60x"'
     )
     speed: float | None = Field(
@@ -144,7 +156,9 @@ class FleetSection(Section):
         allow_inf_nan=False,
         description=f"a number above 0, at most {FASTEST}, such as 60",
     )
-    workers: Annotated[int | Literal["auto"], BeforeValidator(_workers)] = Field(
+    workers: Annotated[
+        int | Literal["auto"], BeforeValidator(_workers, json_schema_input_type=_WorkersInFile)
+    ] = Field(
         default=1, description=f'a whole number from 1 to {_MAX_WORKERS}, or "auto": one per core'
     )
     state: str | None = Field(default=None, min_length=1, description='a file, such as "fleet.db"')
@@ -152,9 +166,9 @@ class FleetSection(Section):
         default="process",
         description='"process": the state file survives a kill -9; "power": a loss of power too',
     )
-    root: Annotated[str, AfterValidator(_root)] = Field(
-        default=DEFAULT_ROOT, description=ROOT_WORDS
-    )
+    root: Annotated[
+        str, AfterValidator(_root), WithJsonSchema({"type": "string", "minLength": 1})
+    ] = Field(default=DEFAULT_ROOT, description=ROOT_WORDS)
     conformance: Conformance = Field(default=DEFAULT_CONFORMANCE, description=CONFORMANCE_WORDS)
 
 
@@ -170,7 +184,7 @@ class PasswordSource(Section):
 class BrokerSection(Section):
     """`[broker]`: address and credentials. Paths are as written in the file."""
 
-    url: Annotated[str, AfterValidator(_broker_url)] = Field(
+    url: Annotated[str, AfterValidator(_broker_url), _URL_SCHEMA] = Field(
         default=EMBEDDED,
         repr=False,
         description=f'"{EMBEDDED}", "{MOSQUITTO}", or mqtt://, mqtts://, ws:// or wss:// with'
@@ -191,7 +205,7 @@ class GroupSection(DeviceSection):
     `offline` is the share of time without network, from 0 to below 1.
     """
 
-    name: Annotated[str, AfterValidator(_group_name)] = Field(
+    name: Annotated[str, AfterValidator(_group_name), _NAME_SCHEMA] = Field(
         description="a name of 1 to 64 letters, digits, dots, dashes or underscores"
     )
     count: int = Field(

@@ -6,8 +6,18 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    model_validator,
+)
 from pydantic.alias_generators import to_camel
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from broker.validation import value_error
 
@@ -98,7 +108,7 @@ def phone_digits(number: str) -> str:
     return re.sub(r"\D", "", number)
 
 
-Text = Annotated[str, BeforeValidator(_text), Field(min_length=1)]
+Text = Annotated[str, BeforeValidator(_text, json_schema_input_type=str | int), Field(min_length=1)]
 
 
 class _Arguments(BaseModel):
@@ -119,6 +129,13 @@ class Phone(_Arguments):
     number: Text = Field(description="a phone number")
     device: str | None = Field(default=None, description="the name of a device")
     by: Literal["text", "call"] = "text"
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        """Accept the number alone as well."""
+        return {"anyOf": [handler(core_schema), {"type": ["string", "integer"]}]}
 
     @model_validator(mode="before")
     @classmethod
@@ -261,9 +278,12 @@ class EnterCode(_Arguments):
     answers it and presses #, and `code` is the pressed key.
     """
 
-    code: Annotated[str, BeforeValidator(_six_digits), Field(min_length=1)] | None = Field(
-        default=None, description='a code such as "123456", or the key to press on a call'
-    )
+    code: (
+        Annotated[
+            str, BeforeValidator(_six_digits, json_schema_input_type=str | int), Field(min_length=1)
+        ]
+        | None
+    ) = Field(default=None, description='a code such as "123456", or the key to press on a call')
     source: str | None = Field(
         default=None, alias="from", description="phone, mailbox, or the name of a device"
     )

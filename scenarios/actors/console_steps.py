@@ -37,9 +37,11 @@ class Open(Arguments):
     Exchange ActiveSync Managed Devices, and Groups > All Users > a user > Devices.
     """
 
-    path: Annotated[list[str], BeforeValidator(_path), Field(min_length=1)] = Field(
-        description='items of the tree, as in "Groups > All Devices > All Mobile Devices"'
-    )
+    path: Annotated[
+        list[str],
+        BeforeValidator(_path, json_schema_input_type=list[str] | str),
+        Field(min_length=1),
+    ] = Field(description='items of the tree, as in "Groups > All Devices > All Mobile Devices"')
 
 
 class Select(Arguments):
@@ -49,9 +51,14 @@ class Select(Arguments):
     is selected. While a list is open (`console.open`), `devices` are those to click there.
     """
 
-    devices: Annotated[list[str], BeforeValidator(_list), Field(min_length=1)] | None = Field(
-        default=None, description="a list of device names"
-    )
+    devices: (
+        Annotated[
+            list[str],
+            BeforeValidator(_list, json_schema_input_type=list[str] | str),
+            Field(min_length=1),
+        ]
+        | None
+    ) = Field(default=None, description="a list of device names")
     user: str | None = Field(default=None, description="the name of a user")
     group: Literal["directManaged", "exchangeActiveSync"] | None = None
 

@@ -10,11 +10,24 @@ import re
 from datetime import timedelta
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+)
 from pydantic.alias_generators import to_camel
 
 from agent.clock import parse_duration
-from agent.definition.device import CONFORMANCE_WORDS, Conformance, DeviceSection, Section
+from agent.definition.device import (
+    CONFORMANCE_WORDS,
+    Conformance,
+    DeviceSection,
+    DurationText,
+    Section,
+)
 from broker.contract import DEVICE_ID, ActionName
 from broker.validation import shorten_value, value_error
 from scenarios.model.actor import SelfServiceReset
@@ -51,7 +64,7 @@ def _duration(value: object) -> object:
     return length
 
 
-Duration = Annotated[int, BeforeValidator(_duration)]
+Duration = Annotated[int, BeforeValidator(_duration, json_schema_input_type=DurationText)]
 """Duration in milliseconds; written `200us`, `5ms`, `2s`, `5m` or `1h` in the file."""
 DURATION_FORMAT: Final = "a duration, as 5ms, 2s, 5m or 1h"
 
@@ -76,6 +89,11 @@ def _group(name: str) -> str:
     return name
 
 
+_GROUP_SCHEMA: Final = WithJsonSchema(
+    {"type": "string", "pattern": f"^{DEVICE_ID}$", "not": {"const": _ALL_DEVICES}}
+)
+
+
 class DeviceEntry(DeviceSection):
     """Device under `devices:`.
 
@@ -85,7 +103,7 @@ class DeviceEntry(DeviceSection):
     owner: str | None = Field(
         default=None, min_length=1, max_length=256, description="the name of a user"
     )
-    group: Annotated[str, AfterValidator(_group)] = Field(
+    group: Annotated[str, AfterValidator(_group), _GROUP_SCHEMA] = Field(
         default="phones",
         description='a name of 1 to 64 letters, digits, dots, dashes or underscores, not "all"',
     )
@@ -112,6 +130,11 @@ class UserEntry(Arguments):
     personal_account: bool = Field(default=False, description="true or false")
 
 
+_METHODS_SCHEMA: Final = WithJsonSchema(
+    {"type": "array", "items": {"enum": list(SelfServiceReset().methods)}}
+)
+
+
 def _methods(value: object) -> object:
     known = SelfServiceReset().methods
     if not isinstance(value, list):
@@ -126,7 +149,7 @@ class SelfServiceEntry(Arguments):
     """`organization.selfServiceReset`: work-account password reset."""
 
     enabled: bool = Field(default=True, description="true or false")
-    methods: Annotated[tuple[str, ...], BeforeValidator(_methods)] = Field(
+    methods: Annotated[tuple[str, ...], BeforeValidator(_methods), _METHODS_SCHEMA] = Field(
         default=SelfServiceReset().methods,
         description=f"a list with any of {', '.join(SelfServiceReset().methods)}",
     )
@@ -173,7 +196,7 @@ def _statement(number: object) -> object:
     return number
 
 
-Proven = Annotated[str, BeforeValidator(_statement)]
+Proven = Annotated[str, BeforeValidator(_statement, json_schema_input_type=str | float)]
 """Number of a statement of the source documents, such as `000.12`."""
 
 

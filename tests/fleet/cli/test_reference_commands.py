@@ -210,7 +210,7 @@ def test_schema_prints_the_json_schema_of_a_payload(name: str) -> None:
 
 
 def test_schema_list_prints_every_name() -> None:
-    names = ["asyncapi", *SCHEMA_NAMES]
+    names = ["asyncapi", "fleet", "scenario", *SCHEMA_NAMES]
 
     assert _run("schema", "--list").stdout.split() == names
     assert _json("schema", "--list", "--json") == names

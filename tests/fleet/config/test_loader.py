@@ -14,7 +14,7 @@ from agent.device_factory import DeviceSpec
 from agent.passcode import traits_of, violations
 from broker.errors import FileError, UsageError
 from fleet.config.loader import FleetConfig, load_fleet, parse_fleet
-from fleet.config.sample import SAMPLE, default_config, write_sample
+from fleet.config.sample import SAMPLE, default_config
 from platforms import PLATFORMS, PLATFORMS_BY_ID
 from platforms.profile import Biometric, Management
 from tests.support.fleet_files import PHONES, group
@@ -325,21 +325,6 @@ def test_the_sample_with_its_comments_taken_in_is_right_as_well(tmp_path: Path) 
         ).replace('url = "embedded"', 'url = "mqtts://localhost:8883"')
     )
     config = load_fleet(path)
-    assert len(options) == 22
+    assert len(options) == 24
     assert config.groups[0].offline == 0.1
     assert config.cert == tmp_path / "fleet.pem"
-
-
-def test_the_sample_is_not_written_over_a_file_unless_forced(tmp_path: Path) -> None:
-    path = tmp_path / "fleet.toml"
-    write_sample(path)
-    assert path.read_bytes() == SAMPLE.encode()
-    path.write_text("mine")
-    with pytest.raises(UsageError) as caught:
-        write_sample(path)
-    assert "--force" in (caught.value.hint or "")
-    assert path.read_text() == "mine"
-    write_sample(path, force=True)
-    assert load_fleet(path).device_count == 70
-    with pytest.raises(FileError):
-        write_sample(tmp_path / "no" / "fleet.toml")
