@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint format coverage bench docs screenshots mutants test-graph-sdk clean help
+.PHONY: demo test test-dialects lint format coverage bench docs screenshots mutants test-graph-sdk clean help
 
 help:
 	@echo "make demo      show every platform on the embedded broker"
@@ -16,6 +16,7 @@ help:
 	@echo "make docs      write the generated pages and pictures"
 	@echo "make screenshots  take the pictures of the browser pages (needs chromium)"
 	@echo "make mutants   check that the tests detect changed code in the state machine (30 minutes)"
+	@echo "make test-dialects  test the dialects with AWS and Azure programs (120 MB, fetched once)"
 	@echo "make test-graph-sdk  test the Graph API with Microsoft's Python SDK (475 MB, fetched once)"
 	@echo "make clean     remove the environment, caches and build results"
 
@@ -63,6 +64,11 @@ mutants: $(READY)
 test-graph-sdk: $(READY)
 	tests/fleet/web/graph/sdk/run.sh $(BIN) .venv-graph-sdk
 
+# The programs of others have an environment of their own: they need other versions of libraries.
+test-dialects: $(READY)
+	tests/broker/dialects/others/install.sh .venv-dialects
+	$(BIN)/python -m pytest tests/broker/dialects/others $(PYTEST_ARGS)
+
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "passfleet needs Python 3.11 or later; set PYTHON=..." >&2; exit 1; }
@@ -72,6 +78,6 @@ $(READY): pyproject.toml
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .venv-graph-sdk .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis build \
+	rm -rf $(VENV) .venv-graph-sdk .venv-dialects .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis build \
 		mutants *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
