@@ -16,6 +16,7 @@ from agent.state import DeviceState, Enrollment, GroupSetup
 from broker.client.client_ids import device_client_id
 from broker.client.connection import Connection
 from broker.client.dialect_link import ControlListener, DialectLink
+from broker.client.login import DeviceLogin
 from broker.client.messages import ConnectionListener
 from broker.client.pool import ConnectionPool
 from broker.dialects.dialect import Dialect
@@ -31,7 +32,7 @@ class DeviceSpec:
     starts without one: `DeviceFactory` makes its digest, and no other code may store it. `offline`
     is the share of time that the device has no network, from 0 to below 1. `shared` means that it
     uses the gateway connection of its process. `dialect` is the dialect that it speaks, None for
-    the contract.
+    the contract. `login` is its login of its own, None for that of the fleet.
     """
 
     device_id: str
@@ -41,6 +42,7 @@ class DeviceSpec:
     offline: float = 0.0
     shared: bool = False
     dialect: Dialect | None = None
+    login: DeviceLogin | None = None
 
     def enrollment(self, rng: RandomSource) -> Enrollment:
         """Return the enrollment of the device; `rng` makes the digest of its passcode."""
@@ -94,6 +96,7 @@ class DeviceFactory:
         wrap: Wrap = _same,
         extra_filters: Sequence[str] = (),
         client_id: str | None = None,
+        login: DeviceLogin | None = None,
     ) -> Connection:
         """Create a device's own connection in `pool`, over the contract; `Device.start` opens it.
 
@@ -104,16 +107,21 @@ class DeviceFactory:
         listener = device if device.dialect is None else ControlListener(device)
         connection = Connection(
             pool,
-            client_id or device_client_id(self._context.topics.root, device.id),
+            client_id or self._client_id(device, login),
             [*device.filters(), *extra_filters],
             wrap(listener),
             lasting=device.group_filters(),
             number=number,
+            login=login,
         )
         pool.add(connection)
         if device.dialect is None:
             device.connection = connection
         return connection
+
+    def _client_id(self, device: Device, login: DeviceLogin | None) -> str:
+        own = None if login is None else login.client_id
+        return own or device_client_id(self._context.topics.root, device.id)
 
     def link(self, device: Device, dialect: Dialect) -> DialectLink:
         """Let a device speak a dialect. The caller sets the connections of the link."""
@@ -141,6 +149,7 @@ class DeviceFactory:
         number: int = 0,
         wrap: Wrap = _same,
         extra_filters: Sequence[str] = (),
+        login: DeviceLogin | None = None,
     ) -> Connection:
         """Create the connection of a device to its back-end; `Device.start` opens it."""
         link = self.link(device, dialect)
@@ -148,12 +157,13 @@ class DeviceFactory:
         own = [name for name in qos if device.id in name]
         connection = Connection(
             pool,
-            device_client_id(self._context.topics.root, device.id),
+            self._client_id(device, login),
             [*own, *extra_filters],
             wrap(link),
             lasting=[name for name in qos if name not in own],
             qos=qos,
             number=number,
+            login=login,
         )
         link.own = connection
         pool.add(connection)

@@ -103,6 +103,11 @@ class BrokerAddress:
         except ValueError:
             return False
 
+    @staticmethod
+    def load_certificate(context: ssl.SSLContext, cert: Path, key: Path | None) -> None:
+        """Load a client certificate. Raises UsageError for a file that is missing or invalid."""
+        _load_client_certificate(context, cert, key)
+
     def ssl_context(self) -> ssl.SSLContext:
         """Return a context that verifies the broker's certificate and host name.
 

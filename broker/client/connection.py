@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, Final, Protocol
 
+from broker.client.login import DeviceLogin
 from broker.client.messages import ConnectionListener, Delivery, OutgoingMessage
 from broker.client.pace import ConnectionPace
 from broker.client.paho_client import PahoClient
@@ -41,7 +42,9 @@ class Pool(Protocol):
     unaccepted: int
     """Messages that a connected broker has not accepted yet."""
 
-    def new_client(self, client_id: str, *, clean_session: bool) -> PahoClient:
+    def new_client(
+        self, client_id: str, login: DeviceLogin | None, *, clean_session: bool
+    ) -> PahoClient:
         """Create a client for the broker, not connected yet."""
 
     def enqueue(self, connection: Connection, delay: float) -> None:
@@ -84,7 +87,8 @@ class Connection:
     `lasting` are asked for where the broker's session does not have them yet: those of many
     subscribers. Mosquitto goes through all of them for each SUBSCRIBE, and 10,000 devices that lost
     their connections were back in 21 s with it and in 6 s without.
-    `qos` is the QoS of the filters that are not asked for at QoS 1.
+    `qos` is the QoS of the filters that are not asked for at QoS 1. `login` is the login of its
+    own, None for that of the pool's broker.
     """
 
     __slots__ = (
@@ -111,6 +115,7 @@ class Connection:
         "_wanted",
         "_writing",
         "client_id",
+        "login",
         "number",
         "up",
     )
@@ -124,6 +129,7 @@ class Connection:
         *,
         lasting: Iterable[str] = (),
         qos: Mapping[str, int] = _QOS_1,
+        login: DeviceLogin | None = None,
         clean_session: bool = False,
         number: int = 0,
     ) -> None:
@@ -135,7 +141,8 @@ class Connection:
         self._lasting = tuple(lasting)
         self._qos = qos
         self._listener = listener
-        self._client = pool.new_client(client_id, clean_session=clean_session)
+        self.login = login
+        self._client = pool.new_client(client_id, login, clean_session=clean_session)
         self._queued: deque[OutgoingMessage] = deque()
         self._accepted: dict[int, Callable[[], None]] = {}
         self._asked = False

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import socket
 import time
+from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 import paho.mqtt.client as paho
@@ -61,6 +62,13 @@ class PahoClient(paho.Client):
         self._whole = 0
         self._outbox: list[bytes] = []
         self._sent: dict[int, bytes] = {}
+        self.prepare: Callable[[PahoClient], None] | None = None
+        """Called on the dialling thread before each connection."""
+
+    @property
+    def has_tls_context(self) -> bool:
+        """True if `tls_set_context` was called."""
+        return self._ssl_context is not None
 
     # -- sending -------------------------------------------------------------------------------
 
@@ -156,6 +164,8 @@ class PahoClient(paho.Client):
 
     def reconnect(self) -> MQTTErrorCode:
         """Connect, and forget the half of a packet that the last connection left."""
+        if self.prepare is not None:
+            self.prepare(self)
         self._unread.clear()
         self._outbox.clear()
         return super().reconnect()

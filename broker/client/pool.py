@@ -14,11 +14,13 @@ import logging
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from hashlib import blake2b
 from typing import Any, Final
 
 from broker.address import BrokerAddress
 from broker.client.connection import Connection
+from broker.client.login import DeviceLogin
 from broker.client.messages import ConnectionListener
 from broker.client.pace import ConnectionPace
 from broker.client.paho_client import PahoClient
@@ -62,6 +64,15 @@ class _Outage:
             seconds = time.monotonic() - self._since[0]
             _log.warning("the broker at %s is back after %.0f s", self._url, seconds)
         self._since, self._reported = None, False
+
+
+def _log_in(login: DeviceLogin, broker: BrokerAddress, client: PahoClient) -> None:
+    """Set a device's own login, on the thread that connects: certificates take time to load."""
+    address = login.address(broker)
+    if address.username is not None:
+        client.username_pw_set(address.username, address.password)
+    if login.cert is not None and address.tls and not client.has_tls_context:
+        client.tls_set_context(address.ssl_context())
 
 
 class ConnectionPool:
@@ -147,9 +158,11 @@ class ConnectionPool:
             await asyncio.sleep(0.002)
         return True
 
-    async def end_session(self, client_id: str) -> None:
+    async def end_session(self, client_id: str, login: DeviceLogin | None = None) -> None:
         """End the broker's session of a client id by a connection with a clean session."""
-        eraser = Connection(self, client_id, (), ConnectionListener(), clean_session=True)
+        eraser = Connection(
+            self, client_id, (), ConnectionListener(), clean_session=True, login=login
+        )
         eraser.open()
         await eraser.until_up(self.pace.answer_within)
         await eraser.close()
@@ -165,12 +178,18 @@ class ConnectionPool:
 
     # -- services for connections ------------------------------------------------------------
 
-    def new_client(self, client_id: str, *, clean_session: bool) -> PahoClient:
-        """Make a client for the broker, not connected yet."""
+    def new_client(
+        self, client_id: str, login: DeviceLogin | None, *, clean_session: bool
+    ) -> PahoClient:
+        """Make a client for the broker, not connected yet. `login` None is that of the pool."""
         address = self.address
+        own_context = login is not None and login.cert is not None and address.tls
+        context = None if own_context else self._context
         client = new_paho_client(
-            PahoClient, address, client_id, self._context, clean_session=clean_session
+            PahoClient, address, client_id, context, clean_session=clean_session
         )
+        if login is not None:
+            client.prepare = partial(_log_in, login, address)
         client.connect_timeout = self.pace.answer_within
         client.connect_async(address.host, address.port, self.pace.keepalive)
         return client

@@ -18,6 +18,7 @@ from agent.definition.device_rules import setup_of, starting_passcode
 from agent.definition.platforms import Platforms, read_platforms
 from agent.device_factory import DeviceSpec
 from agent.random_stream import DeviceRandomStream
+from broker.client.login import DeviceLogin
 from broker.contract import DEFAULT_ROOT
 from broker.dialects.dialect import Dialect
 from broker.dialects.reader import read_dialects
@@ -34,6 +35,7 @@ from fleet.config.checks import (
 )
 from fleet.config.dialects import ControlSection, dialect_of, dialect_problems
 from fleet.config.graph_section import GraphSection, graph_problems
+from fleet.config.logins import LOGIN_KEYS, device_login, login_problems
 from fleet.config.password import read_secret
 from fleet.config.tables import (
     MAX_DEVICES,
@@ -92,6 +94,8 @@ class FleetConfig:
     control: ControlSection | None = None
     control_password_line: int | None = None
     dialects: Mapping[str, Dialect] = field(default_factory=dict)
+    login_lines: Mapping[tuple[str, str], int | None] = field(default_factory=dict)
+    """Lines of the keys of logins, by the group's name and the key."""
 
     @property
     def folder(self) -> Path:
@@ -300,7 +304,41 @@ class FleetConfig:
         for n, device_id in enumerate(device_ids(group), 1):
             draws = DeviceRandomStream(self.seed, device_id)
             passcode = starting_passcode(group, setup.policy, rules, draws)
-            yield DeviceSpec(device_id, owner(n=n), setup, passcode, group.offline, shared, dialect)
+            login = self._login(group, n, device_id)
+            yield DeviceSpec(
+                device_id, owner(n=n), setup, passcode, group.offline, shared, dialect, login
+            )
+
+    def _login(self, group: GroupSection, n: int, device_id: str) -> DeviceLogin | None:
+        """The login of a device. Raises FileError if its password cannot be read."""
+        login = device_login(group, n, device_id, self.folder)
+        if isinstance(login, Problem):
+            raise self._login_error(group.name, login.path, login.message, login.hint)
+        return login
+
+    def _login_error(self, group: str, path: KeyPath, message: str, hint: str | None) -> FileError:
+        return FileError(
+            message,
+            path=self.path or _UNNAMED,
+            line=self.login_lines.get((group, str(path[0]))),
+            key=f"group[{group}].{'.'.join(map(str, path))}",
+            hint=hint,
+        )
+
+    def check_logins(self) -> None:
+        """Load the certificate of every device, and read every password.
+
+        Raises FileError with the name of the first device for which that fails.
+        """
+        for spec in self.devices():
+            if spec.login is None:
+                continue
+            try:
+                spec.login.check_certificate()
+            except UsageError as error:
+                message = f"the certificate of device {spec.device_id}: {error.message}"
+                name = spec.setup.name
+                raise self._login_error(name, ("cert",), message, error.hint) from None
 
 
 def load_fleet(path: Path) -> FleetConfig:
@@ -346,6 +384,11 @@ def parse_fleet(text: str, path: Path | None = None) -> FleetConfig:
         control=control,
         control_password_line=line_of(("control", "password"), lines),
         dialects=dialects,
+        login_lines={
+            (group.name, key): line_of(("group", index, key), lines)
+            for index, group in enumerate(groups)
+            for key in LOGIN_KEYS
+        },
     )
 
 
@@ -468,6 +511,7 @@ class _Reader:
             if not problems:
                 found.append((path, group))
         self.problems.extend(fleet_wide_problems(found))
+        self.problems.extend(login_problems(found))
         self.problems.extend(dialect_problems(found, dialects, self._document.get("dialects")))
         return tuple(group for _, group in found)
 

@@ -44,6 +44,7 @@ _SPEED: Final = re.compile(r"(\d{1,12}(?:\.\d{1,12})?)x")
 _NAME: Final = re.compile(DEVICE_ID)
 _NUMBER_FORMAT: Final = re.compile(r"(0[1-9]\d?)?[dxX]?")
 _TEMPLATE_PART: Final = re.compile(r"[^{}]|\{\{|\}\}|\{n(?::(?P<format>[^{}]*))?\}")
+_LOGIN_PART: Final = re.compile(r"[^{}]|\{\{|\}\}|\{(?:id|n(?::(?P<format>[^{}]*))?)\}")
 _CLOCKS: Final = ("real", "virtual")
 
 
@@ -199,6 +200,35 @@ class BrokerSection(Section):
     key: str | None = Field(default=None, min_length=1, description="the path of a PEM file")
 
 
+def _login_template(template: str) -> str:
+    """Validate a template for `str.format`: `id`, and `n` with a number format, are its fields."""
+    at = 0
+    while at < len(template):
+        part = _LOGIN_PART.match(template, at)
+        if part is None or not _NUMBER_FORMAT.fullmatch(part["format"] or ""):
+            raise ValueError
+        at = part.end()
+    return template
+
+
+LoginTemplate = Annotated[
+    str, AfterValidator(_login_template), Field(min_length=1, max_length=1024)
+]
+
+
+class DevicePasswordSource(Section):
+    """Source of a device's password; each is a template.
+
+    `sas_key` is a file with the device's key in Base64, from which a SAS token of Azure is made.
+    """
+
+    env: LoginTemplate | None = Field(
+        default=None, description="the name of an environment variable"
+    )
+    file: LoginTemplate | None = Field(default=None, description="the path of a file")
+    sas_key: LoginTemplate | None = Field(default=None, description="the path of a file")
+
+
 class GroupSection(DeviceSection):
     """`[[group]]`: devices with the same settings.
 
@@ -234,10 +264,27 @@ class GroupSection(DeviceSection):
         default=None, min_length=1, description="the name of a dialect (passfleet dialects)"
     )
 
+    client_id: LoginTemplate | None = Field(
+        default=None, description='a template such as "{id}"; id and n are the only fields'
+    )
+    username: LoginTemplate | None = Field(
+        default=None, description='a template such as "{id}"; id and n are the only fields'
+    )
+    password: Annotated[DevicePasswordSource | None, BeforeValidator(_password)] = Field(
+        default=None, repr=False, description='{ file = "secrets/{id}" } or { env = "PW_{n}" }'
+    )
+    cert: LoginTemplate | None = Field(
+        default=None, description='the path of a PEM file, such as "certs/{id}.pem"'
+    )
+    key: LoginTemplate | None = Field(
+        default=None, description='the path of a PEM file, such as "certs/{id}.key"'
+    )
+
     @property
     def has_own_logins(self) -> bool:
         """True if each device logs in to its broker as itself."""
-        return False
+        names = (self.username or "", self.cert or "")
+        return any("{id" in name or "{n" in name for name in names)
 
     @property
     def id_template(self) -> str:

@@ -63,7 +63,8 @@ class DeviceConnections:
             device.connection = self._operators.member(device.id, group, device, number)
             self._others.append(device)
         else:
-            self._own.append((device, self._factory.connect(device, self._pool, number=number)))
+            connection = self._factory.connect(device, self._pool, number=number, login=spec.login)
+            self._own.append((device, connection))
 
     def _connect_dialect(
         self, device: Device, spec: DeviceSpec, dialect: Dialect, number: int
@@ -75,7 +76,9 @@ class DeviceConnections:
             link.own = gateway.member(device.id, group, link, number)
             self._others.append(device)
         else:
-            own = self._factory.connect_dialect(device, dialect, self._pool, number=number)
+            own = self._factory.connect_dialect(
+                device, dialect, self._pool, number=number, login=spec.login
+            )
             self._own.append((device, own))
         if device.dialect is not None and self._needs_control(dialect):
             control = self._operators.member(device.id, group, ControlListener(device), number)
@@ -146,7 +149,7 @@ class DeviceConnections:
                 was_up = device.connection.up
                 await device.stop(forget=forget)
                 if forget:
-                    await self._pool.end_session(connection.client_id)
+                    await self._pool.end_session(connection.client_id, connection.login)
                 if forget and not was_up:
                     absent(device)
             closed += 1

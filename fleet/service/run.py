@@ -28,6 +28,7 @@ from broker.server.open import EMBEDDED, MOSQUITTO, open_broker
 from broker.server.probe import probe
 from fleet.config.loader import FleetConfig
 from fleet.hosting.backend import HostingBackend, LocalBackend
+from fleet.hosting.probed import probed_address
 from fleet.hosting.supervisor import WorkerBackend
 from fleet.hosting.system_limits import check_system_limits
 from fleet.plural import count_noun
@@ -96,6 +97,7 @@ async def run(config: FleetConfig, options: UpOptions, out: Console, err: Consol
 
 async def _run(config: FleetConfig, options: UpOptions, out: Console, err: Console) -> None:
     url = options.broker or config.broker.url
+    config.check_logins()
     workers = min(config.workers, config.device_count)
     check_system_limits(config.connection_count, workers)
     if options.metrics is not None:
@@ -110,8 +112,9 @@ async def _run(config: FleetConfig, options: UpOptions, out: Console, err: Conso
         _control_broker(config) as control,
     ):
         ours = url in _OWN_BROKERS
+        probed = probed_address(config, broker.address)
         if not ours:
-            await probe(broker.address)
+            await probe(probed)
         if control is not None and control_url not in _OWN_BROKERS:
             await probe(control.address)
         _warn_of_limits(url, config.device_count, err)

@@ -14,6 +14,7 @@ from broker.server.mosquitto import find_mosquitto
 from broker.server.open import EMBEDDED, MOSQUITTO, open_broker
 from broker.server.probe import probe
 from fleet.config.loader import FleetConfig
+from fleet.hosting.probed import probed_address
 from fleet.hosting.system_limits import check_system_limits
 from fleet.plural import count_noun
 from fleet.reference.dialect_facts import trial_text
@@ -28,6 +29,7 @@ async def check_fleet(config: FleetConfig, broker: str | None) -> dict[str, str]
     `broker` overrides the file's. Raises the errors of `up`: UsageError if file descriptors or
     ports do not suffice, BrokerError if the broker does not answer or refuses the login.
     """
+    config.check_logins()
     devices = count_noun(len(config.devices()), "device")
     findings = {"fleet": f"{config.path}: {devices} in {count_noun(len(config.groups), 'group')}"}
     table = config.known.table
@@ -45,7 +47,7 @@ async def check_fleet(config: FleetConfig, broker: str | None) -> dict[str, str]
         findings["broker"] = f"mosquitto: {find_mosquitto()}"
     else:
         async with open_broker(url, **config.login(url)) as handle:
-            await probe(handle.address)
+            await probe(probed_address(config, handle.address))
             findings["broker"] = f"{handle.address.url} answers and lets us in"
     return findings
 
