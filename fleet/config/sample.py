@@ -67,9 +67,6 @@ policy = { minLength = 4, maxFailedAttempts = 10 }
 # check_in = "8h"                   # time between two check-ins, which take up all that waits
 # offline = 0.1                     # share of time without network
 # dialect = "aws-iot-jobs"         # topics and payloads of a back-end (passfleet dialects)
-# dialect = "aws-iot-jobs"          # topics and payloads of another back-end; `passfleet dialects`
-# username = "{id}"                 # a login for each device: client_id, username, password,
-                                    # cert and key, with {id} and {n}
 # connection = "shared"             # many devices behind one MQTT connection; no Last Will for each
 # os_version = "11.2"               # device attributes that behaviour may depend on;
 # supervised = true                 # default: those of the platform
@@ -80,6 +77,8 @@ platform = "android"
 count = 25
 id = "android-{n:03}"
 # api_level = 24                    # Android 7
+# username = "{id}"                 # a login for each device: client_id, username, password,
+                                    # cert and key, with {id} and {n}
 
 [[group]]
 name = "wp81"
