@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-dialects lint format coverage bench docs screenshots mutants test-graph-sdk clean help
+.PHONY: dist demo test test-dialects lint format coverage bench docs screenshots mutants test-graph-sdk clean help
 
 help:
 	@echo "make demo      show every platform on the embedded broker"
@@ -18,6 +18,7 @@ help:
 	@echo "make mutants   check that the tests detect changed code in the state machine (30 minutes)"
 	@echo "make test-dialects  test the dialects with AWS and Azure programs (120 MB, fetched once)"
 	@echo "make test-graph-sdk  test the Graph API with Microsoft's Python SDK (475 MB, fetched once)"
+	@echo "make dist      build both distributions, check and run them"
 	@echo "make clean     remove the environment, caches and build results"
 
 demo: $(READY)
@@ -51,6 +52,10 @@ docs: $(READY)
 screenshots: $(READY)
 	$(BIN)/python docs/make_screenshots.py
 
+dist: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dist]'
+	deploy/check-dist.sh $(BIN)/python dist
+
 # Prints how many mutants were killed (🎉) and survived (🙁), then the names of the survivors;
 # `mutmut show NAME` shows one. Starts from nothing each time: a changed test may kill a mutant that
 # survived before.
@@ -78,6 +83,6 @@ $(READY): pyproject.toml
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .venv-graph-sdk .venv-dialects .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis build \
+	rm -rf $(VENV) .venv-graph-sdk .venv-dialects .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist \
 		mutants *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -52,7 +52,7 @@ PURE_STANDARD_LIBRARY = {
 }
 IMPURE_BUILTINS = {"open", "print", "input", "__import__"}
 
-TEXT_FOLDERS = (*LAYERS, "bench", "docs", "examples", "pytest-passfleet", "tests")
+TEXT_FOLDERS = (*LAYERS, "bench", "deploy", "docs", "examples", "pytest-passfleet", "tests")
 CITED_FILE = re.compile(
     r"(?<![\w./{}<>~$-])((?:[\w.-]+/)+[\w.-]*\w\.(?:py|md|toml|ya?ml|sh|svg|j2))\b"
 )
