@@ -114,8 +114,7 @@ class BrowserUser:
         try:
             model = kind.steps[step].model_validate(dict(arguments))
         except ValidationError as invalid:
-            problem = invalid.errors(include_input=False, include_context=False)[0]
-            raise UsageError(str(problem["msg"]).removeprefix("Value error, ")) from None
+            raise UsageError(_problem(invalid)) from None
         for name in _devices_in(arguments):
             self.involve(name)
         requests = kind.perform(step, model, self.view.now())
@@ -291,6 +290,15 @@ class BrowserUser:
             self.recorder.passcode_hidden(device.name, hidden)
         if changed or hidden:
             self.on_change()
+
+
+def _problem(invalid: ValidationError) -> str:
+    """Return the text of an alert for fields that a step does not take."""
+    problem = invalid.errors(include_input=False, include_context=False)[0]
+    if problem["type"] != "value_error":
+        return "A field is empty, or has a value that this page does not offer."
+    text = str(problem["msg"]).removeprefix("Value error, ")
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 def _identity(document: Mapping[str, Any]) -> str:

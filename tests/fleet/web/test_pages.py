@@ -85,6 +85,23 @@ async def test_unknown_form_actions_and_devices_change_nothing() -> None:
         assert "a signed-in user" in (await fleet.http.get("/portal")).text
 
 
+async def test_missing_and_unknown_fields_are_reported_in_plain_words() -> None:
+    async with web_fleet(PHONES) as fleet:
+        token = (await _token(fleet))["x-csrf-token"]
+
+        async def post(path: str, do: str, **fields: str) -> str:
+            data = {"csrf_token": token, "do": do, **fields}
+            assert (await fleet.http.post(path, data=data)).status_code == 303
+            return (await fleet.http.get(path)).text
+
+        assert "A field is empty" in await post("/portal", "address", address="")
+        assert "A field is empty" in await post("/account", "method", method="pigeon")
+        await post("/account", "credentials", user="alex", password="any")
+        await fleet.http.get("/account?page=mobilePhone")
+        fields = {"country": "+1", "number": "not a number"}
+        assert "This is not a phone number." in await post("/account", "register", **fields)
+
+
 async def test_a_user_with_a_password_needs_it_and_the_scenario_does_not_hold_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
