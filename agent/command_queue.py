@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from agent.command_transitions import ACTION_TRANSITIONS
-from agent.effects import Effect, PublishEscrow, PublishResult, Settled
+from agent.effects import AcknowledgeDelivery, Effect, PublishEscrow, PublishResult
 from agent.event_effects import finish_event
 from agent.events import Command
 from agent.passcode import RandomSource
@@ -94,7 +94,7 @@ def _take_up(
     """Answer at once what needs no work; begin or do what does."""
     answered = _answer_at_once(state, command, now)
     if answered is not None:
-        return state, [answered, Settled(command.delivery)]
+        return state, [answered, AcknowledgeDelivery(command.delivery)]
     shortest, longest = state.enrollment.setup.reaction
     if longest == 0:
         return _do(state, command, now, now, rng)
@@ -174,7 +174,7 @@ def _do(
     )
     if drawn is not None and escrow:
         effects.append(PublishEscrow(command.command_id, drawn, new.resets))
-    effects += (PublishResult(result), Settled(command.delivery))
+    effects += (PublishResult(result), AcknowledgeDelivery(command.delivery))
     if outcome.reboot is not None:
         effects.append(outcome.reboot)
     return new, effects
@@ -190,7 +190,7 @@ def finish_work(
     state = changed(state, work=None)
     answered = _answer_at_once(state, work.command, now, work.started)
     if answered is not None:
-        effects: list[Effect] = [answered, Settled(work.command.delivery)]
+        effects: list[Effect] = [answered, AcknowledgeDelivery(work.command.delivery)]
     else:
         state, effects = _do(state, work.command, work.started, now, rng)
     while state.inbox and state.work is None:

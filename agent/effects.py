@@ -11,6 +11,7 @@ from agent.passcode import PasscodeRef
 from agent.state import DeviceState, InputAnswer, Result, Timer
 
 __all__ = [
+    "AcknowledgeDelivery",
     "ArmTimer",
     "CancelTimer",
     "Effect",
@@ -21,7 +22,6 @@ __all__ = [
     "PublishResult",
     "PublishState",
     "Reboot",
-    "Settled",
 ]
 
 
@@ -91,11 +91,11 @@ class Reboot:
 
 
 @fast_dataclass
-class Settled:
+class AcknowledgeDelivery:
     """The command of this delivery has been answered and may be acknowledged."""
 
     delivery: object
 
 
 Publication = PublishState | PublishNotification | PublishEscrow | PublishResult | PublishAnswer
-Effect = Publication | ArmTimer | CancelTimer | Reboot | Settled
+Effect = Publication | ArmTimer | CancelTimer | Reboot | AcknowledgeDelivery

@@ -62,7 +62,7 @@ class Command:
     """A command taken from the wire.
 
     `expires` is the instant after which it is not done any more. `delivery` is the runner's own
-    mark, handed back in `effects.Settled` once the command has been answered.
+    mark, handed back in `effects.AcknowledgeDelivery` once the command has been answered.
     """
 
     command_id: str

@@ -80,7 +80,7 @@ def message_event(message: contract.Message) -> events.MessageArrived:
 
 def publication(
     effect: effects.Publication, state: DeviceState, draws: RandomSource
-) -> tuple[str, contract.Wire, bool]:
+) -> tuple[str, contract.PayloadModel, bool]:
     """Convert an effect to (last topic level, payload, retained)."""
     match effect:
         case effects.PublishState(snapshot):

@@ -206,7 +206,7 @@ class Device(ConnectionListener):
     def _answer_to(self, refusal: Refusal) -> contract.ActionResult | contract.InputResult:
         return payloads.refusal_payload(refusal, self.id, self._shared.clock.now())
 
-    def refusal(self, refusal: Refusal) -> OutgoingMessage:
+    def refusal_message(self, refusal: Refusal) -> OutgoingMessage:
         """Return the answer to an invalid message, for operators."""
         topic = self._shared.topics.device(self.id, "results")
         return OutgoingMessage(topic, self._answer_to(refusal).to_bytes())
@@ -241,7 +241,7 @@ class Device(ConnectionListener):
                     self._arm(timer, at)
                 case effects.CancelTimer(timer):
                     self._shared.timers.cancel(self.id, timer)
-                case effects.Settled(mark):
+                case effects.AcknowledgeDelivery(mark):
                     if isinstance(mark, Delivery):
                         self.connection.acknowledge(mark)
                 case effects.Reboot(abrupt):
@@ -273,7 +273,7 @@ class Device(ConnectionListener):
     def _send(
         self,
         leaf: str,
-        payload: contract.Wire,
+        payload: contract.PayloadModel,
         *,
         retain: bool = False,
         accepted: Callable[[], None] | None = None,
@@ -304,20 +304,20 @@ class Device(ConnectionListener):
         if abrupt:
             self.connection.drop()
         elif self.online:
-            self.connection.bounce(last=[self._offline()])
+            self.connection.reconnect(last=[self._offline()])
 
     def _offline(self) -> OutgoingMessage:
         return self.presence(self.connection.number)[1]
 
     async def stop(self, *, forget: bool) -> None:
         """Publish offline and disconnect; `forget` removes the retained messages instead."""
-        last = self.blank() if forget else [self._offline()]
+        last = self.clearing_messages() if forget else [self._offline()]
         if self.dialect is not None:
             await self.dialect.leave(last, forget=forget)
         elif not isinstance(self.connection, DialectLink):
             await self.connection.close(last=last)
 
-    def blank(self) -> list[OutgoingMessage]:
+    def clearing_messages(self) -> list[OutgoingMessage]:
         """Return empty retained messages that remove those of the device."""
         names = ("state", "presence")
         topics = [self._shared.topics.device(self.id, name) for name in names]

@@ -44,7 +44,7 @@ Figures = dict[str, float]
 Measured = dict[int, Figures]
 
 
-class Caller(Client):
+class CommandBroadcast(Client):
     """Sends one command to all devices and counts the devices that answer `done`."""
 
     def __init__(self, devices: int) -> None:
@@ -93,7 +93,7 @@ async def shared(devices: int, limit: float) -> Figures:
         hosted("shared", broker.address.url, devices, PLATFORM) as fleet,
     ):
         born = await fleet.ask("start", limit)
-        caller = Caller(devices)
+        caller = CommandBroadcast(devices)
         await connected(caller, broker.address.host, broker.address.port)
         before, begun = await fleet.ask("memory"), time.perf_counter()
         caller.call()

@@ -59,13 +59,13 @@ __all__ = [
     "Message",
     "Native",
     "Notification",
+    "PayloadModel",
     "Policy",
     "Presence",
     "Refusal",
     "Simulate",
     "SimulationName",
     "Topics",
-    "Wire",
     "is_more_than_json",
     "is_root",
     "parse_clock",
@@ -116,7 +116,7 @@ Count = Annotated[int, Field(ge=-(2**31), lt=2**31)]
 Name = Annotated[str, Field(min_length=1, max_length=256)]
 
 
-class Wire(BaseModel):
+class PayloadModel(BaseModel):
     """Base class of all payloads."""
 
     model_config = ConfigDict(
@@ -137,7 +137,7 @@ class Wire(BaseModel):
 # What operators send
 
 
-class Policy(Wire):
+class Policy(PayloadModel):
     """A passcode policy. What is absent is left to the platform; `{}` lifts the policy."""
 
     min_length: Count | None = None
@@ -177,7 +177,7 @@ SIMULATIONS: Final[tuple[SimulationName, ...]] = get_args(SimulationName)
 """Every `action` of a simulation."""
 
 
-class _CommandBase(Wire):
+class _CommandBase(PayloadModel):
     command_id: Id
     issued_by: Literal["user", "admin"] = "admin"
     issued_date_time: Instant | None = None
@@ -209,14 +209,14 @@ AnyCommand = DeviceCommand | LockCommand | PolicyCommand
 Command = Annotated[AnyCommand, Field(discriminator="action_name")]
 
 
-class PlainInput(Wire):
+class PlainInput(PayloadModel):
     """A press that needs no more than its name."""
 
     input_id: Id
     action: Literal["swipeUp", "changeNow", "later", "useBiometric", "enrollBiometric", "restart"]
 
 
-class PasscodeInput(Wire):
+class PasscodeInput(PayloadModel):
     """A passcode entered, or set."""
 
     input_id: Id
@@ -224,7 +224,7 @@ class PasscodeInput(Wire):
     passcode: Annotated[str, Field(min_length=1, max_length=256, repr=False)]
 
 
-class SignInInput(Wire):
+class SignInInput(PayloadModel):
     """A user signing in on the device."""
 
     input_id: Id
@@ -232,7 +232,7 @@ class SignInInput(Wire):
     user: Name
 
 
-class KeyInput(Wire):
+class KeyInput(PayloadModel):
     """A key pressed on a call."""
 
     input_id: Id
@@ -244,7 +244,7 @@ AnyInput = PlainInput | PasscodeInput | SignInInput | KeyInput
 Input = Annotated[AnyInput, Field(discriminator="action")]
 
 
-class Message(Wire):
+class Message(PayloadModel):
     """A text message or a call reaching the device."""
 
     message_id: Id
@@ -257,13 +257,13 @@ FromOperator = AnyCommand | AnyInput | Message
 """Every message that operators send to a device."""
 
 
-class Simulate(Wire):
+class Simulate(PayloadModel):
     """Event from outside the device, such as a lost network."""
 
     action: SimulationName
 
 
-class ClockTo(Wire):
+class ClockTo(PayloadModel):
     """Move virtual time."""
 
     to: Instant
@@ -277,7 +277,7 @@ Native = dict[str, Any]
 """Answer of the platform's own protocol."""
 
 
-class _ResultBase(Wire):
+class _ResultBase(PayloadModel):
     device_id: str
     action_name: str | None
     action_state: ActionStateName
@@ -290,11 +290,11 @@ class _ResultBase(Wire):
     native: Native | None = None
 
 
-class _ForCommand(Wire):
+class _ForCommand(PayloadModel):
     command_id: str | None
 
 
-class _ForInput(Wire):
+class _ForInput(PayloadModel):
     input_id: str | None
 
 
@@ -308,7 +308,7 @@ class InputResult(_ResultBase, _ForInput):
     """Result of an input: `inputId` in place of `commandId`."""
 
 
-class Notification(Wire):
+class Notification(PayloadModel):
     """Notification on the device's own screen."""
 
     device_id: str
@@ -319,7 +319,7 @@ class Notification(Wire):
     date_time: Instant
 
 
-class Escrow(Wire):
+class Escrow(PayloadModel):
     """The new passcode, for the administrator alone."""
 
     command_id: str
@@ -330,14 +330,14 @@ class Escrow(Wire):
 _BiometricState = Literal["enrolled", "mustEnroll", "blocked", "none"]
 
 
-class Biometrics(Wire):
+class Biometrics(PayloadModel):
     """State of each biometric."""
 
     touch_id: _BiometricState
     face: _BiometricState
 
 
-class DeviceState(Wire):
+class DeviceState(PayloadModel):
     """A device's state, retained; never a passcode."""
 
     device_id: str
@@ -360,14 +360,14 @@ class DeviceState(Wire):
     version: int
 
 
-class Presence(Wire):
+class Presence(PayloadModel):
     """Connection state of a device; `session` never decreases."""
 
     status: Literal["online", "offline"]
     session: int
 
 
-class ClockNow(Wire):
+class ClockNow(PayloadModel):
     """The fleet's time, retained, where it is not the time of day.
 
     `clock` is `virtual` or a speed such as `60x`; `real_date_time` is when `now` was true.
@@ -378,7 +378,7 @@ class ClockNow(Wire):
     real_date_time: Instant
 
 
-class Inspection(Wire):
+class Inspection(PayloadModel):
     """Data of a device at its host that is not in its state; never a passcode."""
 
     device_id: str

@@ -2,8 +2,8 @@
 
 from types import MappingProxyType
 
+from platforms.common_actions import NO_LOST_MODE, RESTART, RETIRE, WIPE
 from platforms.hybrid import PORTAL_2015
-from platforms.management import NO_LOST_MODE, RESTART, RETIRE, WIPE
 from platforms.native_sources import DEVICE_ADMIN
 from platforms.profile import (
     Action,

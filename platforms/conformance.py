@@ -29,7 +29,7 @@ __all__ = [
     "Support",
     "agree",
     "differences",
-    "under",
+    "profile_under_table",
 ]
 
 CONFORMANCE: Final[Mapping[str, ConformanceTable]] = MappingProxyType(
@@ -78,7 +78,9 @@ def _condition(limit: Limit) -> tuple[object, ...]:
     return limit.from_api_level, limit.below_os, limit.azure_ad_joined, limit.with_passcode
 
 
-def under(profile: PlatformProfile, table: ConformanceTable, like: str) -> PlatformProfile:
+def profile_under_table(
+    profile: PlatformProfile, table: ConformanceTable, like: str
+) -> PlatformProfile:
     """Return the profile that behaves as `table` specifies for the platform `like`.
 
     `like` is the profile's own id, or the built-in platform that it extends. A profile whose

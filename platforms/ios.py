@@ -2,8 +2,8 @@
 
 from types import MappingProxyType
 
+from platforms.common_actions import RESTART, RETIRE, WIPE
 from platforms.hybrid import PORTAL_2015
-from platforms.management import RESTART, RETIRE, WIPE
 from platforms.native_sources import APPLE_MDM
 from platforms.profile import (
     Action,

@@ -16,7 +16,7 @@ __all__ = [
     "ConformanceTable",
     "Row",
     "Support",
-    "unlisted",
+    "unlisted_source",
 ]
 
 
@@ -71,6 +71,6 @@ _UNLISTED = "what a table does not list is read as not supported"
 ENROLLING_USER = "supported if the current user is the user who enrolled the device"
 
 
-def unlisted(source: Source) -> Source:
+def unlisted_source(source: Source) -> Source:
     """Return the source of a row for a platform that the table does not list."""
     return replace(source, assumption=_UNLISTED)

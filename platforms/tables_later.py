@@ -14,7 +14,7 @@ from platforms.rows import (
     ConformanceTable,
     Row,
     Support,
-    unlisted,
+    unlisted_source,
 )
 
 __all__ = ["AZURE_2018_02", "HYBRID_2017_10"]
@@ -79,7 +79,7 @@ HYBRID_2017_10 = ConformanceTable(
             action=RESET,
             support=Support.NOT_LISTED,
             says="not listed",
-            source=unlisted(_HYBRID_2017),
+            source=unlisted_source(_HYBRID_2017),
         ),
         Row(
             platforms=("windows_rt_8_1", "windows_8_1"),
@@ -100,14 +100,14 @@ HYBRID_2017_10 = ConformanceTable(
             action=LOCK,
             support=Support.NOT_LISTED,
             says="not listed (Windows 10: not supported at this time)",
-            source=unlisted(_HYBRID_2017),
+            source=unlisted_source(_HYBRID_2017),
         ),
         Row(
             platforms=("windows_rt",),
             action=LOCK,
             support=Support.NOT_LISTED,
             says="not listed",
-            source=unlisted(_HYBRID_2017),
+            source=unlisted_source(_HYBRID_2017),
         ),
         Row(
             platforms=("windows_rt_8_1", "windows_8_1"),
@@ -226,7 +226,7 @@ AZURE_2018_02 = ConformanceTable(
             action=LOCK,
             support=Support.NOT_LISTED,
             says="not listed",
-            source=unlisted(_AZURE_LOCK),
+            source=unlisted_source(_AZURE_LOCK),
         ),
     ),
 )

@@ -3,8 +3,8 @@
 from dataclasses import replace
 from types import MappingProxyType
 
+from platforms.common_actions import NO_LOST_MODE, RESTART, RETIRE, WIPE
 from platforms.hybrid import PORTAL_2015
-from platforms.management import NO_LOST_MODE, RESTART, RETIRE, WIPE
 from platforms.native_sources import POLICY_CSP
 from platforms.profile import (
     Action,
@@ -25,7 +25,7 @@ from platforms.profile import (
     Source,
     WithoutPasscode,
 )
-from platforms.windows import DEVICE_LOCK_CSP, POLICY_MERGE, REMOTE_LOCK_CSP, syncml
+from platforms.windows_common import DEVICE_LOCK_CSP, POLICY_MERGE, REMOTE_LOCK_CSP, syncml
 
 _POLICY_CSP = "./Vendor/MSFT/Policy/Config/DeviceLock"
 

@@ -2,8 +2,8 @@
 
 from types import MappingProxyType
 
+from platforms.common_actions import NO_LOST_MODE, RESTART, RETIRE, WIPE
 from platforms.hybrid import PORTAL_2015
-from platforms.management import NO_LOST_MODE, RESTART, RETIRE, WIPE
 from platforms.native_sources import PHONE_CSP
 from platforms.profile import (
     Alphabet,
@@ -19,7 +19,7 @@ from platforms.profile import (
     Source,
     WithoutPasscode,
 )
-from platforms.windows import DEVICE_LOCK_CSP, POLICY_MERGE, REMOTE_LOCK_CSP
+from platforms.windows_common import DEVICE_LOCK_CSP, POLICY_MERGE, REMOTE_LOCK_CSP
 
 WINDOWS_PHONE_8_1 = PlatformProfile(
     id="windows_phone_8_1",

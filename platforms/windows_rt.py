@@ -2,7 +2,7 @@
 
 from types import MappingProxyType
 
-from platforms.management import NO_LOST_MODE, RESTART, RETIRE, WIPE
+from platforms.common_actions import NO_LOST_MODE, RESTART, RETIRE, WIPE
 from platforms.native_sources import TABLET_CSP
 from platforms.profile import (
     Action,
@@ -20,7 +20,7 @@ from platforms.profile import (
     WipeRule,
     WithoutPasscode,
 )
-from platforms.windows import MANAGEMENT, syncml
+from platforms.windows_common import MANAGEMENT, syncml
 
 _CONSOLE = "Passcode reset and remote lock (Intune console)"
 

@@ -24,7 +24,7 @@ from agent.passcode import (
 )
 from agent.random_stream import DeviceRandomStream
 from agent.state import GroupSetup
-from broker.validation import KeyPath, Problem
+from broker.file_validation import KeyPath, Problem
 from platforms.profile import Alphabet, PasscodeRules, PlatformProfile
 
 __all__ = ["device_problems", "setup_of", "starting_passcode"]

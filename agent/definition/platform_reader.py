@@ -21,7 +21,7 @@ from typing import Any, Final, TypeVar, Union, get_args, get_origin, get_type_hi
 
 from agent.clock import parse_duration
 from agent.definition.device import parse_version
-from broker.validation import KeyPath, Problem, shorten_value, suggest
+from broker.file_validation import KeyPath, Problem, shorten_value, suggest
 from platforms.profile import Action, Bound, NativeCase, Source
 
 __all__ = ["overridden"]

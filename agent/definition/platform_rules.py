@@ -1,7 +1,7 @@
 """Checks across the values of a user-defined platform, and its ledger entries.
 
-`profile_problems` yields problems with the path of their key. `truthful` adapts the sources, so
-that no rule of the file is attributed to a document of Microsoft or Apple.
+`profile_problems` yields problems with the path of their key. `annotate_overrides` adapts the
+sources, so that no rule of the file is attributed to a document of Microsoft or Apple.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import fields, replace
 from typing import Any, Final
 
 from agent.events import InputAction
-from broker.validation import KeyPath, Problem, shorten_value, suggest
+from broker.file_validation import KeyPath, Problem, shorten_value, suggest
 from platforms.profile import (
     Action,
     ComplexCharacters,
@@ -25,7 +25,7 @@ from platforms.profile import (
     native_topic,
 )
 
-__all__ = ["profile_problems", "truthful"]
+__all__ = ["annotate_overrides", "profile_problems"]
 
 _RULES: Final = ("reset", "lock", "passcode")
 _WORDS: Final = frozenset({"rule", "source", "hybrid", "portal_explains", "message", "refusal"})
@@ -113,7 +113,7 @@ def _screens(rules: PasscodeRules) -> Iterator[tuple[str, ScreenMessage]]:
 # Sources and ledger
 
 
-def truthful(
+def annotate_overrides(
     profile: PlatformProfile, base: PlatformProfile, table: Mapping[str, Any]
 ) -> PlatformProfile:
     """Return the profile with rules, sources and ledger that name the changes of the fleet file."""
@@ -121,7 +121,9 @@ def truthful(
     for part in _RULES:
         said = table.get(part, {})
         if said:
-            changes[part] = _told(getattr(profile, part), getattr(base, part), said, profile, part)
+            changes[part] = _with_sources(
+                getattr(profile, part), getattr(base, part), said, profile, part
+            )
     if "reset" in changes and changes["reset"].outcome is not ResetOutcome.TEMPORARY:
         # The base made a temporary passcode: remove its alphabet.
         changes["reset"] = replace(changes["reset"], alphabet=None, default_length=0)
@@ -142,7 +144,7 @@ def _native_sources(
             yield topic, _source(profile, "native", profile.sources.get(topic))
 
 
-def _told(
+def _with_sources(
     rule: Any, base: Any, said: Mapping[str, Any], profile: PlatformProfile, part: str
 ) -> Any:
     changes: dict[str, Any] = {}

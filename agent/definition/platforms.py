@@ -19,11 +19,16 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from agent.definition.platform_reader import overridden
-from agent.definition.platform_rules import profile_problems, truthful
+from agent.definition.platform_rules import annotate_overrides, profile_problems
 from broker.errors import UsageError
-from broker.validation import KeyPath, Problem, shorten_value, suggest
+from broker.file_validation import KeyPath, Problem, shorten_value, suggest
 from platforms import PLATFORMS, PLATFORMS_BY_ID
-from platforms.conformance import CONFORMANCE, DEFAULT_CONFORMANCE, ConformanceTable, under
+from platforms.conformance import (
+    CONFORMANCE,
+    DEFAULT_CONFORMANCE,
+    ConformanceTable,
+    profile_under_table,
+)
 from platforms.profile import PlatformProfile
 
 __all__ = ["Platforms", "read_platforms", "table_named"]
@@ -70,7 +75,7 @@ class Platforms:
 
     def _under(self, platform: str, table: ConformanceTable) -> PlatformProfile:
         profile = _profile(platform, self.own, [])
-        ruled = under(profile, table, self.like(platform))
+        ruled = profile_under_table(profile, table, self.like(platform))
         said = set(_supports_said(platform, self.own))
         if "reset" in said:
             ruled = replace(ruled, reset=profile.reset)
@@ -87,7 +92,7 @@ class Platforms:
 def _built_in(conformance: str) -> Mapping[str, PlatformProfile]:
     """Return the built-in profiles under a dated table, shared by all fleets of the process."""
     table = CONFORMANCE[conformance]
-    return MappingProxyType({p.id: under(p, table, p.id) for p in PLATFORMS})
+    return MappingProxyType({p.id: profile_under_table(p, table, p.id) for p in PLATFORMS})
 
 
 def table_named(name: str) -> ConformanceTable:
@@ -213,7 +218,7 @@ def _profile(name: str, tables: _Tables, problems: list[Problem]) -> PlatformPro
     path: KeyPath = ("platforms", name)
     profile = overridden(base, said, path, problems, fixed=frozenset({"id"}))
     named = replace(profile, id=name, title=said.get("title", name.replace("_", " ").capitalize()))
-    return named if problems else truthful(named, base, said)
+    return named if problems else annotate_overrides(named, base, said)
 
 
 def _supports_said(name: str, tables: _Tables) -> Iterator[str]:

@@ -48,7 +48,7 @@ class Pool(Protocol):
         """Create a client for the broker, not connected yet."""
 
     def enqueue(self, connection: Connection, delay: float) -> None:
-        """Call `dial` of a connection after `delay` seconds, when its turn comes."""
+        """Call `connect` of a connection after `delay` seconds, when its turn comes."""
 
     def on_thread(
         self, work: Callable[[], Any], done: Callable[[BaseException | None], None]
@@ -242,7 +242,7 @@ class Connection:
             self._bouncing = False
             self._client.disconnect()
 
-    def bounce(self, *, last: Iterable[OutgoingMessage] = ()) -> None:
+    def reconnect(self, *, last: Iterable[OutgoingMessage] = ()) -> None:
         """Disconnect once the broker has accepted all messages, then connect again: a restart."""
         if not self.up:
             return
@@ -258,7 +258,7 @@ class Connection:
             self._waiting = True
             self._pool.enqueue(self, delay)
 
-    def dial(self) -> bool:
+    def connect(self) -> bool:
         """Begin to connect, on a thread of the pool. Called by the pool, which counts the slot."""
         if not self._wanted:
             self._waiting = False
@@ -361,7 +361,7 @@ class Connection:
             self._slot = False
             self._pool.slot_free()
 
-    def sweep(self, now: float) -> None:
+    def check_deadlines(self, now: float) -> None:
         """Send keep-alives; drop a connection if the broker does not answer. For the pool."""
         if self._waiting:
             return

@@ -173,13 +173,13 @@ class DialectLink(ConnectionListener):
         """Lose the connection without DISCONNECT; see `Connection.drop`."""
         self.own.drop(stay_away=stay_away)
 
-    def bounce(self, *, last: Iterable[OutgoingMessage] = ()) -> None:
+    def reconnect(self, *, last: Iterable[OutgoingMessage] = ()) -> None:
         """Disconnect and connect again: a restart. `last` is for operators."""
         if self.control is None:
-            self.own.bounce(last=last)
+            self.own.reconnect(last=last)
             return
         self._bouncing = list(last)
-        self.own.bounce(last=self._offline())
+        self.own.reconnect(last=self._offline())
 
     async def leave(self, last: Iterable[OutgoingMessage], *, forget: bool) -> None:
         """Disconnect and do not reconnect; `last` is for operators.
@@ -239,7 +239,7 @@ class DialectLink(ConnectionListener):
         if last is None:
             self.control.drop(stay_away=True)
         else:
-            self.control.bounce(last=last)
+            self.control.reconnect(last=last)
 
     def on_message(self, topic: str, payload: bytes, retained: bool, delivery: Delivery) -> None:  # noqa: FBT001
         """Translate a message of the back-end, and hand it to the device."""

@@ -314,7 +314,7 @@ class GatewayMember:
             self._say(online=False)
         self._gateway.later(self.come_up)
 
-    def bounce(self, *, last: Iterable[OutgoingMessage] = ()) -> None:
+    def reconnect(self, *, last: Iterable[OutgoingMessage] = ()) -> None:
         """Go offline and come back: a restart."""
         if not self.up:
             return

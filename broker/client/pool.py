@@ -280,7 +280,7 @@ class ConnectionPool:
             turn = max(turn + 1 / self.pace.rate, now - _BURST)
             if turn > now:
                 await asyncio.sleep(turn - now)
-            if not connection.dial():
+            if not connection.connect():
                 self.slot_free()
 
     async def _sweep(self) -> None:
@@ -293,5 +293,5 @@ class ConnectionPool:
             members, now = self._members, time.monotonic()
             count = -(-len(members) // rounds)
             for connection in members[at : at + count]:
-                connection.sweep(now)
+                connection.check_deadlines(now)
             at = at + count if at + count < len(members) else 0

@@ -44,7 +44,7 @@ from broker.operator.requests import (
     build_message,
     build_simulation,
     fresh_id,
-    jump_topic,
+    running_clock_topic,
 )
 from broker.timestamps import LAST_INSTANT, parse_clock_speed
 
@@ -147,7 +147,7 @@ class Operator:
             raise UsageError("time never goes back", hint="`passfleet clock now` shows the time")
         return await self._move_clock(self.topics.clock, target, limit)
 
-    async def jump(self, *, by: int, limit: float) -> int:
+    async def advance_running_clock(self, *, by: int, limit: float) -> int:
         """Move time that runs at a speed `by` milliseconds; returns the fleet's time then.
 
         The wire contract moves virtual time only: this is for the control of the browser pages.
@@ -155,7 +155,7 @@ class Operator:
         """
         if await self.clock() is None:
             raise UsageError("the fleet keeps the time of day, which cannot be moved")
-        return await self._move_clock(jump_topic(self.topics), self.last_now() + by, limit)
+        return await self._move_clock(running_clock_topic(self.topics), self.last_now() + by, limit)
 
     async def _move_clock(self, topic: str, target: int, limit: float) -> int:
         if target > LAST_INSTANT:

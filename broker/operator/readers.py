@@ -42,11 +42,11 @@ __all__ = [
     "read_escrow",
     "read_inspection",
     "read_json",
-    "read_message",
     "read_notification",
     "read_presence",
     "read_result",
     "read_state",
+    "read_text_message",
 ]
 
 M = TypeVar("M", bound=BaseModel)
@@ -279,7 +279,7 @@ def read_escrow(payload: bytes) -> Escrow | None:
     return _read(_Escrow, payload)
 
 
-def read_message(payload: bytes) -> Message | None:
+def read_text_message(payload: bytes) -> Message | None:
     """Return a text message or call for a device, None if the payload is not valid."""
     return _read(_Message, payload)
 

@@ -28,7 +28,7 @@ __all__ = [
     "build_message",
     "build_simulation",
     "fresh_id",
-    "jump_topic",
+    "running_clock_topic",
 ]
 
 _COMMAND: Final[TypeAdapter[AnyCommand]] = TypeAdapter(Command)
@@ -38,7 +38,7 @@ _VALUES: Final = {"passcode": _TEXT, "user": _TEXT, "key": "one of 0 to 9, * and
 """Descriptions of valid input values for error messages, which never repeat a value."""
 
 
-def jump_topic(topics: Topics) -> str:
+def running_clock_topic(topics: Topics) -> str:
     """Topic that moves time that runs at a speed; passfleet's own, not part of the contract."""
     return f"{topics.root}/hosts/clock"
 

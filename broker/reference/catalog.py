@@ -12,7 +12,7 @@ from broker.contract import Topics
 __all__ = ["CHANNELS", "PAYLOADS", "PAYLOADS_BY_NAME", "Channel", "InspectionRequest", "Payload"]
 
 
-class InspectionRequest(contract.Wire):
+class InspectionRequest(contract.PayloadModel):
     """Request to the host of a device. The answer is published on `inspection`."""
 
     request_id: contract.Id

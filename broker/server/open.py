@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from broker.address import BrokerAddress
 from broker.errors import BrokerError, UsageError
+from broker.file_validation import suggest
 from broker.server.child_process import BrokerHandle
 from broker.server.embedded import embedded_broker
 from broker.server.mosquitto import mosquitto_broker
-from broker.validation import suggest
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -1,6 +1,6 @@
 """Commands for a running fleet: `devices`, `show`, `watch`, `tap`, `simulate`, `clock`, `clean`.
 
-`inspect_devices` and `simulate_events` implement them. They are imported when a command runs, so
+`inspect_devices` and `device_actions` implement them. They are imported when a command runs, so
 that `--help` starts fast. The commands that send an action are in `action_commands`.
 """
 
@@ -144,10 +144,10 @@ def tap(
     as_json: JsonOption = False,
 ) -> None:
     """Send a user's input to a device and wait for its answer."""
-    from fleet.cli import simulate_events
+    from fleet.cli import device_actions
 
     run_and_exit(
-        simulate_events.tap(
+        device_actions.tap(
             FleetLocation(broker, root),
             device,
             press,
@@ -183,12 +183,12 @@ def simulate(
     as_json: JsonOption = False,
 ) -> None:
     """Simulate a network loss, crash or restart, and wait for the effect."""
-    from fleet.cli import simulate_events
+    from fleet.cli import device_actions
 
     selection = select(targets, group, platform, all_devices=all_devices)
     location = FleetLocation(broker, root)
     run_and_exit(
-        simulate_events.simulate(location, action, selection, limit=timeout, as_json=as_json)
+        device_actions.simulate(location, action, selection, limit=timeout, as_json=as_json)
     )
 
 
@@ -198,9 +198,9 @@ def clock_now(
     as_json: JsonOption = False,
 ) -> None:
     """Print the fleet's time."""
-    from fleet.cli import simulate_events
+    from fleet.cli import device_actions
 
-    run_and_exit(simulate_events.clock_now(FleetLocation(broker, root), as_json=as_json))
+    run_and_exit(device_actions.clock_now(FleetLocation(broker, root), as_json=as_json))
 
 
 def clock_advance(
@@ -218,11 +218,11 @@ def clock_advance(
     as_json: JsonOption = False,
 ) -> None:
     """Advance virtual time and wait until all due events have happened."""
-    from fleet.cli import simulate_events
+    from fleet.cli import device_actions
 
     location = FleetLocation(broker, root)
     run_and_exit(
-        simulate_events.clock_advance(location, duration, to, limit=timeout, as_json=as_json)
+        device_actions.clock_advance(location, duration, to, limit=timeout, as_json=as_json)
     )
 
 
@@ -241,8 +241,8 @@ def clean(
     as_json: JsonOption = False,
 ) -> None:
     """Remove a fleet's retained messages and sessions from a broker."""
-    from fleet.cli import simulate_events
+    from fleet.cli import device_actions
 
     run_and_exit(
-        simulate_events.clean(FleetLocation(broker, root), fleet, force=force, as_json=as_json)
+        device_actions.clean(FleetLocation(broker, root), fleet, force=force, as_json=as_json)
     )

@@ -167,7 +167,7 @@ def up(
     as_json: JsonOption = False,  # noqa: FBT002
 ) -> None:
     """Run a fleet until Ctrl-C."""
-    from fleet.config.tables import read_workers  # noqa: PLC0415
+    from fleet.config.sections import read_workers  # noqa: PLC0415
     from fleet.logging_setup import configure_logging  # noqa: PLC0415
 
     configure_logging(log_level)

@@ -34,7 +34,7 @@ _EXAMPLE: Final = (
 )
 
 
-class Profile(StrEnum):
+class LoadProfile(StrEnum):
     """Load profile: commands only, or commands and a reconnect storm."""
 
     STEADY = "steady"
@@ -74,7 +74,7 @@ RampOption = Annotated[
     typer.Option(metavar="DURATION", help="First part of the duration, in which the rate grows."),
 ]
 ProfileOption = Annotated[
-    Profile,
+    LoadProfile,
     typer.Option(
         metavar="PROFILE",
         help="steady, or storm: all devices reconnect at once after a third of the duration.",
@@ -138,7 +138,7 @@ def load(
     duration: DurationOption = "30s",
     mix: MixOption = "reset=8,lock=2",
     ramp: RampOption = None,
-    profile: ProfileOption = Profile.STEADY,
+    profile: ProfileOption = LoadProfile.STEADY,
     platform: PlatformOption = None,
     seed: SeedOption = 7,
     timeout: TimeoutOption = "10s",
@@ -163,7 +163,7 @@ def load(
     unknown; 2 wrong usage; 3 no broker; 130 interrupted.
     """
     from fleet.cli.targets import parse_duration_option
-    from fleet.config.tables import read_workers
+    from fleet.config.sections import read_workers
     from fleet.load.options import LoadOptions
     from fleet.load.schedule import ActionMix
 
@@ -179,7 +179,7 @@ def load(
         root=root,
         platforms=tuple(platform or ()),
         thresholds=(*(threshold or ()), *(more_thresholds or ())),
-        storm=profile is Profile.STORM,
+        storm=profile is LoadProfile.STORM,
         fleet=fleet,
         workers=None if workers is None else read_workers(workers),
     )

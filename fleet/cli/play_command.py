@@ -164,7 +164,7 @@ def _coverage(outcomes: Sequence[ScenarioOutcome]) -> Coverage:
 
 
 def _speed(clock: str) -> float | None:
-    from fleet.config.tables import parse_speed  # noqa: PLC0415
+    from fleet.config.sections import parse_speed  # noqa: PLC0415
 
     try:
         return parse_speed(clock)

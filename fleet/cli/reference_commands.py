@@ -308,7 +308,7 @@ def _fold(name: str) -> str:
 
 def _unknown(what: str, name: str, known: Iterable[str]) -> UsageError:
     """Return an error whose hint has a similar name, if any, and all known names."""
-    from broker.validation import suggest  # noqa: PLC0415
+    from broker.file_validation import suggest  # noqa: PLC0415
 
     names = [str(n) for n in known]
     guess = suggest(_fold(name), names)

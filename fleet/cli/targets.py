@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from agent.clock import parse_duration
 from broker.contract import DEVICE_ID, Topics
 from broker.errors import UsageError
+from broker.file_validation import suggest
 from broker.operator.operator import EVERYONE, Group, Operator
 from broker.operator.readers import KnownDevice
-from broker.validation import suggest
 from fleet.cli.console import check_root
 from fleet.cli.options import FleetLocation, Selection
 from fleet.service.run_file import locate

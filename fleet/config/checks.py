@@ -1,7 +1,7 @@
 """Checks of fleet-file values that depend on each other or on the platform.
 
 Each function takes tables that already passed the checks of single values
-(`fleet.config.tables`) and yields problems with the path of the key at fault. No function raises.
+(`fleet.config.sections`) and yields problems with the path of the key at fault. No function raises.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from agent.definition.device_rules import device_problems
 from broker.address import BrokerAddress
 from broker.contract import DEVICE_ID
 from broker.errors import UsageError
+from broker.file_validation import KeyPath, Problem, shorten_value, suggest
 from broker.server.open import EMBEDDED, MOSQUITTO
-from broker.validation import KeyPath, Problem, shorten_value, suggest
-from fleet.config.tables import MAX_DEVICES, BrokerSection, FleetSection, GroupSection
+from fleet.config.sections import MAX_DEVICES, BrokerSection, FleetSection, GroupSection
 from platforms.profile import PlatformProfile
 
 __all__ = [

@@ -10,8 +10,8 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from agent.clock import parse_duration
 from agent.definition.device import Section
-from broker.validation import Problem, shorten_value, value_error
-from fleet.config.tables import PasswordSource
+from broker.file_validation import Problem, shorten_value, value_error
+from fleet.config.sections import PasswordSource
 
 __all__ = ["GraphSection", "graph_problems", "parse_throttle"]
 

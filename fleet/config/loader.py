@@ -23,7 +23,15 @@ from broker.contract import DEFAULT_ROOT
 from broker.dialects.dialect import Dialect
 from broker.dialects.reader import read_dialects
 from broker.errors import FileError, UsageError
-from broker.validation import KeyPath, Problem, Problems, line_of, shorten_value, suggest, validate
+from broker.file_validation import (
+    KeyPath,
+    Problem,
+    Problems,
+    line_of,
+    shorten_value,
+    suggest,
+    validate,
+)
 from fleet.config.checks import (
     MANAGED,
     broker_problems,
@@ -37,7 +45,7 @@ from fleet.config.dialects import ControlSection, dialect_of, dialect_problems
 from fleet.config.graph_section import GraphSection, graph_problems
 from fleet.config.logins import LOGIN_KEYS, device_login, login_problems
 from fleet.config.password import read_secret
-from fleet.config.tables import (
+from fleet.config.sections import (
     MAX_DEVICES,
     BrokerSection,
     FleetSection,

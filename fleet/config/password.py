@@ -8,8 +8,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from broker.validation import KeyPath, Problem
-from fleet.config.tables import PasswordSource
+from broker.file_validation import KeyPath, Problem
+from fleet.config.sections import PasswordSource
 
 __all__ = ["read_secret"]
 

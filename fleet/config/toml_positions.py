@@ -12,7 +12,7 @@ import re
 import tomllib
 from typing import Final
 
-from broker.validation import KeyPath
+from broker.file_validation import KeyPath
 
 __all__ = ["key_lines"]
 

@@ -8,8 +8,8 @@ from typing import Annotated, Any, Final
 from pydantic import BeforeValidator, Field
 
 from agent.definition.device import Section
-from broker.validation import Problem, validate, value_error
-from fleet.config.tables import PasswordSource
+from broker.file_validation import Problem, validate, value_error
+from fleet.config.sections import PasswordSource
 
 __all__ = ["OrganizationSection", "UserSection", "read_users"]
 

@@ -35,7 +35,7 @@ from broker.client.messages import ConnectionListener, Delivery, OutgoingMessage
 from broker.client.pace import ConnectionPace
 from broker.client.pool import ConnectionPool
 from broker.contract import Refusal, Topics
-from broker.operator.requests import jump_topic
+from broker.operator.requests import running_clock_topic
 from fleet.hosting.connections import DeviceConnections
 from fleet.hosting.counters import DeviceCounts
 from fleet.hosting.device_facts import describe_devices, describe_topic, parse_describe_request
@@ -197,7 +197,7 @@ class Host(ConnectionListener):
             topics.device("+", "simulate"),
             topics.device("+", "inspect"),
             topics.clock,
-            jump_topic(topics),
+            running_clock_topic(topics),
             describe_topic(topics),
             self._barrier.topic,
         ]
@@ -234,7 +234,7 @@ class Host(ConnectionListener):
             return
 
         def absent(device: Device) -> None:
-            for message in device.blank():
+            for message in device.clearing_messages():
                 self._control.publish(message)
 
         await self._connections.stop(forget=forget, progress=progress, absent=absent)
@@ -270,7 +270,7 @@ class Host(ConnectionListener):
             return
         if topic == self._topics.clock:
             self._handle_clock(payload, retained=retained)
-        elif topic == jump_topic(self._topics):
+        elif topic == running_clock_topic(self._topics):
             self._handle_jump(payload, retained=retained)
         elif topic == describe_topic(self._topics):
             request = parse_describe_request(payload)
@@ -293,7 +293,7 @@ class Host(ConnectionListener):
         parsed = contract.parse_simulate(payload, retained=retained)
         if isinstance(parsed, Refusal):
             # Published on the host's connection: the device may be offline.
-            self._control.publish(device.refusal(parsed))
+            self._control.publish(device.refusal_message(parsed))
         else:
             device.simulate(parsed.action)
 

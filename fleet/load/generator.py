@@ -21,8 +21,8 @@ from broker.client.pool import ConnectionPool
 from broker.contract import DeviceCommand, LockCommand, Topics
 from broker.operator.readers import read_json
 from fleet.load.ledger import Ledger, SentCommand
+from fleet.load.loaded_devices import LoadedDevices
 from fleet.load.measurements import Measurements
-from fleet.load.presence import LoadedDevices
 from fleet.load.schedule import ACTIONS, Schedule, ScheduledCommand
 
 __all__ = ["Generator", "LoadPlan"]
@@ -261,5 +261,5 @@ class Generator(ConnectionListener):
         return (
             listened
             and self.loaded_devices.online(device_id)
-            and self.loaded_devices.left(device_id) < sent
+            and self.loaded_devices.disconnected_at(device_id) < sent
         )

@@ -17,8 +17,8 @@ from broker.client.connection import Connection
 from broker.client.messages import ConnectionListener, Delivery, OutgoingMessage
 from broker.client.pool import ConnectionPool
 from broker.contract import Topics
+from fleet.load.loaded_devices import LoadedDevices
 from fleet.load.measurements import Measurements
-from fleet.load.presence import LoadedDevices
 
 __all__ = ["LatencyProbes"]
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Final, Literal
 
 from broker.errors import UsageError
+from broker.file_validation import suggest
 from broker.operator.readers import KnownDevice
-from broker.validation import suggest
 from fleet.load.schedule import ActionMix, Schedule
 from fleet.load.thresholds import (
     Threshold,

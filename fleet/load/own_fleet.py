@@ -23,7 +23,7 @@ from broker.child_command import module_command
 from broker.errors import PassfleetError, PeerError
 from fleet.config.loader import FleetConfig, load_fleet
 from fleet.config.sample import default_config
-from fleet.config.tables import BrokerSection
+from fleet.config.sections import BrokerSection
 from fleet.load.fleet_process import FleetJob
 from fleet.load.options import LoadOptions
 from fleet.load.worker_stats import WorkerStats

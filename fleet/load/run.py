@@ -25,10 +25,10 @@ from fleet.config.loader import FleetConfig
 from fleet.load.generator import Generator, LoadPlan
 from fleet.load.latency_probes import LatencyProbes
 from fleet.load.live_figures import publish_figures
+from fleet.load.loaded_devices import LoadedDevices
 from fleet.load.measurements import Measurements
 from fleet.load.options import LoadOptions
 from fleet.load.own_fleet import fleet_file, fleet_for, own_fleet
-from fleet.load.presence import LoadedDevices
 from fleet.load.reconnect_storm import ReconnectStorm
 from fleet.load.result import DroppedDevices, LoadResult, RunEnding
 from fleet.load.schedule import Schedule

@@ -18,7 +18,7 @@ from types import MappingProxyType
 from typing import Final
 
 from broker.errors import UsageError
-from broker.validation import suggest
+from broker.file_validation import suggest
 
 __all__ = ["ACTIONS", "ActionMix", "Schedule", "ScheduledCommand"]
 

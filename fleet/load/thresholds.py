@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from agent.clock import parse_duration
 from broker.errors import UsageError
-from broker.validation import suggest
+from broker.file_validation import suggest
 from fleet.load.ledger import COLUMNS
 from fleet.load.measurements import STATS
 

@@ -22,14 +22,14 @@ from agent.state import DeviceState, GroupSetup
 from fleet.reference.state_diagram import EXPLORED_AT, STREAM, explore, first_states
 from platforms.profile import Action, Attributes, Limit, PlatformProfile
 
-__all__ = ["cases_of"]
+__all__ = ["reachable_cases"]
 
 _OUT_OF_BOUNDS: Final = PasscodePolicy(min_length=10_000)
 _TIMES: Final = {"reaction": (1, 1), "push_delay": (1, 1), "check_in": 1}
 """Settings of a group that arm a timer, each with a value in milliseconds; any value does."""
 
 
-def cases_of(profile: PlatformProfile) -> frozenset[Case]:
+def reachable_cases(profile: PlatformProfile) -> frozenset[Case]:
     """Return every case of a platform that a device can show."""
     first = list(first_states(profile))
     starts = [*first, *_supervised(first, profile)]

@@ -83,7 +83,7 @@ class StatementExplanation:
 
 
 @cache
-def proofs() -> Mapping[str, tuple[Proof, ...]]:
+def scenarios_by_statement() -> Mapping[str, tuple[Proof, ...]]:
     """Return the scenarios of the library by the number of the statement that they prove."""
     found: dict[str, tuple[Proof, ...]] = {}
     for scenario in load_scenarios(find_scenarios([LIBRARY])):
@@ -101,7 +101,7 @@ def explain_statement(number: str) -> StatementExplanation:
         known = "docs/sources.md lists all, from 000.1 to 004.40"
         hint = f"did you mean '{nearest}'? {known}" if nearest else known
         raise UsageError(f"there is no statement {number!r}", hint=hint)
-    return StatementExplanation(statement, proofs().get(statement.number, ()))
+    return StatementExplanation(statement, scenarios_by_statement().get(statement.number, ()))
 
 
 def sources_page() -> str:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from agent.coverage import Case, Rule
 from agent.state import GroupSetup
-from fleet.reference.rules import cases_of
+from fleet.reference.rules import reachable_cases
 from platforms import PLATFORMS
 from platforms.profile import Management, PlatformProfile
 from scenarios.model.coverage import Coverage, CoveredRule, CoveredStatement, PlatformCoverage
@@ -63,7 +63,7 @@ def _coverage(
         own: set[Case] = set()
         for profile in variants:
             if id(profile) not in cases:
-                cases[id(profile)] = cases_of(profile)
+                cases[id(profile)] = reachable_cases(profile)
             own |= cases[id(profile)]
         rules = [Rule(platform, management, case) for case in sorted(own)]
         covered_rules = [

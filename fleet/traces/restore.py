@@ -30,9 +30,9 @@ from agent.state import (
 )
 from broker import contract
 from broker.errors import FileError
+from broker.file_validation import Problems
 from broker.operator.operator import EVERYONE
 from broker.timestamps import parse_timestamp
-from broker.validation import Problems
 from platforms.profile import Biometric, PlatformProfile
 from scenarios.traces.device_facts import DeviceSetup
 from scenarios.traces.format import Trace, TraceDevice, TraceMessage

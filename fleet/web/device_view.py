@@ -10,16 +10,23 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeVar
 
-from broker.contract import ActionResult, DeviceState, Escrow, Message, Notification, Presence
+from broker.contract import (  # ification, Presence
+    ActionResult,
+    DeviceState,
+    Escrow,
+    Message,
+    Notification,
+    Presence,
+)
 from broker.operator.readers import (
     FINAL_STATES,
     ReceivedMessage,
     read_escrow,
-    read_message,
     read_notification,
     read_presence,
     read_result,
     read_state,
+    read_text_message,
 )
 from scenarios.actors.console import FIRST_VISIBLE_RESET
 
@@ -195,7 +202,7 @@ class DeviceView:
             elif received.leaf == "notifications":
                 _append(self._notifications, read_notification(payload))
             elif received.leaf == "messages":
-                _append(self._messages, read_message(payload))
+                _append(self._messages, read_text_message(payload))
             elif received.leaf == "escrow":
                 self._escrow = read_escrow(payload) or self._escrow
             elif received.leaf == "state":

@@ -10,7 +10,7 @@ from typing import Final
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from fleet.web.refusals import refusal
+from fleet.web.error_responses import refusal
 
 __all__ = ["MAX_BODY", "RateLimit", "RequestLimits"]
 

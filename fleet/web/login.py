@@ -12,8 +12,8 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from fleet.web.error_responses import is_graph, refusal
 from fleet.web.limits import RateLimit
-from fleet.web.refusals import is_graph, refusal
 from fleet.web.session import CSRF_FIELD
 
 __all__ = ["Authorization", "bearer_matches"]

@@ -17,9 +17,9 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from fleet.web.error_responses import is_graph, refusal
 from fleet.web.limits import RequestLimits
 from fleet.web.login import Authorization
-from fleet.web.refusals import is_graph, refusal
 from fleet.web.session import BrowserSession
 from fleet.web.settings import WebOptions, WebSettings
 

@@ -17,7 +17,7 @@ from urllib.parse import parse_qs, urlsplit
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from fleet.web.refusals import is_graph, refusal
+from fleet.web.error_responses import is_graph, refusal
 
 __all__ = ["CSRF_FIELD", "CSRF_HEADER", "BrowserSession"]
 

@@ -4,9 +4,9 @@ It implements "How to manage your own password" (Microsoft Intune documentation,
 and register; identify the account and solve a captcha, pass one of five methods, pass a second one
 if the administrator requires two, and type a new password twice.
 
-The actor sends a text message or call as a `DeliverMessage`. It has arrived once the device shows
-it: `enter_code: {from: phone}` reads the code from the screen of the device. A call is verified
-when the device reports the pressed key.
+The actor sends a text message or call as a `DeliverTextMessage`. It has arrived once the device
+shows it: `enter_code: {from: phone}` reads the code from the screen of the device. A call is
+verified when the device reports the pressed key.
 
 Assumptions, because the source does not specify it: a code is valid for ten minutes, and only the
 last code is valid; all contacts but the authentication phone are registered without a code; text

@@ -10,7 +10,7 @@ from typing import Final
 from scenarios.actors.account_codes import SENDER, verification_text
 from scenarios.actors.account_steps import Phone
 from scenarios.model.actor import (
-    DeliverMessage,
+    DeliverTextMessage,
     DeviceMessage,
     ManagedDevice,
     SharedState,
@@ -38,7 +38,7 @@ class PhoneNetwork:
     def __init__(self, shared: SharedState) -> None:
         self._shared = shared
         self._devices: dict[str, ManagedDevice] = {}
-        self._on_the_way: list[tuple[int, DeliverMessage]] = []
+        self._on_the_way: list[tuple[int, DeliverTextMessage]] = []
         self._count = 0
         self._texts: dict[str, str] = {}
 
@@ -65,12 +65,12 @@ class PhoneNetwork:
             raise StepRefusedError(f"a device of {user}, or one named with `device`", "none")
         return own
 
-    def send_text(self, device: ManagedDevice, code: str, now: int) -> list[DeliverMessage]:
+    def send_text(self, device: ManagedDevice, code: str, now: int) -> list[DeliverTextMessage]:
         """Send a text with a code; return it if it arrives at once."""
         # An older text on the screen must not be taken for the new one.
         self._texts.pop(device.name, None)
         self._count += 1
-        text = DeliverMessage(device, "text", SENDER, verification_text(code))
+        text = DeliverTextMessage(device, "text", SENDER, verification_text(code))
         last = max((due for due, _ in self._on_the_way), default=now)
         self._on_the_way.append((max(last, now + self._delay()), text))
         return self.arrived(now)
@@ -80,7 +80,7 @@ class PhoneNetwork:
         drawn = blake2b(f"delivery/{self._shared.seed}/{self._count}".encode(), digest_size=8)
         return low + int.from_bytes(drawn.digest()) % (high - low + 1)
 
-    def arrived(self, now: int) -> list[DeliverMessage]:
+    def arrived(self, now: int) -> list[DeliverTextMessage]:
         """Return and remove the texts that arrive at `now`."""
         found = [text for due, text in self._on_the_way if due <= now]
         self._on_the_way = [(due, text) for due, text in self._on_the_way if due > now]

@@ -23,7 +23,7 @@ from scenarios.actors.account_texts import MESSAGES
 from scenarios.model.actor import (
     Actor,
     ActorRequest,
-    DeliverMessage,
+    DeliverTextMessage,
     DeviceMessage,
     ManagedDevice,
     PressButton,
@@ -95,7 +95,7 @@ class AccountPages(Actor):
         challenge.device = device
         if channel is Channel.CALL:
             self._show(PageStatus.CALLING)
-            return [DeliverMessage(device, "call", SENDER, "Press # to verify this call.")]
+            return [DeliverTextMessage(device, "call", SENDER, "Press # to verify this call.")]
         self._show(PageStatus.CODE_SENT)
         return self._network.send_text(device, challenge.code, now)
 

@@ -19,7 +19,7 @@ from pydantic.alias_generators import to_camel
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from broker.validation import value_error
+from broker.file_validation import value_error
 
 __all__ = [
     "METHODS",

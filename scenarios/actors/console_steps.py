@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from broker.validation import value_error
+from broker.file_validation import value_error
 from scenarios.model.file import Arguments
 
 __all__ = [

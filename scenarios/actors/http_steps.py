@@ -11,7 +11,7 @@ import jmespath
 from jmespath.exceptions import JMESPathError
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from broker.validation import shorten_value, value_error
+from broker.file_validation import shorten_value, value_error
 from scenarios.model.file import DURATION_FORMAT, Arguments, Duration
 from scenarios.model.variables import SAVED_NAME
 

@@ -7,7 +7,7 @@ from typing import ClassVar, Final, Literal
 
 from pydantic import BaseModel, Field, field_validator
 
-from broker.validation import shorten_value, value_error
+from broker.file_validation import shorten_value, value_error
 from scenarios.actors.device_records import DeviceRecords
 from scenarios.model.actor import (
     Actor,

@@ -23,7 +23,7 @@ __all__ = [
     "Account",
     "Actor",
     "ActorRequest",
-    "DeliverMessage",
+    "DeliverTextMessage",
     "DeviceMessage",
     "ManagedDevice",
     "Organization",
@@ -155,7 +155,7 @@ class PressButton:
 
 
 @dataclass(frozen=True, slots=True)
-class DeliverMessage:
+class DeliverTextMessage:
     """Text message or call for a device, published on its `messages` topic."""
 
     device: ManagedDevice
@@ -172,7 +172,7 @@ class SimulateDevice:
     action: str
 
 
-ActorRequest = SendCommand | PressButton | DeliverMessage | SimulateDevice
+ActorRequest = SendCommand | PressButton | DeliverTextMessage | SimulateDevice
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ from agent.definition.device import (
     Section,
 )
 from broker.contract import DEVICE_ID, ActionName
-from broker.validation import shorten_value, value_error
+from broker.file_validation import shorten_value, value_error
 from scenarios.model.actor import SelfServiceReset
 from scenarios.model.statements import STATEMENT_NUMBERS, nearest_number, statements
 

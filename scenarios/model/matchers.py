@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from broker.validation import KeyPath, Problem, shorten_value
+from broker.file_validation import KeyPath, Problem, shorten_value
 
 __all__ = [
     "ABSENT",

@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from broker.validation import KeyPath, Problem, shorten_value, suggest
+from broker.file_validation import KeyPath, Problem, shorten_value, suggest
 from scenarios.model.masking import Redactor
 
 __all__ = [

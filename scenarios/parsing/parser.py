@@ -20,7 +20,7 @@ from broker.contract import DEVICE_ID
 from broker.dialects.dialect import Dialect
 from broker.dialects.reader import NO_DIALECTS, dialects, read_dialects
 from broker.errors import FileError, UsageError
-from broker.validation import KeyPath, Problem, Problems, shorten_value, suggest, validate
+from broker.file_validation import KeyPath, Problem, Problems, shorten_value, suggest, validate
 from platforms.conformance import CONFORMANCE
 from scenarios.model.actor import Account, Organization, SelfServiceReset
 from scenarios.model.file import (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from broker.validation import Problem
+from broker.file_validation import Problem
 from scenarios.actors.account_steps import Phone, Register
 from scenarios.model.scenario import ActorStep, Step
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from broker.validation import UNKNOWN_KEY, KeyPath, Problem
+from broker.file_validation import UNKNOWN_KEY, KeyPath, Problem
 from scenarios.model.actor import StepRefusedError
 from scenarios.model.scenario import DeferredStep, Operation
 from scenarios.model.variables import fill_saved, fill_saved_as_text, saved_names, unknown_names

@@ -15,7 +15,7 @@ from typing import Any, Final
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from broker.contract import parse_command
-from broker.validation import (
+from broker.file_validation import (
     KeyPath,
     Problem,
     keys_of,

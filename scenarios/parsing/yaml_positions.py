@@ -15,7 +15,7 @@ from typing import Any, Final
 import yaml
 
 from broker.errors import FileError
-from broker.validation import KeyPath, shorten_value
+from broker.file_validation import KeyPath, shorten_value
 
 __all__ = ["YamlDocument", "read_yaml"]
 

@@ -9,7 +9,7 @@ from typing import Any
 from agent.random_stream import DeviceRandomStream
 from scenarios.model.actor import (
     ActorRequest,
-    DeliverMessage,
+    DeliverTextMessage,
     ManagedDevice,
     PressButton,
     SendCommand,
@@ -70,7 +70,7 @@ class RequestExecutor:
                     self._send(request, actor)
                 case PressButton():
                     self._press(request)
-                case DeliverMessage(device, kind, sender, body):
+                case DeliverTextMessage(device, kind, sender, body):
                     message = {"kind": kind, "from": sender, "body": body}
                     self._publish(device, "messages", {"messageId": self._new_id("m"), **message})
                 case SimulateDevice(device, action):

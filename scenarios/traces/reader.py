@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from broker.contract import DEVICE_ID
 from broker.errors import FileError
-from broker.validation import shorten_value
+from broker.file_validation import shorten_value
 from scenarios.traces.format import (
     FORMAT,
     VERSION,

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from agent.effects import ArmTimer, Reboot, Settled
+from agent.effects import AcknowledgeDelivery, ArmTimer, Reboot
 from agent.passcode import PasscodePolicy
 from agent.state import Timer
 from platforms import PLATFORMS_BY_ID
@@ -127,7 +127,7 @@ def test_a_restart_by_command_answers_first_then_reboots_locked(platform: str) -
     rig = unlocked(Rig(platform))
     effects = rig.send("rebootNow")
     kinds = [type(effect) for effect in effects]
-    assert kinds.index(Settled) < kinds.index(Reboot)
+    assert kinds.index(AcknowledgeDelivery) < kinds.index(Reboot)
     assert Reboot(abrupt=False) in effects
     assert rig.state.locked
 

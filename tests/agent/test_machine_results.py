@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from agent.effects import (
+    AcknowledgeDelivery,
     PublishResult,
-    Settled,
 )
 from agent.passcode import PasscodePolicy
 from agent.state import (
@@ -207,7 +207,7 @@ def test_a_reaction_of_no_time_is_done_at_once_and_counted() -> None:
         assert (rig.state.work is not None) == (delay == 1)
         if delay == 0:
             assert rig.state.locked
-            assert effects[-1] == Settled("d-1")
+            assert effects[-1] == AcknowledgeDelivery("d-1")
             assert rig.state.results[-1].started == rig.state.results[-1].updated == START
     assert seen == {0, 1}
 
@@ -216,5 +216,5 @@ def test_a_command_that_expires_at_work_is_settled() -> None:
     rig = Rig("ios", reaction=(3000, 3000))
     rig.send("remoteLock", expires=START + 1, delivery="d-9")
     effects = rig.advance(3000)
-    assert Settled("d-9") in effects
+    assert AcknowledgeDelivery("d-9") in effects
     assert rig.state.work is None

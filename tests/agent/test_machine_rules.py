@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from agent.effects import PublishAnswer, PublishResult, PublishState, Reboot, Settled
+from agent.effects import AcknowledgeDelivery, PublishAnswer, PublishResult, PublishState, Reboot
 from agent.events import TimerFired
 from agent.machine import timers
 from agent.passcode import PasscodePolicy
@@ -706,7 +706,7 @@ def test_a_duplicate_behind_the_first_gets_its_result_when_it_is_there() -> None
         (True, said[0].result),
         (True, said[0].result),
     ]
-    settled = [e.delivery for e in effects if isinstance(e, Settled)]
+    settled = [e.delivery for e in effects if isinstance(e, AcknowledgeDelivery)]
     assert settled == ["delivery-1", "delivery-2", "delivery-3"]
     assert rig.state.resets == 1
 
@@ -725,7 +725,7 @@ def test_a_reset_at_work_outlives_a_crash_and_is_announced_once() -> None:
     said = [*results(rig.send("resetPasscode", "a"))]
     rig.send("remoteLock", "b")
     crashed = rig.simulate("crash")
-    assert not [e for e in crashed if isinstance(e, Settled)]
+    assert not [e for e in crashed if isinstance(e, AcknowledgeDelivery)]
     # The broker has no acknowledgement of them and sends them again.
     rig.send("resetPasscode", "a")
     rig.send("remoteLock", "b")
@@ -774,7 +774,7 @@ def test_the_same_command_again_gets_the_stored_result_and_changes_nothing(
     before = rig.state
     rig.advance(MINUTE)
     effects = rig.send(action, "c", delivery="again")
-    assert effects == (PublishResult(first, duplicate=True), Settled("again"))
+    assert effects == (PublishResult(first, duplicate=True), AcknowledgeDelivery("again"))
     assert rig.state == before
 
 
@@ -933,7 +933,7 @@ def test_state_notification_and_escrow_come_before_the_result() -> None:
         "PublishNotification",
         "PublishEscrow",
         "PublishResult",
-        "Settled",
+        "AcknowledgeDelivery",
     ]
     published = rig.effects[0]
     assert isinstance(published, PublishState)

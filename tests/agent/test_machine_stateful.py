@@ -26,6 +26,7 @@ from hypothesis.stateful import (
 )
 
 from agent.effects import (
+    AcknowledgeDelivery,
     ArmTimer,
     CancelTimer,
     Effect,
@@ -35,7 +36,6 @@ from agent.effects import (
     PublishResult,
     PublishState,
     Reboot,
-    Settled,
 )
 from agent.events import (
     Command,
@@ -108,7 +108,7 @@ class Grammar:
         PublishEscrow: "E",
         PublishResult: "R",
         PublishAnswer: "A",
-        Settled: "T",
+        AcknowledgeDelivery: "T",
         Reboot: "B",
         CancelTimer: "x",
         ArmTimer: "y",
@@ -218,7 +218,7 @@ class Phone(RuleBasedStateMachine):
             if isinstance(effect, PublishResult) and effect.result.state == "active":
                 self.follow_active(effect)
                 group = []
-            elif isinstance(effect, Settled):
+            elif isinstance(effect, AcknowledgeDelivery):
                 self.follow_result(tuple(group))
                 group = []
 
@@ -235,7 +235,7 @@ class Phone(RuleBasedStateMachine):
         command = self.waiting.pop(0)
         said, settled = group[-2:]
         assert isinstance(said, PublishResult)
-        assert isinstance(settled, Settled)
+        assert isinstance(settled, AcknowledgeDelivery)
         assert settled.delivery == command.delivery
         assert settled.delivery not in self.deliveries
         self.deliveries.add(settled.delivery)

@@ -7,22 +7,22 @@ from dataclasses import replace
 import pytest
 
 from platforms import PLATFORMS, PLATFORMS_BY_ID
-from platforms.conformance import CONFORMANCE, DEFAULT_CONFORMANCE, agree, under
+from platforms.conformance import CONFORMANCE, DEFAULT_CONFORMANCE, agree, profile_under_table
 from platforms.profile import Action, NativeCase, PlatformProfile, ResetOutcome, WithoutPasscode
-from platforms.rows import ConformanceTable, Support, unlisted
+from platforms.rows import ConformanceTable, Support, unlisted_source
 
 AZURE, HYBRID = CONFORMANCE["azure-2018-02"], CONFORMANCE["hybrid-2017-10"]
 RESET, LOCK = Action.RESET_PASSCODE, Action.REMOTE_LOCK
 
 
 def ruled(platform: str, table: ConformanceTable) -> PlatformProfile:
-    return under(PLATFORMS_BY_ID[platform], table, platform)
+    return profile_under_table(PLATFORMS_BY_ID[platform], table, platform)
 
 
 @pytest.mark.parametrize("profile", PLATFORMS, ids=lambda p: p.id)
 def test_the_default_table_is_the_profiles_as_they_stand(profile: PlatformProfile) -> None:
-    assert under(profile, CONFORMANCE[DEFAULT_CONFORMANCE], profile.id) is profile
-    assert under(profile, AZURE, "unheard of") is profile
+    assert profile_under_table(profile, CONFORMANCE[DEFAULT_CONFORMANCE], profile.id) is profile
+    assert profile_under_table(profile, AZURE, "unheard of") is profile
 
 
 def test_a_reset_that_a_table_removes_is_refused_with_its_source() -> None:
@@ -96,7 +96,7 @@ def test_rows_agree_by_what_they_say_and_not_by_how() -> None:
     assert agree(None, None)
     assert not agree(row, None)
     assert not agree(None, row)
-    assert agree(row, replace(row, says="otherwise put", source=unlisted(row.source)))
+    assert agree(row, replace(row, says="otherwise put", source=unlisted_source(row.source)))
     assert not agree(row, replace(row, departs=False))
     assert not agree(row, replace(row, support=Support.NOT_LISTED))
     assert not agree(row, replace(row, without_passcode=WithoutPasscode.REFUSED))

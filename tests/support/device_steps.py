@@ -6,9 +6,9 @@ from dataclasses import replace
 from typing import Any
 
 from agent.effects import (
+    AcknowledgeDelivery,
     PublishAnswer,
     PublishResult,
-    Settled,
 )
 from agent.events import Command, Input, InputAction
 from agent.machine import step
@@ -65,7 +65,7 @@ def press(state: DeviceState, action: str, **more: Any) -> tuple[DeviceState, In
 def do(state: DeviceState, action: Action, **more: Any) -> tuple[DeviceState, Result]:
     after, effects = step(state, Command("c", action, delivery="d", **more), LATER, DRAWS)
     (result,) = (e.result for e in effects if isinstance(e, PublishResult))
-    assert Settled("d") in effects
+    assert AcknowledgeDelivery("d") in effects
     return after, result
 
 

@@ -9,9 +9,9 @@ from graphlib import CycleError, TopologicalSorter
 from typing import Any, Final
 from urllib.parse import parse_qsl, unquote
 
+from fleet.web.error_responses import error_document
 from fleet.web.graph.errors import GraphError
-from fleet.web.graph.service import GraphAnswer, GraphRequest, GraphService
-from fleet.web.refusals import error_document
+from fleet.web.graph.service import GraphRequest, GraphResponse, GraphService
 
 __all__ = ["MAX_REQUESTS", "answer_batch"]
 
@@ -35,23 +35,23 @@ class _Part:
     depends_on: tuple[str, ...]
 
 
-async def answer_batch(service: GraphService, request: GraphRequest) -> GraphAnswer:
+async def answer_batch(service: GraphService, request: GraphRequest) -> GraphResponse:
     """Answer a batch: each request in its turn, those it depends on first.
 
     Raises GraphError (400) where the batch itself is malformed.
     """
     parts = _parts(request.body)
-    answers: dict[str, GraphAnswer] = {}
+    answers: dict[str, GraphResponse] = {}
     for key in _order(parts):
         part = parts[key]
         blocked = any(answers[other].status >= _FAILED for other in part.depends_on)
         answers[key] = await _answer(service, request, part, blocked=blocked)
-    return GraphAnswer(200, {"responses": [_written(key, answers[key]) for key in parts]})
+    return GraphResponse(200, {"responses": [_written(key, answers[key]) for key in parts]})
 
 
 async def _answer(
     service: GraphService, batch: GraphRequest, part: _Part, *, blocked: bool
-) -> GraphAnswer:
+) -> GraphResponse:
     if blocked:
         return _refused(part, GraphError(424, _BLOCKED, code="FailedDependency"))
     try:
@@ -60,9 +60,9 @@ async def _answer(
         return _refused(part, error)
 
 
-def _refused(part: _Part, error: GraphError) -> GraphAnswer:
+def _refused(part: _Part, error: GraphError) -> GraphResponse:
     body = error_document(part.headers, error.status, error.message, error.code)
-    return GraphAnswer(error.status, body, error.headers)
+    return GraphResponse(error.status, body, error.headers)
 
 
 def _single(batch: GraphRequest, part: _Part) -> GraphRequest:
@@ -80,7 +80,7 @@ def _single(batch: GraphRequest, part: _Part) -> GraphRequest:
     )
 
 
-def _written(key: str, answer: GraphAnswer) -> dict[str, Any]:
+def _written(key: str, answer: GraphResponse) -> dict[str, Any]:
     # The JavaScript client throws on a 204 with a body, a null one included.
     if answer.body is None:
         return {"id": key, "status": answer.status, "headers": dict(answer.headers)}

@@ -10,12 +10,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from fleet.web.error_responses import GRAPH_ROOTS, graph_error
 from fleet.web.fleet_view import FleetView
 from fleet.web.graph.batch import answer_batch
 from fleet.web.graph.errors import GraphError
 from fleet.web.graph.paths import parse_path, without_link
-from fleet.web.graph.service import GraphAnswer, GraphRequest, GraphService
-from fleet.web.refusals import GRAPH_ROOTS, graph_error
+from fleet.web.graph.service import GraphRequest, GraphResponse, GraphService
 from fleet.web.settings import WebSettings
 
 __all__ = ["graph_routes"]
@@ -46,7 +46,7 @@ def graph_routes(view: FleetView, settings: WebSettings) -> Sequence[BaseRoute]:
     ]
 
 
-async def _answer(service: GraphService, request: Request) -> GraphAnswer:
+async def _answer(service: GraphService, request: Request) -> GraphResponse:
     version = request.scope["path"].split("/")[1]
     path = without_link(request.path_params.get("path", ""))
     asked = GraphRequest(
@@ -75,7 +75,7 @@ async def _json(request: Request) -> Any:
         raise GraphError(400, "Unable to read JSON request payload.") from None
 
 
-def _response(answer: GraphAnswer) -> Response:
+def _response(answer: GraphResponse) -> Response:
     if answer.body is None:
         return Response(status_code=answer.status, headers=dict(answer.headers))
     content = to_json(answer.body)

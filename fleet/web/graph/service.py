@@ -23,7 +23,7 @@ from fleet.web.graph.paths import Target, parse_path
 from fleet.web.graph.query import ListQuery, parse_query, parse_select, skip_token
 from fleet.web.graph.throttle import Throttle
 
-__all__ = ["USER_HEADER", "GraphAnswer", "GraphRequest", "GraphService"]
+__all__ = ["USER_HEADER", "GraphRequest", "GraphResponse", "GraphService"]
 
 USER_HEADER: Final = "x-passfleet-user"
 """The header that names the user of `/me`."""
@@ -51,7 +51,7 @@ class GraphRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class GraphAnswer:
+class GraphResponse:
     """Status, JSON value (None for an answer without a body), and headers."""
 
     status: int
@@ -69,7 +69,7 @@ class GraphService:
         throttle = config.graph.throttle
         self._throttle = None if throttle is None else Throttle(*parse_throttle(throttle))
 
-    async def answer(self, request: GraphRequest) -> GraphAnswer:
+    async def answer(self, request: GraphRequest) -> GraphResponse:
         """Answer a request that is no batch. Raises GraphError for one that is refused."""
         if self._throttle is not None:
             self._throttle.take()
@@ -88,14 +88,14 @@ class GraphService:
 
     # -- reading --------------------------------------------------------------------------------
 
-    def _single(self, request: GraphRequest, target: Target) -> GraphAnswer:
+    def _single(self, request: GraphRequest, target: Target) -> GraphResponse:
         select = parse_select(request.options)
         device = self._find(request, target)
         context = f"{request.base}/$metadata#{self._collection(request, target, select)}/$entity"
         document = document_of(device, select, with_results=True)
-        return GraphAnswer(200, {"@odata.context": context, **document})
+        return GraphResponse(200, {"@odata.context": context, **document})
 
-    def _list(self, request: GraphRequest, target: Target) -> GraphAnswer:
+    def _list(self, request: GraphRequest, target: Target) -> GraphResponse:
         query = parse_query(request.options, lenient=self._lenient)
         found = self._found(request, target, query)
         page = found[query.skip : query.skip + query.top]
@@ -104,7 +104,7 @@ class GraphService:
         if query.skip + query.top < len(found):
             body["@odata.nextLink"] = _next_link(request, query)
         body["value"] = [document_of(device, query.select, with_results=False) for device in page]
-        return GraphAnswer(200, body)
+        return GraphResponse(200, body)
 
     def _found(
         self, request: GraphRequest, target: Target, query: ListQuery
@@ -151,7 +151,7 @@ class GraphService:
 
     # -- acting ---------------------------------------------------------------------------------
 
-    async def _act(self, request: GraphRequest, target: Target) -> GraphAnswer:
+    async def _act(self, request: GraphRequest, target: Target) -> GraphResponse:
         name = (target.action or "")[:_SHOWN]
         action = _BY_LOWER.get(name.lower())
         if action is None or action not in ACTIONS:
@@ -169,7 +169,7 @@ class GraphService:
             raise GraphError(
                 503, f"The action '{action}' was not sent: {error}", headers=headers
             ) from None
-        return GraphAnswer(204)
+        return GraphResponse(204)
 
 
 def _check_parameters(action: str, body: Any) -> None:

@@ -32,7 +32,7 @@ from scenarios.model.actor import (
     Account,
     Actor,
     ActorRequest,
-    DeliverMessage,
+    DeliverTextMessage,
     DeviceMessage,
     Organization,
     PressButton,
@@ -179,7 +179,7 @@ class BrowserUser:
                         self._take_early(command_id)
                 case PressButton(action=action, values=values):
                     await self.view.send_input(device_id, action, **values)
-                case DeliverMessage(kind=kind, sender=sender, body=body):
+                case DeliverTextMessage(kind=kind, sender=sender, body=body):
                     await self.view.send_message(device_id, kind, sender, body)
                 case SimulateDevice(action=action):
                     await self.view.send_simulation(device_id, action)

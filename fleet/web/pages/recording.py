@@ -18,7 +18,7 @@ import yaml
 
 from broker.contract import DeviceState
 from fleet.config.loader import FleetConfig
-from fleet.config.tables import GroupSection
+from fleet.config.sections import GroupSection
 from fleet.web.pages.devices import PageDevices
 from platforms.profile import ResetOutcome
 from scenarios.model.variables import escape_placeholders

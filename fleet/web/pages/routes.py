@@ -9,12 +9,12 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from broker.errors import PassfleetError
+from fleet.web.error_responses import is_graph, refusal
 from fleet.web.pages.account_routes import account_routes
 from fleet.web.pages.console_routes import console_routes
 from fleet.web.pages.portal_routes import portal_routes
 from fleet.web.pages.rendering import render
 from fleet.web.pages.wall_routes import wall_routes
-from fleet.web.refusals import is_graph, refusal
 
 __all__ = ["page_error", "page_routes"]
 

@@ -13,7 +13,7 @@ from broker.errors import FileError, UsageError
 from fleet.config.loader import FleetConfig, load_platforms, parse_fleet
 from fleet.reference.facts import explain
 from platforms import PLATFORMS, PLATFORMS_BY_ID
-from platforms.conformance import CONFORMANCE, differences, under
+from platforms.conformance import CONFORMANCE, differences, profile_under_table
 from platforms.profile import (
     Action,
     Alphabet,
@@ -107,7 +107,7 @@ def test_an_empty_platform_behaves_as_the_one_it_extends(
 ) -> None:
     text = f'[platforms.kiosk]\nextends = "{base.id}"\n'
     kiosk = profile(text, conformance=conformance)
-    ruled = under(base, CONFORMANCE[conformance], base.id)
+    ruled = profile_under_table(base, CONFORMANCE[conformance], base.id)
     for field in fields(PlatformProfile):
         if field.name not in {"id", "title"}:
             assert getattr(kiosk, field.name) == getattr(ruled, field.name)

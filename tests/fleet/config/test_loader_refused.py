@@ -14,7 +14,7 @@ from broker.errors import FileError
 from fleet.config.checks import group_problems
 from fleet.config.loader import load_fleet, parse_fleet
 from fleet.config.sample import SAMPLE
-from fleet.config.tables import GroupSection
+from fleet.config.sections import GroupSection
 from platforms import PLATFORMS_BY_ID
 from tests.support.fleet_files import PHONES, group
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.validation import KeyPath, line_of
+from broker.file_validation import KeyPath, line_of
 from fleet.config.toml_positions import key_lines
 from tests.support.fleet_files import PHONES
 

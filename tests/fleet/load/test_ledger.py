@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from broker.contract import Presence
 from broker.operator.readers import KnownDevice
 from fleet.load.ledger import CommandOutcome, Ledger, SentCommand
-from fleet.load.presence import LoadedDevices
+from fleet.load.loaded_devices import LoadedDevices
 
 without_hurry = settings(deadline=None, max_examples=60)
 TIMEOUT = 5.0
@@ -195,7 +195,7 @@ def test_the_time_of_an_unexpected_disconnect_is_kept(heard: list[bytes], left: 
     for now, payload in enumerate(heard, 1):
         devices.on_presence("d", payload, float(now))
     devices.on_presence("e", said("online", 4), 9.0)
-    assert devices.left("d") == left
+    assert devices.disconnected_at("d") == left
     assert devices.dropped == ([] if left < 0 else ["d"])
 
 
@@ -206,4 +206,4 @@ def test_an_expected_disconnect_does_not_count() -> None:
     devices.on_presence("d", said("online", 4), 2.0)
     assert devices.dropped == []
     devices.on_presence("d", said("online", 5), 3.0)
-    assert (devices.dropped, devices.left("d")) == (["d"], 3.0)
+    assert (devices.dropped, devices.disconnected_at("d")) == (["d"], 3.0)

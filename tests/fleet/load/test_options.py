@@ -10,7 +10,7 @@ import pytest
 from broker.errors import FileError, UsageError
 from broker.operator.readers import KnownDevice, read_state
 from fleet.config.loader import FleetConfig
-from fleet.config.tables import read_workers
+from fleet.config.sections import read_workers
 from fleet.load.options import LoadOptions
 from fleet.load.own_fleet import fleet_for
 from fleet.load.schedule import ActionMix

@@ -17,7 +17,7 @@ from broker.reference.catalog import CHANNELS, PAYLOADS
 from broker.reference.contract_page import contract_page
 from fleet.cli import application
 from fleet.config.loader import parse_fleet
-from fleet.config.tables import BrokerSection, FleetSection, GroupSection
+from fleet.config.sections import BrokerSection, FleetSection, GroupSection
 from fleet.reference.build import PAGES, main, stale_pages, write_pages
 from fleet.reference.facts import explain
 from fleet.reference.platform_page import platforms_page

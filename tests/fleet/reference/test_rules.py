@@ -6,7 +6,7 @@ import pytest
 
 from agent.coverage import Case, RuleKind
 from agent.state import Timer
-from fleet.reference.rules import cases_of
+from fleet.reference.rules import reachable_cases
 from platforms import PLATFORMS, PlatformProfile
 from platforms.profile import Action, NativeCase
 from scenarios.parsing.parser import LIBRARY, find_scenarios, load_scenarios
@@ -21,7 +21,7 @@ def answers(cases: frozenset[Case], kind: RuleKind, name: str) -> set[str]:
 def test_every_action_has_rules_with_the_native_cases_of_the_platform(
     profile: PlatformProfile,
 ) -> None:
-    cases = cases_of(profile)
+    cases = reachable_cases(profile)
 
     for action in Action:
         found = answers(cases, RuleKind.ACTION, action)
@@ -35,7 +35,7 @@ def test_every_action_has_rules_with_the_native_cases_of_the_platform(
 
 def test_rules_differ_by_platform() -> None:
     ios, android, tablet = (
-        cases_of(next(p for p in PLATFORMS if p.id == name))
+        reachable_cases(next(p for p in PLATFORMS if p.id == name))
         for name in ("ios", "android", "windows_rt")
     )
 
@@ -51,14 +51,14 @@ def test_rules_differ_by_platform() -> None:
 
 @pytest.mark.parametrize("profile", PLATFORMS, ids=lambda p: p.id)
 def test_every_timer_that_a_group_can_set_has_a_rule(profile: PlatformProfile) -> None:
-    fired = {case.name for case in cases_of(profile) if case.kind is RuleKind.TIMER}
+    fired = {case.name for case in reachable_cases(profile) if case.kind is RuleKind.TIMER}
 
     assert fired == {*Timer} - ({Timer.GRACE} if profile.reset.grace is None else set())
 
 
 @pytest.mark.parametrize("profile", PLATFORMS, ids=lambda p: p.id)
 def test_lost_mode_has_rules_where_the_platform_has_it(profile: PlatformProfile) -> None:
-    cases = cases_of(profile)
+    cases = reachable_cases(profile)
     screens = {case.name for case in cases if case.kind is RuleKind.SCREEN}
 
     expected = {"notSupported", "notEnrolled", *(["done"] if profile.lost_mode.supported else [])}
@@ -74,7 +74,7 @@ async def test_the_rules_have_every_case_that_the_library_exercises() -> None:
     profiles = {
         device.setup.profile.id: device.setup.profile for s in library for device in s.devices
     }
-    known = {name: cases_of(profile) for name, profile in profiles.items()}
+    known = {name: reachable_cases(profile) for name, profile in profiles.items()}
 
     exercised = {rule for outcome in outcomes for rule in outcome.exercised}
     unknown = {

@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from fleet.reference.sources import explain_statement, proofs, sources_page
+from fleet.reference.sources import explain_statement, scenarios_by_statement, sources_page
 from scenarios.model.statements import statements
 from scenarios.parsing.parser import LIBRARY
 
@@ -28,7 +28,7 @@ def test_data_has_every_statement_of_the_documents_in_order() -> None:
 @pytest.mark.parametrize("number", statements())
 def test_statement_has_a_scenario_that_proves_it_or_a_reason_for_none(number: str) -> None:
     statement = statements()[number]
-    proven = [proof.file for proof in proofs().get(number, ())]
+    proven = [proof.file for proof in scenarios_by_statement().get(number, ())]
     reasons = [each for each in (statement.not_simulated, statement.open) if each]
 
     # A proven statement has no reason, any other one has exactly one.

@@ -21,7 +21,7 @@ from scenarios.actors.account_steps import AccountExpectation
 from scenarios.model.actor import (
     Account,
     ActorRequest,
-    DeliverMessage,
+    DeliverTextMessage,
     DeviceMessage,
     ManagedDevice,
     Organization,
@@ -74,14 +74,14 @@ class AccountRig:
         )
         self.actor = AccountActor(self.shared)
         self.now = START
-        self.delivered: list[DeliverMessage] = []
+        self.delivered: list[DeliverTextMessage] = []
         self.reachable = True
 
     def perform(self, step: str, **arguments: Any) -> Sequence[ActorRequest]:
         model = AccountActor.steps[step].model_validate(arguments)
         requests = self.actor.perform(step, model, self.now)
         for request in requests:
-            if isinstance(request, DeliverMessage):
+            if isinstance(request, DeliverTextMessage):
                 self.delivered.append(request)
                 if self.reachable:
                     self.show(request)
@@ -89,7 +89,7 @@ class AccountRig:
                 self.press(request.device)
         return requests
 
-    def show(self, message: DeliverMessage) -> None:
+    def show(self, message: DeliverTextMessage) -> None:
         title = message.sender if message.kind == "text" else "Incoming call"
         body = message.body if message.kind == "text" else message.sender
         self._hear(message.device, "notifications", {"title": title, "body": body})
@@ -548,7 +548,7 @@ def test_texts_take_their_time_and_arrive_in_order() -> None:
     assert 10_000 <= due - rig.now <= 300_000
     assert rig.actor.on_time(due - 1) == []
     (text,) = rig.actor.on_time(due)
-    assert isinstance(text, DeliverMessage)
+    assert isinstance(text, DeliverTextMessage)
     assert rig.actor.next_change(due) is None
     rig.show(text)
     rig.now = due

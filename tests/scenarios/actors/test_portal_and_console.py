@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from platforms import PLATFORMS_BY_ID
-from platforms.conformance import CONFORMANCE, under
+from platforms.conformance import CONFORMANCE, profile_under_table
 from platforms.profile import Management, ResetOutcome
 from scenarios.actors.console import ConsoleActor
 from scenarios.actors.device import DeviceActor, NetworkActor
@@ -22,7 +22,7 @@ from scenarios.model.actor import (
     Account,
     Actor,
     ActorRequest,
-    DeliverMessage,
+    DeliverTextMessage,
     DeviceMessage,
     ManagedDevice,
     Organization,
@@ -539,7 +539,7 @@ def test_simulated_events_reach_devices() -> None:
 def test_a_text_is_received_once_the_screen_shows_it() -> None:
     here = shared()
     device, phone = DeviceActor(here), here.devices["ios"]
-    text = DeliverMessage(phone, "text", "732873", "Use 123456.")
+    text = DeliverTextMessage(phone, "text", "732873", "Use 123456.")
     sent = {"kind": text.kind, "from": text.sender, "body": text.body}
     device.on_message(DeviceMessage(phone, "messages", sent), 0)
     assert "message" not in device.observe({"device": "ios"}, 0)
@@ -658,7 +658,7 @@ def test_the_portal_offers_no_action_on_exchange_activesync_devices() -> None:
 def test_the_button_follows_the_limits_of_the_dated_table(
     table: str, level: int, *, shown: bool
 ) -> None:
-    profile = under(PLATFORMS_BY_ID["android"], CONFORMANCE[table], "android")
+    profile = profile_under_table(PLATFORMS_BY_ID["android"], CONFORMANCE[table], "android")
     attributes = replace(profile.attributes, api_level=level)
     phone = replace(
         subject("phone", "android", "alex", Management.STANDALONE),

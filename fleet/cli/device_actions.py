@@ -11,10 +11,10 @@ from agent.clock import parse_duration
 from agent.events import InputAction
 from broker.contract import SIMULATIONS
 from broker.errors import BrokerError, UsageError
+from broker.file_validation import suggest
 from broker.operator.operator import Operator
 from broker.operator.readers import SimulationOutcome
 from broker.timestamps import format_timestamp, parse_timestamp
-from broker.validation import suggest
 from fleet.cli.console import err, out, print_json
 from fleet.cli.options import FleetLocation, Selection
 from fleet.cli.send_request import progress_bar

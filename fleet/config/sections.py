@@ -16,9 +16,9 @@ from agent.definition.device import CONFORMANCE_WORDS, Conformance, DeviceSectio
 from broker.address import BrokerAddress
 from broker.contract import DEFAULT_ROOT, DEVICE_ID, ROOT_WORDS, is_root
 from broker.errors import UsageError
+from broker.file_validation import shorten_value, suggest, value_error
 from broker.server.open import EMBEDDED, MOSQUITTO
 from broker.timestamps import FASTEST
-from broker.validation import shorten_value, suggest, value_error
 from platforms.conformance import DEFAULT_CONFORMANCE
 
 __all__ = [

@@ -64,7 +64,7 @@ class LoadedDevices:
         """Return the last known session."""
         return self._sessions[device_id]
 
-    def left(self, device_id: str) -> float:
+    def disconnected_at(self, device_id: str) -> float:
         """Return the time of the last unexpected disconnect; -inf if there was none."""
         return self._left.get(device_id, -math.inf)
 
