@@ -18,7 +18,7 @@ from broker import contract
 from broker.client.connection import Connection
 from broker.client.gateway import GatewayMember
 from broker.client.messages import ConnectionListener, Delivery, OutgoingMessage
-from broker.contract import Refusal, Topics, Wire
+from broker.contract import PayloadModel, Refusal, Topics
 from broker.dialects.dialect import Dialect
 from broker.dialects.names import Outgoing
 from broker.dialects.sections import Arrival
@@ -302,7 +302,7 @@ class DialectLink(ConnectionListener):
             _remember(self._controlled, command_id, None)
 
     def publish_payload(
-        self, leaf: str, payload: Wire, *, retain: bool, accepted: Callable[[], None] | None
+        self, leaf: str, payload: PayloadModel, *, retain: bool, accepted: Callable[[], None] | None
     ) -> None:
         """Publish a payload of the contract: to the back-end in the dialect, and to operators."""
         translated = self._translated(leaf, payload)
@@ -315,7 +315,7 @@ class DialectLink(ConnectionListener):
         elif accepted is not None:
             accepted()
 
-    def _translated(self, leaf: str, payload: Wire) -> OutgoingMessage | None:
+    def _translated(self, leaf: str, payload: PayloadModel) -> OutgoingMessage | None:
         section = _SECTIONS[leaf]
         carried = _NOTHING
         if section == "result":

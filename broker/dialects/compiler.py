@@ -38,7 +38,7 @@ from broker.dialects.template import (
     TopicTemplate,
 )
 from broker.dialects.words import Words, word_problems
-from broker.validation import KeyPath, Problem, shorten_value, suggest, validate
+from broker.file_validation import KeyPath, Problem, shorten_value, suggest, validate
 
 __all__ = ["Compiled", "compile_table"]
 

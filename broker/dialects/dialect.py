@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from broker.client.messages import OutgoingMessage
-from broker.contract import DEFAULT_ROOT, Wire
+from broker.contract import DEFAULT_ROOT, PayloadModel
 from broker.dialects.compiler import compile_table
 from broker.dialects.definition import About
 from broker.dialects.names import Outgoing
 from broker.dialects.sections import Arrival, IncomingTemplate, OutgoingTemplate
 from broker.dialects.template import MisfitError
 from broker.errors import UsageError
-from broker.validation import Problem
+from broker.file_validation import Problem
 
 __all__ = ["CONTRACT", "Dialect"]
 
@@ -121,7 +121,7 @@ class Dialect:
     def render(
         self,
         section: Outgoing,
-        payload: Wire | None,
+        payload: PayloadModel | None,
         constants: Mapping[str, str],
         carried: Mapping[str, Any],
     ) -> OutgoingMessage | None:

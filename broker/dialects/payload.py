@@ -21,7 +21,7 @@ from broker.dialects.template import (
     Values,
     keep,
 )
-from broker.validation import KeyPath
+from broker.file_validation import KeyPath
 
 __all__ = [
     "JsonPayload",

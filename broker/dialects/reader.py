@@ -11,7 +11,7 @@ from broker.contract import DEFAULT_ROOT
 from broker.dialects.compiler import compile_table
 from broker.dialects.definition import PRESETS, merge, preset
 from broker.dialects.dialect import Dialect
-from broker.validation import KeyPath, Problem, shorten_value, suggest
+from broker.file_validation import KeyPath, Problem, shorten_value, suggest
 
 __all__ = ["NO_DIALECTS", "dialects", "preset_dialect", "read_dialects"]
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 from pydantic_core import from_json
 
 from broker.client.messages import OutgoingMessage
-from broker.contract import MAX_PAYLOAD, Refusal, Wire
+from broker.contract import MAX_PAYLOAD, PayloadModel, Refusal
 from broker.dialects.names import KEYS
 from broker.dialects.payload import JsonPayload, PayloadTemplate
 from broker.dialects.template import (
@@ -185,7 +185,7 @@ class OutgoingTemplate:
             yield from self.payload.placeholders()
 
     def render(
-        self, payload: Wire | None, constants: Mapping[str, str], carried: Mapping[str, Any]
+        self, payload: PayloadModel | None, constants: Mapping[str, str], carried: Mapping[str, Any]
     ) -> OutgoingMessage:
         """Return the message of a contract payload. Raises MisfitError if it cannot be made."""
         values: Values = dict(constants)

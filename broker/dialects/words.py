@@ -7,7 +7,7 @@ from typing import Any
 
 from broker.dialects.names import VOCABULARY
 from broker.dialects.template import Values, text_of
-from broker.validation import KeyPath, Problem, suggest
+from broker.file_validation import KeyPath, Problem, suggest
 
 __all__ = ["Words", "word_problems"]
 

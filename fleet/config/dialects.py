@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from broker.validation import KeyPath, Problem, shorten_value, suggest
-
 from broker.dialects.dialect import CONTRACT, Dialect
 from broker.dialects.reader import dialects, preset_dialect
-from fleet.config.tables import BrokerSection, GroupSection
+from broker.file_validation import KeyPath, Problem, shorten_value, suggest
+from fleet.config.sections import BrokerSection, GroupSection
 
 __all__ = ["ControlSection", "dialect_of", "dialect_problems"]
 

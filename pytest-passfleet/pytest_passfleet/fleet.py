@@ -11,7 +11,7 @@ from pytest_passfleet.address import Address
 from pytest_passfleet.errors import PluginError
 from pytest_passfleet.message import Device, Message
 from pytest_passfleet.talk import DeviceOrId, Document, Predicate, Span, Talk
-from pytest_passfleet.wire import Wire
+from pytest_passfleet.wire import FleetConnection
 
 __all__ = ["AsyncFleet", "Fleet"]
 
@@ -23,7 +23,12 @@ class _Base:
     """Common part of `Fleet` and `AsyncFleet`: address, devices, and received messages."""
 
     def __init__(
-        self, address: Address, pid: int, wire: Wire, devices: Sequence[Device], limit: float
+        self,
+        address: Address,
+        pid: int,
+        wire: FleetConnection,
+        devices: Sequence[Device],
+        limit: float,
     ) -> None:
         self.broker = address.url
         """The broker's URL, such as `mqtt://127.0.0.1:40123`."""
@@ -81,7 +86,12 @@ class Fleet(_Base):
     """A running fleet. Its calls block until the answer; `aio` has the same calls as coroutines."""
 
     def __init__(
-        self, address: Address, pid: int, wire: Wire, devices: Sequence[Device], limit: float
+        self,
+        address: Address,
+        pid: int,
+        wire: FleetConnection,
+        devices: Sequence[Device],
+        limit: float,
     ) -> None:
         super().__init__(address, pid, wire, devices, limit)
         self.aio = AsyncFleet(address, pid, wire, devices, limit)

@@ -17,7 +17,7 @@ from pytest_passfleet.errors import FleetError
 from pytest_passfleet.fleet import Fleet
 from pytest_passfleet.message import Device
 from pytest_passfleet.settings import Settings, Spec
-from pytest_passfleet.wire import Wire
+from pytest_passfleet.wire import FleetConnection
 
 __all__ = ["PLATFORMS", "Running"]
 
@@ -47,7 +47,7 @@ class Running:
         self._err = folder / "up.err"
         self._limit = settings.start_limit
         self._child = self._start(settings.command(), spec, folder)
-        self._wire: Wire | None = None
+        self._wire: FleetConnection | None = None
         try:
             self.fleet = self._open(settings.limit)
         except BaseException:
@@ -92,7 +92,7 @@ class Running:
     def _open(self, limit: float) -> Fleet:
         pid, ready = self._first_lines()
         address = address_of(ready["broker"], self._file, self._broker)
-        self._wire = wire = Wire(address, ready["root"], self._why_lost)
+        self._wire = wire = FleetConnection(address, ready["root"], self._why_lost)
         wire.start()
         return _fleet(wire, address, pid, ready["devices"], limit)
 
@@ -152,7 +152,7 @@ def _write_default(folder: Path, broker: str | None) -> Path:
     return path
 
 
-def _fleet(wire: Wire, address: Address, pid: int, count: int, limit: float) -> Fleet:
+def _fleet(wire: FleetConnection, address: Address, pid: int, count: int, limit: float) -> Fleet:
     """Return the fleet after the retained states of all its devices have been received."""
 
     def all_there() -> bool | None:

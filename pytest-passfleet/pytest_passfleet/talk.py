@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from pytest_passfleet.errors import PluginError
 from pytest_passfleet.message import Device, Message
-from pytest_passfleet.wire import Wire
+from pytest_passfleet.wire import FleetConnection
 
 __all__ = ["DeviceOrId", "Document", "Predicate", "Span", "Talk"]
 
@@ -30,7 +30,7 @@ _SIMULATIONS: Final = ("offline", "online", "dropConnection", "crash", "restart"
 class Talk:
     """Commands, inputs, simulated events, virtual time, and waiting for their effects."""
 
-    def __init__(self, wire: Wire, devices: Mapping[str, Device]) -> None:
+    def __init__(self, wire: FleetConnection, devices: Mapping[str, Device]) -> None:
         self._wire = wire
         self._devices = devices
 

@@ -19,7 +19,7 @@ from pytest_passfleet.address import Address
 from pytest_passfleet.errors import FleetError, PluginError, UnmetError
 from pytest_passfleet.message import Message, read
 
-__all__ = ["Wire"]
+__all__ = ["FleetConnection"]
 
 __tracebackhide__ = True
 """Hides these functions from tracebacks: a failure is shown at the line of the test."""
@@ -29,7 +29,7 @@ _CONNECT_LIMIT: Final = 10.0
 _SHOWN: Final = 8
 
 
-class Wire:
+class FleetConnection:
     """Publishes to a fleet and stores its messages. `call` runs coroutines on its event loop."""
 
     def __init__(self, address: Address, root: str, why_lost: Callable[[], str]) -> None:
