@@ -5,7 +5,7 @@ wrong usage or file; 3 no broker, or the broker refused the login or certificate
 Each PassfleetError is printed as a message with a hint, without a traceback.
 
 Modules: `*_commands` and `*_command` declare arguments and help; `send_request`, `inspect_devices`
-and `simulate_events` implement the commands for a running fleet; `options` and `targets` hold the
+and `device_actions` implement the commands for a running fleet; `options` and `targets` hold the
 shared options and turn them into a connection and a list of devices; `console`, `streams`,
 `tables`, `reference_tables` and `plain_help` write output.
 """

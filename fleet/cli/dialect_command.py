@@ -51,7 +51,7 @@ def dialects(
             _print_list(known)
         return
     if name not in known:
-        from broker.validation import suggest  # noqa: PLC0415
+        from broker.file_validation import suggest  # noqa: PLC0415
 
         names = f"known are: {', '.join(known)}"
         guess = suggest(name, known)

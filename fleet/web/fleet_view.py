@@ -211,7 +211,11 @@ class FleetView:
         """
         operator = self._require_operator()
         clock = await operator.clock()
-        move = operator.advance if clock is None or clock.clock == "virtual" else operator.jump
+        move = (
+            operator.advance
+            if clock is None or clock.clock == "virtual"
+            else operator.advance_running_clock
+        )
         now = await move(by=milliseconds, limit=_CLOCK_LIMIT)
         if self._observer is not None:
             # What the fleet published until then comes over the other connection.
