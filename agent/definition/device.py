@@ -25,7 +25,7 @@ from pydantic.alias_generators import to_camel
 
 from agent.clock import DURATION_PATTERN, parse_duration
 from agent.passcode import PasscodePolicy
-from broker.validation import shorten_value, value_error
+from broker.file_validation import shorten_value, value_error
 from platforms import PLATFORMS_BY_ID
 from platforms.conformance import CONFORMANCE
 from platforms.profile import Biometric, Management

@@ -14,7 +14,7 @@ from fleet.config.dialects import ControlSection
 from fleet.config.graph_section import GraphSection
 from fleet.config.loader import TABLES
 from fleet.config.sample import SAMPLE
-from fleet.config.tables import BrokerSection, FleetSection, GroupSection
+from fleet.config.sections import BrokerSection, FleetSection, GroupSection
 from fleet.config.web_sections import OrganizationSection, UserSection
 
 __all__ = ["fleet_schema"]

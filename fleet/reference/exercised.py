@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from agent.coverage import Case, Rule, RuleKind
-from fleet.reference.rules import cases_of
+from fleet.reference.rules import reachable_cases
 from platforms import PLATFORMS_BY_ID
 from platforms.profile import PlatformProfile
 
@@ -59,7 +59,7 @@ def rules_of(profile: PlatformProfile, management: str | None = None) -> list[Ru
     """
     return [
         RuleExercise(case, _under(exercises(profile.id, case), management))
-        for case in sorted(cases_of(profile))
+        for case in sorted(reachable_cases(profile))
     ]
 
 
@@ -110,7 +110,7 @@ def _by_devices(exercised: Mapping[Rule, int]) -> dict[str, list[str]]:
 def _known_cases(platform: str) -> frozenset[Case]:
     """Cases of a built-in platform; none of a platform that a scenario defines itself."""
     profile = PLATFORMS_BY_ID.get(platform)
-    return cases_of(profile) if profile else frozenset()
+    return reachable_cases(profile) if profile else frozenset()
 
 
 def _format_case(case: Case) -> str:

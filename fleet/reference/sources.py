@@ -21,8 +21,8 @@ __all__ = [
     "Proof",
     "StatementExplanation",
     "explain_statement",
-    "proofs",
     "scenario_link",
+    "scenarios_by_statement",
     "sources_page",
 ]
 

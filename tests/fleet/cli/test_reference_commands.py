@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from broker.reference.asyncapi import SCHEMA_NAMES, asyncapi, json_schema
-from fleet.reference.rules import cases_of
+from fleet.reference.rules import reachable_cases
 from platforms import PLATFORMS, PLATFORMS_BY_ID
 from platforms.profile import Action, Management
 
@@ -118,7 +118,7 @@ def test_explain_rules_lists_every_rule_of_a_platform() -> None:
     assert "\nTimers\n" in ran.stdout
     assert explained["platform"] == "ios"
     assert set(scenarios) == {
-        (case.kind, case.name, case.answer) for case in cases_of(PLATFORMS_BY_ID["ios"])
+        (case.kind, case.name, case.answer) for case in reachable_cases(PLATFORMS_BY_ID["ios"])
     }
     assert {
         "name": "iOS, sixty minutes over",
