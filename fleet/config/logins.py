@@ -10,9 +10,9 @@ from typing import Final
 
 from broker.client.login import DeviceLogin
 from broker.client.sas_token import decode_key
-from broker.validation import KeyPath, Problem
+from broker.file_validation import KeyPath, Problem
 from fleet.config.password import read_secret
-from fleet.config.tables import GroupSection, PasswordSource
+from fleet.config.sections import GroupSection, PasswordSource
 
 __all__ = ["LOGIN_KEYS", "device_login", "login_problems"]
 
