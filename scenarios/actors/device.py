@@ -70,6 +70,7 @@ class DeviceExpectation(DeviceStep):
     failed_attempts: int | None = Field(default=None, description="a whole number")
     wiped: bool | None = Field(default=None, description="true or false")
     enrolled: bool | None = Field(default=None, description="true or false")
+    lost_mode: bool | None = Field(default=None, description="true or false")
     last_check_in: str | None = Field(default=None, description="a date and time in UTC")
     version: int | None = Field(default=None, description="a whole number")
     notification: str | dict[str, Any] | None = Field(

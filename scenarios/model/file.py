@@ -237,6 +237,8 @@ class RawCommand(Arguments):
     issued_date_time: str | None = Field(default=None, description="a date and time in UTC")
     expires_date_time: str | None = Field(default=None, description="a date and time in UTC")
     policy: dict[str, Any] | None = Field(default=None, description="a passcode policy")
+    message: str | None = Field(default=None, description="a text for the lock screen")
+    phone_number: str | None = Field(default=None, description="a telephone number")
     payload: Any = None
     retained: bool = Field(default=False, description="true or false")
 
