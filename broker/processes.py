@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
-__all__ = ["is_alive", "started_at"]
+__all__ = ["end_process", "is_alive", "started_at"]
 
 
 def is_alive(pid: int, started: str | None = None) -> bool:
@@ -23,6 +24,26 @@ def is_alive(pid: int, started: str | None = None) -> bool:
         return started is None
     state, since = _stat(pid)
     return state != "Z" and (started is None or since is None or since == started)
+
+
+def end_process(pid: int, started: str | None) -> None:
+    """Send SIGTERM to the process that started at `started`, and to no later one with its id."""
+    if not hasattr(os, "pidfd_open"):
+        if is_alive(pid, started):
+            os.kill(pid, signal.SIGTERM)
+        return
+    try:
+        handle = os.pidfd_open(pid)
+    except OSError:
+        return  # it has ended
+    try:
+        # With the handle open, the process that is compared is the one that gets the signal.
+        if is_alive(pid, started):
+            signal.pidfd_send_signal(handle, signal.SIGTERM)
+    except ProcessLookupError:
+        pass
+    finally:
+        os.close(handle)
 
 
 def started_at(pid: int) -> str | None:

@@ -82,6 +82,17 @@ def check_folder(path: Path | None) -> None:
         raise UsageError(f"there is no folder {path.parent} to write {path.name} to")
 
 
+HTML_MARK: Final = '<meta name="generator" content="passfleet">'
+JUNIT_MARK: Final = 'name="passfleet"'
+CSV_MARK: Final = "seconds,rateAsked,sent"
+"""Texts at the start of reports, by which a former report is recognized."""
+
+ForceOption = Annotated[
+    bool,
+    typer.Option("--force", help="Let a report overwrite a file that is not a former report."),
+]
+
+
 def check_root(root: str | None) -> str | None:
     """Return `root` unchanged. Raises UsageError if it is no valid start of a topic."""
     if root is None:

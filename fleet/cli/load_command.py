@@ -11,7 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from broker.errors import FileError, UsageError
+from broker.safe_files import check_report
 from fleet.cli.console import (
+    CSV_MARK,
+    HTML_MARK,
+    ForceOption,
     JsonOption,
     RootOption,
     err,
@@ -149,6 +153,7 @@ def load(
     root: RootOption = None,
     fleet: FleetOption = None,
     workers: WorkersOption = None,
+    force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Run a load test with a fixed command rate and check thresholds.
@@ -183,8 +188,10 @@ def load(
         fleet=fleet,
         workers=None if workers is None else read_workers(workers),
     )
-    for path in (csv, html):
+    for path, mark in ((csv, CSV_MARK), (html, HTML_MARK)):
         _check_writable(path)
+        if path is not None:
+            check_report(path, mark, force=force)
     if csv is not None and html is not None and csv.resolve() == html.resolve():
         raise UsageError(f"--csv and --html name the same file {csv}")
     _finish(options, csv, html, as_json=as_json)

@@ -10,7 +10,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from broker.errors import UsageError
-from fleet.cli.console import JsonOption, check_folder, err, out, print_json, run_async
+from broker.safe_files import check_report
+from fleet.cli.console import (
+    HTML_MARK,
+    JUNIT_MARK,
+    ForceOption,
+    JsonOption,
+    check_folder,
+    err,
+    out,
+    print_json,
+    run_async,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -108,6 +119,7 @@ def play(
     record: _Record = None,
     coverage: _Coverage = False,  # noqa: FBT002  # a command-line flag
     fail_under: _FailUnder = None,
+    force: ForceOption = False,  # noqa: FBT002  # a command-line flag
     as_json: JsonOption = False,  # noqa: FBT002  # a command-line flag
 ) -> None:
     """Run scenarios of portal, console and users against virtual devices."""
@@ -136,6 +148,9 @@ def play(
         playing.refuse_virtual_time(scenarios)
     for report in (junit, html, record):
         check_folder(report)
+    for report, mark in ((junit, JUNIT_MARK), (html, HTML_MARK)):
+        if report is not None:
+            check_report(report, mark, force=force)
     show = None if as_json else playing.Show(out, len(scenarios))
     outcomes = run_async(playing.play(scenarios, options, show))
     covered = _coverage(outcomes) if coverage else None

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import signal
 import subprocess
 import sys
@@ -16,7 +14,8 @@ from rich.console import Console
 
 from broker.child_command import module_command
 from broker.errors import PassfleetError, PeerError, UsageError
-from broker.processes import is_alive
+from broker.processes import end_process, is_alive
+from broker.safe_files import open_private
 from fleet.plural import count_noun
 from fleet.service import run_file
 
@@ -47,7 +46,7 @@ def start_detached(folder: Path, *, announced: Sequence[str] = ()) -> None:
     log = run_file.make_folder(folder) / "up.log"
     arguments = [argument for argument in sys.argv[1:] if argument != "--detach"]
     with _Signals() as signals:
-        with log.open("wb") as output:
+        with open_private(log) as output:
             child = subprocess.Popen(  # noqa: S603  # our own command line
                 module_command("fleet.cli", *arguments),
                 stdin=subprocess.DEVNULL,
@@ -171,8 +170,7 @@ def stop_running(start: Path, err: Console) -> int | None:
 
 def _end(pid: int, started: str | None, what: str, err: Console) -> None:
     """Send SIGTERM to a process and wait for its end. Raises PeerError if it takes too long."""
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGTERM)
+    end_process(pid, started)
     until = time.monotonic() + _DOWN_WITHIN
     with err.status(f"stopping {what}"):
         while is_alive(pid, started):

@@ -16,6 +16,7 @@ from broker.address import BrokerAddress
 from broker.contract import DEFAULT_ROOT
 from broker.errors import BrokerError, FileError
 from broker.processes import is_alive, started_at
+from broker.safe_files import is_private, open_private, refuse_foreign_link
 
 __all__ = [
     "FOLDER",
@@ -62,7 +63,9 @@ class RunningFleet:
     @property
     def alive(self) -> bool:
         """True if the process that wrote this still runs."""
-        return is_alive(self.pid, self.started)
+        # Without a start time, a later process with the same id could not be told apart.
+        known = self.started is not None or started_at(self.pid) is None
+        return known and is_alive(self.pid, self.started)
 
     def address(self) -> BrokerAddress:
         """The broker it runs on, with what is needed to log in."""
@@ -75,8 +78,9 @@ class RunningFleet:
 def make_folder(folder: Path) -> Path:
     """Make `.passfleet` in `folder`. Raises FileError where that cannot be."""
     target = folder / FOLDER
+    refuse_foreign_link(target)
     try:
-        target.mkdir(exist_ok=True)
+        target.mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
         raise FileError(f"cannot be made: {error.strerror}", path=target) from None
     return target
@@ -91,12 +95,17 @@ def write(folder: Path, running: RunningFleet) -> Path | None:
     other = _read(path)
     if other is not None and other.pid != running.pid and other.alive:
         return None
-    scratch = path.with_suffix(f".{running.pid}.tmp")
-    handle = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        json.dump(asdict(running), file, indent=2)
-    scratch.replace(path)
+    _replace(path, json.dumps(asdict(running), indent=2))
     return path
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write a file at once, readable by its owner alone; a link in its place is replaced."""
+    scratch = path.with_suffix(f".{os.getpid()}.tmp")
+    scratch.unlink(missing_ok=True)
+    with open_private(scratch) as file:
+        file.write(text.encode())
+    scratch.replace(path)
 
 
 @dataclass(frozen=True)
@@ -110,7 +119,8 @@ class StartingFleet:
     @property
     def alive(self) -> bool:
         """True if the process still runs."""
-        return is_alive(self.pid, self.started)
+        known = self.started is not None or started_at(self.pid) is None
+        return known and is_alive(self.pid, self.started)
 
 
 def starting_path(folder: Path) -> Path:
@@ -127,7 +137,7 @@ def write_starting(folder: Path, pid: int) -> Path:
     path = starting_path(folder)
     other = _read_starting(path)
     if other is None or not other.alive:
-        path.write_text(json.dumps({"pid": pid, "started": started_at(pid)}), encoding="utf-8")
+        _replace(path, json.dumps({"pid": pid, "started": started_at(pid)}))
     return path
 
 
@@ -149,6 +159,8 @@ def find_starting(start: Path) -> StartingFleet | None:
 
 def _read_starting(path: Path) -> StartingFleet | None:
     try:
+        if not is_private(path):
+            return None
         return StartingFleet(path, **json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return None
@@ -163,12 +175,27 @@ def remove(path: Path, pid: int) -> None:
 
 
 def find_running(start: Path) -> tuple[Path, RunningFleet] | None:
-    """The nearest `.passfleet/up.json` from `start` upwards, None where there is none."""
+    """The nearest `.passfleet/up.json` from `start` upwards, None where there is none.
+
+    A file of another user, one that others can write, and a symbolic link are ignored.
+    """
     for folder in (start, *start.parents):
         path = folder / FOLDER / _NAME
         running = _read(path)
         if running is not None:
             return path, running
+    return None
+
+
+def _untrusted(start: Path) -> str | None:
+    """Hint that names a run file that was ignored, None where there is none."""
+    for folder in (start, *start.parents):
+        path = folder / FOLDER / _NAME
+        if path.is_symlink() or path.exists():
+            return (
+                f"{path} is ignored: it has to be a file of yours that only you can write, as"
+                " `passfleet up` writes it"
+            )
     return None
 
 
@@ -184,7 +211,8 @@ def locate(broker: str | None, root: str | None) -> tuple[BrokerAddress, str]:
     if found is None:
         raise BrokerError(
             "no running fleet was found from here",
-            hint="start one with `passfleet up`, or name its broker with --broker URL",
+            hint=_untrusted(Path.cwd())
+            or "start one with `passfleet up`, or name its broker with --broker URL",
         )
     path, running = found
     if not running.alive:
@@ -197,6 +225,8 @@ def locate(broker: str | None, root: str | None) -> tuple[BrokerAddress, str]:
 
 def _read(path: Path) -> RunningFleet | None:
     try:
+        if not is_private(path):
+            return None
         return RunningFleet(**json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return None
