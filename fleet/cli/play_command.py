@@ -146,11 +146,7 @@ def play(
     scenarios = playing.chosen(paths or [], names or [], known, own)
     if clock is not None and speed is None:
         playing.refuse_virtual_time(scenarios)
-    for report in (junit, html, record):
-        check_folder(report)
-    for report, mark in ((junit, JUNIT_MARK), (html, HTML_MARK)):
-        if report is not None:
-            check_report(report, mark, force=force)
+    _check_outputs(junit, html, record, force=force)
     show = None if as_json else playing.Show(out, len(scenarios))
     outcomes = run_async(playing.play(scenarios, options, show))
     covered = _coverage(outcomes) if coverage else None
@@ -170,6 +166,17 @@ def play(
         err.print(f"coverage of {covered.percent:.1f} % is below {fail_under:g} %")
     if too_low or not all(outcome.passed for outcome in outcomes):
         raise typer.Exit(1)
+
+
+def _check_outputs(
+    junit: Path | None, html: Path | None, record: Path | None, *, force: bool
+) -> None:
+    """Refuse files that cannot, or must not, be written, before anything runs."""
+    for path in (junit, html, record):
+        check_folder(path)
+    for path, mark in ((junit, JUNIT_MARK), (html, HTML_MARK)):
+        if path is not None:
+            check_report(path, mark, force=force)
 
 
 def _coverage(outcomes: Sequence[ScenarioOutcome]) -> Coverage:
