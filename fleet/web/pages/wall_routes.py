@@ -160,7 +160,9 @@ async def _time(request: Request, pages: Pages, body: dict[str, Any]) -> dict[st
         if milliseconds > _FURTHEST:
             raise _RequestError(400, "Time can be moved by at most a year at once.")
         await pages.time.advance(milliseconds)
-    pages.user(request.state.session_id).recorder.expect_devices()
+    user = pages.user(request.state.session_id)
+    await user.act_on_time()
+    user.recorder.expect_devices()
     pages.viewers.wake()
     return pages.time.as_json()
 
