@@ -46,7 +46,8 @@ def open_listener(options: WebOptions) -> socket.socket:
     """
     _check_certificate(options)
     family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
-    listener = socket.socket(family)
+    # asyncio sets TCP_NODELAY only where the protocol is named: without it an answer took 40 ms.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         # What an earlier server left in TIME_WAIT must not hinder this one.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, ValuesView
 from typing import Final
 
 from agent.definition.device_rules import setup_of
@@ -35,16 +35,25 @@ class PageDevices(Mapping[str, ManagedDevice]):
             for group in config.groups
         }
         self._known: dict[str, ManagedDevice] = {}
+        self._membership = -1
         self._ids: tuple[str, ...] = ()
-        self._among: frozenset[str] = frozenset()
-        self._owned: tuple[int, dict[str, list[str]]] = (-1, {})
+        self._all: dict[str, ManagedDevice] = {}
+        self._owned: tuple[int, int, dict[str, list[str]]] = (-1, -1, {})
 
     def ids(self) -> tuple[str, ...]:
         """All ids in natural order."""
-        if self._view.devices.keys() != self._among:
-            self._among = frozenset(self._view.devices)
-            self._ids = tuple(sorted(self._among, key=natural_order))
+        if self._membership != self._view.membership:
+            self._membership = self._view.membership
+            self._ids = tuple(sorted(self._view.devices, key=natural_order))
+            self._all = {}
         return self._ids
+
+    def _by_id(self) -> dict[str, ManagedDevice]:
+        """Return all devices in natural order; looked up again until each has published a state."""
+        ids = self.ids()
+        if len(self._all) != len(ids):
+            self._all = {name: self[name] for name in ids if name in self}
+        return self._all
 
     def __getitem__(self, name: str) -> ManagedDevice:
         known = self._known.get(name)
@@ -64,7 +73,11 @@ class PageDevices(Mapping[str, ManagedDevice]):
         return device
 
     def __iter__(self) -> Iterator[str]:
-        return (name for name in self.ids() if name in self)
+        return iter(self._by_id())
+
+    def values(self) -> ValuesView[ManagedDevice]:
+        """All devices; a page asks for them several times."""
+        return self._by_id().values()
 
     def __contains__(self, name: object) -> bool:
         if name in self._known:
@@ -76,7 +89,7 @@ class PageDevices(Mapping[str, ManagedDevice]):
         return True
 
     def __len__(self) -> int:
-        return sum(1 for _ in self)
+        return len(self._by_id())
 
     def state(self, device_id: str) -> DeviceState | None:
         """The last state of a device; None for an unknown one."""
@@ -92,13 +105,13 @@ class PageDevices(Mapping[str, ManagedDevice]):
         return sorted(self._owners(), key=natural_order)
 
     def _owners(self) -> Mapping[str, list[str]]:
-        ids = self.ids()
-        if self._owned[0] != len(ids):
+        devices = self.values()
+        if self._owned[:2] != (self._membership, len(devices)):
             owners: dict[str, list[str]] = {}
-            for device in self.values():
+            for device in devices:
                 owners.setdefault(device.owner, []).append(device.name)
-            self._owned = (len(ids), owners)
-        return self._owned[1]
+            self._owned = (self._membership, len(devices), owners)
+        return self._owned[2]
 
     def accounts(self, passwords: Mapping[str, str], spare: str) -> dict[str, Account]:
         """An account for each owner and each user with a password; `spare` for all others.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from typing import Any
 
 import httpx
@@ -50,6 +51,17 @@ async def test_bad_requests_are_refused_with_a_message(path: str, body: bytes, s
         answer = await _post(fleet, path, content=body)
         assert answer.status_code == status
         assert answer.json()["error"]
+
+
+async def test_an_answer_does_not_wait_for_tcp_acknowledgements() -> None:
+    """Without TCP_NODELAY every answer took 40 ms; the third best of twenty counts."""
+    async with web_fleet(PHONES) as fleet:
+        took = []
+        for _ in range(20):
+            begun = time.perf_counter()
+            await fleet.http.get("/v1.0/me/managedDevices")
+            took.append(time.perf_counter() - begun)
+        assert sorted(took)[2] < 0.035
 
 
 async def test_a_refused_passcode_is_not_repeated() -> None:
