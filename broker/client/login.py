@@ -22,7 +22,8 @@ class DeviceLogin:
     """Login of a device. None means the value of the fleet's broker, or passfleet's client id.
 
     `sas_key` is the key from which a SAS token is made as the password; the token is for the device
-    `device_id` at the host of the broker. `key` None: `cert` contains the private key as well.
+    `device_id` at the hub that `username` begins with, else at the host of the broker. `key` None:
+    `cert` contains the private key as well.
     """
 
     device_id: str
@@ -47,7 +48,9 @@ class DeviceLogin:
         """Return the password for a connection that begins now."""
         if self.sas_key is None:
             return self.password
-        resource = f"{broker.host}/devices/{self.device_id}"
+        # The user name begins with the hub; the broker may be a gateway to it.
+        hub, slash, _ = (self.username or "").partition("/")
+        resource = f"{hub if slash else broker.host}/devices/{self.device_id}"
         return sas_token(resource, self.sas_key, int(time.time()) + _TOKEN_LASTS)
 
     def check_certificate(self) -> None:

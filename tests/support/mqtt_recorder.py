@@ -128,8 +128,13 @@ async def recording(folder: Path, broker_port: int) -> AsyncIterator[Recorder]:
     ours.load_cert_chain(folder / "server.pem", folder / "server.key")
     theirs = ssl.create_default_context(cafile=str(folder / "ca.pem"))
 
+    tasks: set[asyncio.Task[None] | None] = set()
+    writers: list[asyncio.StreamWriter] = []
+
     async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        tasks.add(asyncio.current_task())
         answers, broker = await asyncio.open_connection("localhost", broker_port, ssl=theirs)
+        writers.extend((writer, broker))
 
         async def up() -> None:
             async for data, first, body in _packets(reader):
@@ -146,6 +151,12 @@ async def recording(folder: Path, broker_port: int) -> AsyncIterator[Recorder]:
             await asyncio.gather(up(), down())
 
     server = await asyncio.start_server(forward, "127.0.0.1", 0, ssl=ours)
-    async with server:
-        recorder.port = server.sockets[0].getsockname()[1]
+    recorder.port = server.sockets[0].getsockname()[1]
+    try:
         yield recorder
+    finally:
+        server.close()
+        # A cancelled task would be logged as an error; a closed stream ends it.
+        for writer in writers:
+            writer.close()
+        await asyncio.wait([task for task in tasks if task is not None], timeout=5)

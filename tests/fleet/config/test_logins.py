@@ -79,10 +79,11 @@ def test_a_missing_password_is_reported_with_its_device(tmp_path: Path) -> None:
 def test_a_sas_token_is_made_of_the_key(tmp_path: Path) -> None:
     key = base64.b64encode(b"0123456789abcdef").decode()
     (tmp_path / "phones-001.key").write_text(key)
-    config = fleet(tmp_path, username='"h/{id}"', password='{ sas_key = "{id}.key" }')
+    name = '"hub.azure-devices.net/{id}/?api-version=2021-04-12"'
+    config = fleet(tmp_path, username=name, password='{ sas_key = "{id}.key" }')
     login = config.devices()[0].login
     assert login is not None
-    address = login.address(BrokerAddress.parse("mqtts://hub.azure-devices.net:8883"))
+    address = login.address(BrokerAddress.parse("mqtts://gateway.example:8883"))
     assert address.password is not None
     kind, _, token = address.password.partition(" ")
     parts = parse_qs(token)

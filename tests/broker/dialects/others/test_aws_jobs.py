@@ -1,4 +1,4 @@
-"""`aws-iot-jobs` against MiniStack: jobs made with boto3, devices with certificates of their own."""
+"""`aws-iot-jobs` against MiniStack: jobs of boto3, devices with certificates of their own."""
 
 from __future__ import annotations
 
