@@ -4,7 +4,8 @@
 
 Reads one command per line from stdin, answers each with a line of JSON, and ends with stdin. Only
 the devices run here, so that the CPU time and memory of this process are theirs. KIND is
-`passfleet`, `shared` (passfleet's devices behind one connection) or `bare`.
+`passfleet`, `shared` (passfleet's devices behind one connection), `dialect` (passfleet's devices
+through a dialect, controlled over the contract on the same broker) or `bare`.
 
     start   connect all: seconds it took, its CPU seconds, and the KiB of memory that came with it
     usage   CPU seconds and KiB so far; the worst lag of the loop since the last `usage`, in ms
@@ -36,11 +37,30 @@ from agent.random_stream import DeviceRandomStream
 from agent.state import GroupSetup
 from broker.address import BrokerAddress
 from broker.contract import Topics
+from broker.dialects.dialect import Dialect
 from fleet.hosting.host import Host
 from fleet.hosting.system_limits import check_system_limits
 from platforms import PLATFORMS_BY_ID
 from platforms.profile import Action
 
+DIALECT = {
+    "command": {
+        "topic": "dialect/v1/devices/{deviceId}/commands",
+        "payload": {"commandId": "{commandId}", "actionName": "{actionName}"},
+    },
+    "result": {
+        "topic": "dialect/v1/devices/{deviceId}/results",
+        "payload": {
+            "commandId": "{commandId}",
+            "actionState": "{actionState}",
+            "text": "{message}",
+            "newPasscode": "{newPasscode?}",
+            "errorCode": "{errorCode?}",
+        },
+    },
+    "words": {"errorCode": {"notEnrolled": "GONE"}},
+}
+"""Dialect with a command and a result, as most back-ends have."""
 GROUP = "phones"
 TICK = 0.005
 
@@ -66,11 +86,19 @@ class Passfleet:
     """passfleet's own devices."""
 
     def __init__(
-        self, names: list[str], setup: GroupSetup, address: BrokerAddress, *, shared: bool
+        self, names: list[str], setup: GroupSetup, address: BrokerAddress, kind: str
     ) -> None:
         self.address = address
-        specs = [DeviceSpec(name, f"user-{name}", setup, "2580", 0.0, shared) for name in names]
-        self.host = Host(specs, Topics("passfleet/v1"), seed=7, clock=RealClock())
+        dialect = Dialect("bench", DIALECT) if kind == "dialect" else None
+        specs = [
+            DeviceSpec(
+                name, f"user-{name}", setup, "2580", shared=kind == "shared", dialect=dialect
+            )
+            for name in names
+        ]
+        # The control topics of a dialect are below a root of their own: both run on one broker.
+        root = "passfleet/v1" if dialect is None else "control/v1"
+        self.host = Host(specs, Topics(root), seed=7, clock=RealClock())
 
     async def start(self) -> None:
         """Connect all."""
@@ -137,7 +165,7 @@ async def serve(kind: str, url: str, devices: int, platform: str) -> None:
             if kind == "bare":
                 fleet = BareFleet(names, GROUP, "bare/v1", address, answers)
             else:
-                fleet = Passfleet(names, setup, address, shared=kind == "shared")
+                fleet = Passfleet(names, setup, address, kind)
             await fleet.start()
             answer = {
                 "seconds": time.perf_counter() - started,

@@ -31,7 +31,8 @@ from broker.server.open import EMBEDDED, MOSQUITTO, open_broker
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-ROOTS = {"passfleet": "passfleet/v1", "bare": "bare/v1"}
+ROOTS = {"passfleet": "passfleet/v1", "bare": "bare/v1", "dialect": "dialect/v1"}
+PAIRS = [("passfleet", "bare"), ("dialect", "passfleet")]
 START_LIMIT = 180.0
 LOAD_LIMIT = 120.0
 WARM_UP = 500
@@ -161,12 +162,16 @@ async def measure(broker: str, args: argparse.Namespace) -> dict[str, dict[str, 
 def table(broker: str, found: dict[str, dict[str, float]]) -> str:
     """Return the figures of one broker, one row each."""
     kinds = list(found)
-    lines = [f"{broker:32}" + "".join(f"{kind:>12}" for kind in kinds) + f"{'ratio':>9}"]
+    # The bare client and the contract are what passfleet and a dialect are compared with.
+    pairs = [pair for pair in PAIRS if set(pair) <= set(kinds)]
+    heads = "".join(f"{f'{a}/{b}':>20}" for a, b in pairs)
+    lines = [f"{broker:32}" + "".join(f"{kind:>12}" for kind in kinds) + heads]
     for title, name, form in ROWS:
         values = [found[kind][name] for kind in kinds]
         line = f"  {title:30}" + "".join(f"{form.format(value):>12}" for value in values)
-        if len(values) == 2 and values[1] and name != "bad":
-            line += f"{values[0] / values[1]:>9.2f}"
+        if name != "bad":
+            ratios = (found[a][name] / found[b][name] for a, b in pairs if found[b][name])
+            line += "".join(f"{ratio:>20.2f}" for ratio in ratios)
         lines.append(line)
     lines += [
         f"  {name.replace('_', ' '):30}{found['passfleet'][name]:>12.2f}"
@@ -194,7 +199,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     args.broker = args.broker or [MOSQUITTO, EMBEDDED]
-    args.kind = args.kind or list(ROOTS)
+    args.kind = args.kind or ["passfleet", "bare", "dialect"]
     if args.quick:
         args.commands, args.turns, args.idle = min(args.commands, 1000), 2, min(args.idle, 3)
     return args

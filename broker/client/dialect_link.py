@@ -317,6 +317,8 @@ class DialectLink(ConnectionListener):
 
     def _translated(self, leaf: str, payload: PayloadModel) -> OutgoingMessage | None:
         section = _SECTIONS[leaf]
+        if not self.dialect.publishes(section):
+            return None
         carried = _NOTHING
         if section == "result":
             if isinstance(payload, contract.InputResult):
@@ -331,10 +333,9 @@ class DialectLink(ConnectionListener):
         except MisfitError as misfit:
             self._event("unanswered", f"a {section} cannot be published: {misfit}")
             return None
-        if message is not None:
-            for name in self.dialect.counting(section):
-                if isinstance(carried.get(name), int):
-                    carried[name] += 1
+        for name in self.dialect.counting if carried and message is not None else ():
+            if isinstance(carried.get(name), int):
+                carried[name] += 1
         return message
 
     def _carried_for(self, command_id: str | None) -> Values:

@@ -171,21 +171,27 @@ class Gateway(ConnectionListener):
 
     def publish(self, message: OutgoingMessage) -> None:
         """Publish in order, as the broker accepts."""
-        self._waiting.append(message)
-        self._pump()
+        if self._waiting or self._on_the_way >= _WINDOW:
+            self._waiting.append(message)
+        else:
+            self._publish(message)
 
-    def _pump(self) -> None:
-        while self._waiting and self._on_the_way < _WINDOW:
-            message = self._waiting.popleft()
-            self._on_the_way += 1
-            callback = partial(self._accepted, message.accepted)
-            self.connection.publish(replace(message, accepted=callback))
+    def _publish(self, message: OutgoingMessage) -> None:
+        self._on_the_way += 1
+        callback = message.accepted
+        accepted = self._count_accepted if callback is None else partial(self._accepted, callback)
+        self.connection.publish(
+            OutgoingMessage(message.topic, message.payload, message.retain, accepted, message.qos)
+        )
 
-    def _accepted(self, callback: Callable[[], None] | None) -> None:
+    def _accepted(self, callback: Callable[[], None]) -> None:
+        callback()
+        self._count_accepted()
+
+    def _count_accepted(self) -> None:
         self._on_the_way -= 1
-        if callback is not None:
-            callback()
-        self._pump()
+        while self._waiting and self._on_the_way < _WINDOW:
+            self._publish(self._waiting.popleft())
 
 
 class DialectGateway(Gateway):

@@ -28,7 +28,7 @@ from broker.dialects.names import (
     section_names,
 )
 from broker.dialects.payload import PayloadTemplate, PlacedTemplateError, compile_payload
-from broker.dialects.sections import IncomingTemplate, OutgoingTemplate
+from broker.dialects.sections import TEXT_KEYS, IncomingTemplate, OutgoingTemplate
 from broker.dialects.template import (
     IGNORED,
     MISSING,
@@ -340,6 +340,8 @@ def _incoming(draft: _Draft, words: Words, carry: frozenset[str]) -> IncomingTem
         fixed={} if action is None else {"actionName": action},
         defaults={p.name: p.default for p in draft.placeholders() if p.default is not MISSING},
         carry=carry & draft.names(),
+        names=tuple(sorted(draft.names() & KEYS[draft.section])),
+        texts=tuple(sorted(draft.names() & KEYS[draft.section] & TEXT_KEYS)),
         words=words,
     )
 
@@ -360,6 +362,7 @@ def _outgoing(draft: _Draft, words: Words) -> OutgoingTemplate:
         retain=retain,
         states=None if states is None else frozenset(states),
         needs=frozenset(p.name for p in foreign if p.required),
+        constants=tuple(sorted((draft.names() & set(CONSTANTS)) - KEYS[draft.section])),
         counting=tuple(p.name for p in placeholders if p.counts),
         translated=tuple(sorted(draft.names() & set(words.names()))),
         defaults={

@@ -43,6 +43,8 @@ class Dialect:
         self._memo: tuple[str, bytes, Arrival | None] = ("", b"", None)
         self._topics = tuple((topic, each) for each in self.incoming for topic in each.topics)
         self._sections: dict[str, tuple[OutgoingTemplate, ...]] = {}
+        self.counting = tuple(name for each in self.outgoing for name in each.counting)
+        """Names of carried numbers that grow with each message."""
         for each in self.outgoing:
             self._sections[each.section] = (*self._sections.get(each.section, ()), each)
 
@@ -145,7 +147,3 @@ class Dialect:
         """Return the messages of every table of a section without a contract payload."""
         templates = self._sections.get(section, ())
         return [template.render(None, constants, {}) for template in templates]
-
-    def counting(self, section: Outgoing) -> tuple[str, ...]:
-        """Return the names of carried numbers that grow with each message of a section."""
-        return tuple(n for each in self._sections.get(section, ()) for n in each.counting)

@@ -10,7 +10,6 @@ from pydantic_core import from_json
 
 from broker.client.messages import OutgoingMessage
 from broker.contract import MAX_PAYLOAD, PayloadModel, Refusal
-from broker.dialects.names import KEYS
 from broker.dialects.payload import JsonPayload, PayloadTemplate
 from broker.dialects.template import (
     MisfitError,
@@ -21,9 +20,9 @@ from broker.dialects.template import (
 )
 from broker.dialects.words import Words
 
-__all__ = ["Arrival", "IncomingTemplate", "OutgoingTemplate"]
+__all__ = ["TEXT_KEYS", "Arrival", "IncomingTemplate", "OutgoingTemplate"]
 
-_TEXT_KEYS: Final = ("commandId", "message", "phoneNumber", "inputId", "messageId")
+TEXT_KEYS: Final = frozenset({"commandId", "message", "phoneNumber", "inputId", "messageId"})
 """Keys of the contract that are texts; a back-end may have numbers there."""
 
 
@@ -65,6 +64,10 @@ class IncomingTemplate:
     defaults: Mapping[str, Any]
     carry: frozenset[str]
     words: Words
+    names: tuple[str, ...]
+    """Names of the contract in the templates."""
+    texts: tuple[str, ...]
+    """Names among them whose values are texts, although a back-end may have numbers."""
 
     def placeholders(self) -> Iterator[Placeholder]:
         """Yield the placeholders of topics and payload."""
@@ -113,7 +116,7 @@ class IncomingTemplate:
 
     def _arrival(self, found: Values, refused: tuple[str, str] | None) -> Arrival:
         carried = {name: found[name] for name in self.carry if name in found}
-        for name in _TEXT_KEYS:
+        for name in self.texts:
             value = found.get(name)
             if isinstance(value, int | float) and not isinstance(value, bool):
                 # Results repeat the number as it came.
@@ -122,11 +125,11 @@ class IncomingTemplate:
         if refused is None and unknown is not None:
             error = "unknownAction" if unknown == "actionName" else "invalidCommand"
             refused = (error, f"{unknown} is not a word of the dialect.")
-        keys = KEYS[self.section]
-        values = {name: value for name, value in found.items() if name in keys}
+        values = {name: found[name] for name in self.names if name in found}
         for name, default in self.defaults.items():
             values.setdefault(name, default)
-        values.update(self.fixed)
+        if self.fixed:
+            values.update(self.fixed)
         refusal = None if refused is None else _refusal(*refused, values)
         return Arrival(self.section, values, carried, _device_id(found), refusal)
 
@@ -169,6 +172,8 @@ class OutgoingTemplate:
     states: frozenset[str] | None
     needs: frozenset[str]
     counting: tuple[str, ...]
+    constants: tuple[str, ...]
+    """Names of constants of the device, which no payload of the section contains."""
     translated: tuple[str, ...]
     defaults: Mapping[str, Any]
     words: Words
@@ -188,15 +193,18 @@ class OutgoingTemplate:
         self, payload: PayloadModel | None, constants: Mapping[str, str], carried: Mapping[str, Any]
     ) -> OutgoingMessage:
         """Return the message of a contract payload. Raises MisfitError if it cannot be made."""
-        values: Values = dict(constants)
+        values: Values = {}
         if payload is not None:
-            values |= payload.__pydantic_serializer__.to_python(payload, mode="json", by_alias=True)
+            values = payload.__pydantic_serializer__.to_python(payload, mode="json", by_alias=True)
+        for name in self.constants:
+            values[name] = constants.get(name)
         for name in self.translated:
             values[name] = self.words.translate(name, values.get(name))
         for name, default in self.defaults.items():
             if values.get(name) is None:
                 values[name] = default
-        values |= carried
+        if carried:
+            values |= carried
         topic = self.topic.render(values)
         if self.payload is not None:
             body = self.payload.render(values)

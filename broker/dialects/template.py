@@ -40,6 +40,7 @@ IGNORED: Final = "_"
 """Name of a placeholder whose value is ignored."""
 _BRACES: Final = {"{{": "{", "}}": "}"}
 _NOT_IN_TOPICS: Final = re.compile(r"[/+#\x00-\x1f\x7f]")
+_NEVER_IN_TOPICS: Final = re.compile(r"[+#\x00-\x1f\x7f]")
 
 
 class _Missing:
@@ -218,13 +219,17 @@ def keep(found: Values, name: str, value: Any) -> bool:
 class TopicTemplate:
     """Topic with placeholders, none of which contains a slash."""
 
-    __slots__ = ("_levels", "_literals", "_texts", "text")
+    __slots__ = ("_levels", "_literals", "_required", "_slashes", "_texts", "_whole", "text")
 
     def __init__(self, text: str) -> None:
         self.text = text
         levels = text.split("/")
         self._levels = tuple(TextTemplate(level) for level in levels)
         _check_topic(text, self._levels)
+        self._whole = TextTemplate(text)
+        self._slashes = len(levels) - 1
+        names = (placeholder for level in self._levels for placeholder in level.placeholders())
+        self._required = tuple(p.name for p in names if p.default is MISSING)
         self._literals = tuple(
             (n, level.literal) for n, level in enumerate(self._levels) if level.literal is not None
         )
@@ -239,16 +244,15 @@ class TopicTemplate:
 
     def render(self, values: Mapping[str, Any]) -> str:
         """Return the topic. Raises MisfitError if a value is absent or not valid in a topic."""
-        levels = [level.literal for level in self._levels]
-        for number, level in self._texts:
-            for placeholder in level.placeholders():
-                value = values.get(placeholder.name)
-                if value is None and placeholder.default is MISSING:
-                    raise MisfitError(f"{placeholder.name} is not known, which the topic contains")
-                if value is not None and _NOT_IN_TOPICS.search(text_of(value)):
-                    raise MisfitError(f"{placeholder.name} has a character no topic level can have")
-            levels[number] = level.render(values)
-        return "/".join(level or "" for level in levels)
+        text = self._whole.render(values) or ""
+        if text.count("/") != self._slashes or _NEVER_IN_TOPICS.search(text):
+            named = (n for n in self._required if _NOT_IN_TOPICS.search(text_of(values.get(n))))
+            name = next(named, "a default")
+            raise MisfitError(f"{name} has a character that no topic level can have")
+        for name in self._required:
+            if values.get(name) is None:
+                raise MisfitError(f"{name} is not known, which the topic contains")
+        return text
 
     def match(self, topic: str, found: Values) -> bool:
         """Read a topic into `found`; False if it does not fit."""
