@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: dist demo test test-dialects lint format coverage bench docs screenshots mutants test-graph-sdk clean help
+.PHONY: dist docs-site demo test test-dialects lint format coverage bench docs screenshots mutants test-graph-sdk clean help
 
 help:
 	@echo "make demo      show every platform on the embedded broker"
@@ -14,6 +14,7 @@ help:
 	@echo "make coverage  run all tests, fail if they cover too few lines"
 	@echo "make bench     measure, as ratios to a bare MQTT client (needs mosquitto)"
 	@echo "make docs      write the generated pages and pictures"
+	@echo "make docs-site build the documentation site in build/site"
 	@echo "make screenshots  take the pictures of the browser pages (needs chromium)"
 	@echo "make mutants   check that the tests detect changed code in the state machine (30 minutes)"
 	@echo "make test-dialects  test the dialects with AWS and Azure programs (120 MB, fetched once)"
@@ -51,6 +52,16 @@ docs: $(READY)
 
 screenshots: $(READY)
 	$(BIN)/python docs/make_screenshots.py
+
+# README.md is the home page; its links to docs/ become links between pages.
+docs-site: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[docs]'
+	rm -rf build/site-source
+	mkdir -p build
+	cp -r docs build/site-source
+	sed -e 's#(docs/#(#g' -e 's#](\([A-Z][A-Z]*\.md\|deploy/\|examples/\)#](../\1#g' README.md > build/site-source/index.md
+	$(BIN)/passfleet play --html build/site-source/library.html >/dev/null
+	$(BIN)/mkdocs build --strict
 
 dist: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dist]'
