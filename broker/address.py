@@ -150,9 +150,12 @@ def _host_and_port(parts: SplitResult) -> tuple[str, int]:
     try:
         port = parts.port
     except ValueError:
+        number = parts.netloc.rpartition(":")[2].isdecimal()
         raise UsageError(
             "the broker URL's port must be a number from 1 to 65535",
-            hint="write /, @ and : in a user name or password as %2F, %40 and %3A",
+            hint="MQTT's port is 1883, over TLS 8883"
+            if number
+            else "write /, @ and : in a user name or password as %2F, %40 and %3A",
         ) from None
     if port == 0:
         raise UsageError("the broker URL's port must be a number from 1 to 65535", hint=_HINT)

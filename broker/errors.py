@@ -11,6 +11,7 @@ A message is one sentence for the user; `hint` is the remedy.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 __all__ = ["BrokerError", "FileError", "PassfleetError", "PeerError", "UsageError"]
@@ -40,7 +41,7 @@ class FileError(UsageError):
     """Invalid file.
 
     `line` and `column` count from 1; `key` is the dotted path of the wrong key; `expected`
-    describes valid values.
+    describes valid values. `others` are the further problems of the same file, in its order.
     """
 
     def __init__(
@@ -53,8 +54,10 @@ class FileError(UsageError):
         key: str | None = None,
         expected: str | None = None,
         hint: str | None = None,
+        others: Sequence[FileError] = (),
     ) -> None:
         super().__init__(message, hint=hint)
+        self.others = tuple(others)
         self.path = str(path)
         self.line = line
         self.column = column

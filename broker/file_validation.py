@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar, get_args
@@ -90,14 +90,20 @@ class Problems:
         first = found[0]
         others = self._others(found[1:])
         hint = f"{first.hint} ({others})" if first.hint and others else first.hint or others
-        raise FileError(
-            first.message,
+        raise self._error(first, hint, [self._error(each, each.hint) for each in found[1:]])
+
+    def _error(
+        self, problem: Problem, hint: str | None, others: Sequence[FileError] = ()
+    ) -> FileError:
+        return FileError(
+            problem.message,
             path=self._path,
-            line=self._line(first),
-            column=self._column(first),
-            key=_dotted(first.path, self._document) or None,
-            expected=first.expected,
+            line=self._line(problem),
+            column=self._column(problem),
+            key=_dotted(problem.path, self._document) or None,
+            expected=problem.expected,
             hint=hint,
+            others=others,
         )
 
     def _line(self, problem: Problem) -> int | None:

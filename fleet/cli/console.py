@@ -19,7 +19,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from broker.errors import BrokerError, PassfleetError, UsageError
+from broker.errors import BrokerError, FileError, PassfleetError, UsageError
 
 __all__ = [
     "BrokerOption",
@@ -44,7 +44,10 @@ _CONTROLS: Final = dict.fromkeys(
 )
 """Control characters except the line feed: printed text must not move a terminal's cursor."""
 
-_OFF_TERMINAL_WIDTH: Final = 200
+_MOST_PROBLEMS: Final = 20
+"""Problems of a file that are listed after the first one."""
+
+_OFF_TERMINAL_WIDTH: Final = 120
 """Width in columns of output to a file or pipe, which have no width of their own."""
 
 
@@ -136,8 +139,11 @@ def _write_json(document: Any, **layout: Any) -> None:
 
 
 def print_error(error: PassfleetError) -> None:
-    """Print an error and its hint on stderr."""
+    """Print an error and its hint on stderr, then the further problems of the same file."""
     _print_labelled("error", "bold red", str(error), error.hint)
+    others = error.others if isinstance(error, FileError) else ()
+    for other in others[:_MOST_PROBLEMS]:
+        _print_labelled("error", "bold red", str(other), other.hint)
 
 
 def print_warning(text: str, hint: str | None = None) -> None:

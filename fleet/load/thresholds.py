@@ -149,7 +149,7 @@ def parse_threshold(text: str, names: Mapping[str, MetricKind]) -> Threshold:
     if kind is None:
         raise UsageError(
             f"--threshold: there is no metric {metric!r} in this load",
-            hint=suggest(metric, names) or f"such as {_examples(names)}",
+            hint=_suggested(metric, names) or f"such as {_examples(names)}",
         )
     return Threshold(metric, comparison, _limit(text, kind, value), value, kind)
 
@@ -178,6 +178,12 @@ def _limit(text: str, kind: MetricKind, value: str) -> float:
         what = "commands a second" if kind is MetricKind.RATE else "a count"
         raise UsageError(f"--threshold: {text!r} compares {what}, and {value!r} is not a number")
     return float(number)
+
+
+def _suggested(metric: str, names: Mapping[str, MetricKind]) -> str | None:
+    """Return a hint with the metric of all commands for a statistic alone, such as `p99`."""
+    of_all = f"all.{metric}"
+    return f"did you mean {of_all!r}?" if of_all in names else suggest(metric, names)
 
 
 def _examples(names: Mapping[str, MetricKind]) -> str:

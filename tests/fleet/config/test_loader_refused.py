@@ -286,6 +286,8 @@ def test_the_first_problem_is_reported_and_the_others_counted() -> None:
     error = refused(text)
     assert (error.line, error.key) == (4, "group[phones].cuont")
     assert error.hint == "did you mean 'count'? (and 3 more problems, lines 9, 12, 14)"
+    assert [other.line for other in error.others] == [9, 12, 14]
+    assert [other.key for other in error.others][2] == "fleet.x"
 
 
 @pytest.mark.parametrize("shapes", [("fleet.toml", None), ("x", b"[fleet]\nseed = 1 # \xff\n")])
