@@ -99,7 +99,18 @@ def record(
 
 
 def replay(
-    trace: Annotated[Path, typer.Argument(metavar="FILE", help="Trace file that `record` wrote.")],
+    traces: Annotated[
+        list[Path],
+        typer.Argument(metavar="FILE", help="Trace files that `record` wrote, or folders."),
+    ],
+    until: Annotated[
+        str | None,
+        typer.Option(
+            "--until",
+            metavar="TIME",
+            help="Replay up to this time of the trace: 12:30, 12:30:05 or 2015-12-10T20:30:00Z.",
+        ),
+    ] = None,
     broker: Annotated[
         str,
         typer.Option("--broker", metavar="NAME", help="Broker to start: embedded or mosquitto."),
@@ -109,36 +120,53 @@ def replay(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Replay a trace on new devices and show the differences; exit 1 if any."""
+    """Replay traces on new devices and show the differences; exit 1 if any."""
     from broker.errors import UsageError
-    from fleet.cli.send_request import progress_bar
-    from fleet.plural import count_noun
-    from fleet.traces import replay as replaying
-    from fleet.traces.schedule import build_schedule
-    from scenarios.traces.reader import read_trace
+    from fleet.traces.files import find_traces
 
     if broker not in _OWN:
         raise UsageError(
             "--broker must be embedded or mosquitto: a replay starts its own broker",
             hint="leave out --broker; the replayed devices would disturb a running fleet",
         )
-    recorded = read_trace(trace, partial=partial)
-    with progress_bar("replaying", len(build_schedule(recorded))) as step:
-        replayed = run_async(replaying.replay(recorded, broker, step))
+    paths = find_traces(traces)
+    replayed = [_replayed(path, broker, until, partial=partial) for path in paths]
     if as_json:
-        print_json(_document(trace, replayed))
+        documents = [_document(*each) for each in zip(paths, replayed, strict=True)]
+        print_json(documents if len(documents) > 1 else documents[0])
     else:
-        for difference in replayed.differences:
-            _print_difference(trace, difference)
-        count = len(replayed.differences)
-        verdict = "no difference" if count == 0 else count_noun(count, "difference")
-        devices, sent = count_noun(replayed.devices, "device"), count_noun(replayed.sent, "message")
-        out.print(
-            f"{devices}, {sent} sent, {replayed.published} received: {verdict}",
-            markup=False,
-        )
-    if replayed.differences:
+        for path, result in zip(paths, replayed, strict=True):
+            _print_result(path, result, named=len(paths) > 1)
+    if any(result.differences for result in replayed):
         raise typer.Exit(1)
+
+
+def _replayed(path: Path, broker: str, until: str | None, *, partial: bool) -> ReplayResult:
+    from fleet.cli.send_request import progress_bar
+    from fleet.traces import replay as replaying
+    from fleet.traces.files import cut_at
+    from fleet.traces.schedule import build_schedule
+    from scenarios.traces.reader import read_trace
+
+    trace = read_trace(path, partial=partial)
+    if until is not None:
+        trace = cut_at(trace, until)
+    with progress_bar("replaying", len(build_schedule(trace))) as step:
+        return run_async(replaying.replay(trace, broker, step))
+
+
+def _print_result(trace: Path, replayed: ReplayResult, *, named: bool) -> None:
+    from fleet.plural import count_noun
+
+    for difference in replayed.differences:
+        _print_difference(trace, difference)
+    count = len(replayed.differences)
+    verdict = "no difference" if count == 0 else count_noun(count, "difference")
+    devices, sent = count_noun(replayed.devices, "device"), count_noun(replayed.sent, "message")
+    name = f"{trace}: " if named else ""
+    out.print(
+        f"{name}{devices}, {sent} sent, {replayed.published} received: {verdict}", markup=False
+    )
 
 
 def _document(trace: Path, replayed: ReplayResult) -> dict[str, Any]:
