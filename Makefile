@@ -48,6 +48,7 @@ bench: $(READY)
 
 docs: $(READY)
 	$(BIN)/python -m fleet.reference.build
+	$(BIN)/python -m fleet.reference.cli_page docs/cli.md
 	$(BIN)/passfleet demo --picture docs/demo.svg >/dev/null
 
 screenshots: $(READY)

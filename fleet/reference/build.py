@@ -13,7 +13,6 @@ from types import MappingProxyType
 from typing import Final
 
 from broker.reference.contract_page import contract_page
-from fleet.reference.cli_page import cli_page
 from fleet.reference.dialect_facts import DIALECT_PAGES
 from fleet.reference.exercised import TABLE, generate_table
 from fleet.reference.platform_page import platforms_page
@@ -24,7 +23,6 @@ __all__ = ["PAGES", "main", "stale_pages", "write_pages"]
 
 PAGES: Final[Mapping[str, Callable[[], str]]] = MappingProxyType(
     {
-        "cli.md": cli_page,
         "contract.md": contract_page,
         **DIALECT_PAGES,
         "platforms.md": platforms_page,

@@ -1,9 +1,14 @@
-"""Page `cli.md`: every command with its arguments and options, made from the application."""
+"""Page `cli.md`: every command with its arguments and options, made from the application.
+
+`python -m fleet.reference.cli_page FILE` writes it.
+"""
 
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Final
 
 from typer import Context
@@ -89,3 +94,7 @@ def _prose(text: str) -> str:
 
 def _cell(text: str) -> str:
     return " ".join(_prose(text).split()).replace("|", "\\|")
+
+
+if __name__ == "__main__":
+    Path(sys.argv[1]).write_text(cli_page(), encoding="utf-8", newline="\n")

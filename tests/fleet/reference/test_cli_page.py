@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from fleet.cli import application
 from fleet.reference.cli_page import cli_page
 from tests.fleet.cli.test_help import COMMANDS
+from tests.support.distributions import ROOT
 
 PAGE = cli_page()
 SECTIONS = dict(
@@ -20,6 +21,11 @@ SECTIONS = dict(
 def has_options(command: tuple[str, ...]) -> bool:
     """True for a command that does something itself, unlike a group such as `clock`."""
     return " ".join(["passfleet", *command]) in SECTIONS
+
+
+def test_page_in_the_repository_is_up_to_date() -> None:
+    """`make docs` writes it."""
+    assert (ROOT / "docs" / "cli.md").read_text(encoding="utf-8") == PAGE
 
 
 def test_every_command_has_a_section() -> None:
