@@ -47,7 +47,7 @@ _CONTROLS: Final = dict.fromkeys(
 _MOST_PROBLEMS: Final = 20
 """Problems of a file that are listed after the first one."""
 
-_OFF_TERMINAL_WIDTH: Final = 120
+_OFF_TERMINAL_WIDTH: Final = 200
 """Width in columns of output to a file or pipe, which have no width of their own."""
 
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["register"]
 
 _FLEET_FILE = Path("fleet.toml")
+_DEMO_TABLE_WIDTH = 110
+"""Columns from which on the demo is a table; a list is easier to read below."""
 _SCENARIO_FILE = Path("first.passfleet.yaml")
 
 
@@ -333,7 +335,7 @@ def demo(
         _run_fleet(demo_config(), UpOptions(as_json=as_json, web=_web_service(served)))
         return
     from fleet.cli.tables import fit_to_terminal  # noqa: PLC0415
-    from fleet.service.demo import demo_table, run_demo, save_svg  # noqa: PLC0415
+    from fleet.service.demo import demo_list, demo_table, run_demo, save_svg  # noqa: PLC0415
 
     rows = run_async(run_demo(err))
     if picture is not None:
@@ -341,6 +343,7 @@ def demo(
     if as_json:
         print_json([row.as_json() for row in rows])
     else:
-        out.print(fit_to_terminal(demo_table(rows)))
+        narrow = out.is_terminal and out.width < _DEMO_TABLE_WIDTH
+        out.print(demo_list(rows) if narrow else fit_to_terminal(demo_table(rows)))
     if not all(row.ok for row in rows):
         raise typer.Exit(1)

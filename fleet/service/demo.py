@@ -28,7 +28,7 @@ from fleet.hosting.host import Host
 from platforms import PLATFORMS
 from platforms.profile import Alphabet, Management, PlatformProfile, ResetOutcome
 
-__all__ = ["DemoRow", "demo_table", "run_demo", "save_svg"]
+__all__ = ["DemoRow", "demo_list", "demo_table", "run_demo", "save_svg"]
 
 _SEED: Final = 7
 _PASSCODE: Final = "2580"
@@ -231,29 +231,53 @@ async def _tap(
     row.ok &= outcome.result is not None and outcome.result.action_state == "done"
 
 
+_TITLE: Final = "What each platform does"
+_COLUMNS: Final = (
+    "platform",
+    "passcode",
+    "the portal says",
+    "the device shows",
+    "then",
+    "remote lock",
+)
+
+
 def demo_table(rows: Iterable[DemoRow]) -> Table:
     """The tour as one table."""
-    table = Table(title="What each platform does", title_justify="left", show_lines=True)
-    for column in (
-        "platform",
-        "passcode",
-        "the portal says",
-        "the device shows",
-        "then",
-        "remote lock",
-    ):
+    table = Table(title=_TITLE, title_justify="left", show_lines=True)
+    for column in _COLUMNS:
         table.add_column(column, overflow="fold")
     for row in rows:
-        mark = "" if row.ok else "  [red]not as it should be[/]"
-        table.add_row(
-            row.title + mark,
-            row.passcode,
-            row.portal + (f"\nNew Passcode: {row.new_passcode}" if row.new_passcode else ""),
-            row.screen,
-            row.story,
-            row.lock,
-        )
+        table.add_row(*_cells(row))
     return table
+
+
+def demo_list(rows: Iterable[DemoRow]) -> Table:
+    """The tour as a list of platforms, for terminals that are too narrow for the table."""
+    listed = Table.grid(padding=(0, 2, 0, 0))
+    listed.title, listed.title_justify = _TITLE, "left"
+    listed.add_column(no_wrap=True)
+    listed.add_column()
+    for row in rows:
+        title, *cells = _cells(row)
+        listed.add_row()
+        listed.add_row(f"[bold]{title}[/]")
+        for label, cell in zip(_COLUMNS[1:], cells, strict=True):
+            listed.add_row(f"  {label}", cell)
+    return listed
+
+
+def _cells(row: DemoRow) -> tuple[str, ...]:
+    mark = "" if row.ok else "  [red]not as it should be[/]"
+    new_passcode = f"\nNew Passcode: {row.new_passcode}" if row.new_passcode else ""
+    return (
+        row.title + mark,
+        row.passcode,
+        row.portal + new_passcode,
+        row.screen,
+        row.story,
+        row.lock,
+    )
 
 
 def save_svg(rows: Iterable[DemoRow], path: Path) -> None:
