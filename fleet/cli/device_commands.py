@@ -7,8 +7,9 @@ that `--help` starts fast. The commands that send an action are in `action_comma
 # ruff: noqa: FBT002, PLC0415  # options have defaults; a command imports what it needs when it runs
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -24,6 +25,9 @@ from fleet.cli.options import (
 )
 
 __all__ = ["register"]
+
+_LONGEST_LINE: Final = 1024
+"""Longest passcode that is read from standard input."""
 
 _clock = typer.Typer(no_args_is_help=True, help="Show or move the fleet's time.")
 
@@ -130,7 +134,13 @@ def tap(
     ],
     passcode: Annotated[
         str | None,
-        typer.Option(metavar="PASSCODE", help="Passcode for enter-passcode and set-passcode."),
+        typer.Option(
+            metavar="PASSCODE",
+            envvar="PASSFLEET_PASSCODE",
+            show_envvar=True,
+            help="Passcode for enter-passcode and set-passcode; - reads it from standard input, "
+            "so that no list of processes shows it.",
+        ),
     ] = None,
     user: Annotated[str | None, typer.Option(metavar="NAME", help="User for sign-in.")] = None,
     key: Annotated[
@@ -144,6 +154,8 @@ def tap(
     as_json: JsonOption = False,
 ) -> None:
     """Send a user's input to a device and wait for its answer."""
+    if passcode == "-":
+        passcode = sys.stdin.readline(_LONGEST_LINE).removesuffix("\n").removesuffix("\r")
     from fleet.cli import device_actions
 
     run_and_exit(

@@ -18,6 +18,7 @@ from agent.definition.device_rules import setup_of, starting_passcode
 from agent.definition.platforms import Platforms, read_platforms
 from agent.device_factory import DeviceSpec
 from agent.random_stream import DeviceRandomStream
+from broker.bounded_file import read_bounded
 from broker.client.login import DeviceLogin
 from broker.contract import DEFAULT_ROOT
 from broker.dialects.dialect import Dialect
@@ -74,6 +75,9 @@ TABLES: Final = (
 )
 """Names of the tables of a fleet file."""
 _LINE_OF_SYNTAX_ERROR: Final = re.compile(r" \(at line (\d+), column \d+\)$")
+_MAX_SIZE: Final = 1024 * 1024
+_LONG_KEY: Final = re.compile(r"(?<![A-Za-z0-9_.-])(?:[A-Za-z0-9_-]++[ \t]*+\.[ \t]*+){32}")
+"""Dotted key of more than 32 parts: the memory that it takes grows with the square of the parts."""
 _AT_END: Final = " (at end of document)"
 _DEFAULT_DEVICES: Final = 10
 """Devices that `--platform` creates if no group has that platform."""
@@ -550,7 +554,7 @@ def _table_hint(key: str) -> str | None:
 
 def _read(path: Path) -> str:
     try:
-        data = path.read_bytes()
+        data = read_bounded(path, _MAX_SIZE, "a fleet file")
     except FileNotFoundError:
         raise FileError(
             "there is no such file", path=path, hint="passfleet init writes one"
@@ -568,6 +572,8 @@ def _read(path: Path) -> str:
 
 
 def _toml(text: str, path: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
+    if _LONG_KEY.search(text):
+        raise FileError("a key has too many parts", path=path, expected="at most 32 parts")
     try:
         return tomllib.loads(text), key_lines(text)
     except RecursionError:

@@ -16,6 +16,7 @@ from agent.definition.device_rules import device_problems, setup_of, starting_pa
 from agent.definition.platforms import Platforms, read_platforms
 from agent.device_factory import DeviceSpec
 from agent.random_stream import DeviceRandomStream
+from broker.bounded_file import read_bounded
 from broker.contract import DEVICE_ID
 from broker.dialects.dialect import Dialect
 from broker.dialects.reader import NO_DIALECTS, dialects, read_dialects
@@ -54,7 +55,7 @@ LIBRARY: Final = Path(__file__).resolve().parents[1] / "library"
 """Folder of the scenarios that passfleet includes."""
 ENDINGS: Final = (".yaml", ".yml")
 """File name extensions of scenario files."""
-_MAX_SIZE: Final = 1024 * 1024
+_MAX_SIZE: Final = 512 * 1024
 _NAME: Final = re.compile(DEVICE_ID)
 _STEPS: Final = "steps"
 _IN_STEPS: Final = "saved values in steps only, ${env.NAME} anywhere"
@@ -121,13 +122,11 @@ def load_scenario(
 
 def _read(path: Path) -> str:
     try:
-        data = path.read_bytes()
+        data = read_bounded(path, _MAX_SIZE, "a scenario")
     except FileNotFoundError:
         raise FileError("there is no such file", path=path) from None
     except OSError as error:
         raise FileError(f"cannot be read: {error.strerror}", path=path) from None
-    if len(data) > _MAX_SIZE:
-        raise FileError("too large to be a scenario", path=path)
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

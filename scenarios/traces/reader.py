@@ -9,6 +9,7 @@ from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from broker.bounded_file import read_bounded
 from broker.contract import DEVICE_ID
 from broker.errors import FileError
 from broker.file_validation import shorten_value
@@ -28,6 +29,7 @@ __all__ = ["read_trace"]
 
 M = TypeVar("M", bound=BaseModel)
 
+_MAX_SIZE: Final = 256 * 1024 * 1024
 _READABLE_VERSIONS: Final = (1, VERSION)
 _NAME: Final = re.compile(DEVICE_ID)
 _MESSAGES: Final = {"missing": "this key is missing", "extra_forbidden": "unknown key"}
@@ -87,7 +89,7 @@ class _Reader:
     def _lines(self) -> list[str]:
         try:
             # Not splitlines(): it also splits at Unicode line separators inside JSON strings.
-            text = self._path.read_bytes().decode()
+            text = read_bounded(self._path, _MAX_SIZE, "a trace").decode()
             return text.removesuffix("\n").split("\n") if text else []
         except FileNotFoundError:
             raise FileError("there is no such file", path=self._path) from None

@@ -49,14 +49,18 @@ def _environment(broker: BrokerHandle | None) -> dict[str, str]:
 
 @asynccontextmanager
 async def started(
-    *args: str, cwd: Path | None = None, broker: BrokerHandle | None = None
+    *args: str,
+    cwd: Path | None = None,
+    broker: BrokerHandle | None = None,
+    stdin: int = asyncio.subprocess.DEVNULL,
+    **environment: str,
 ) -> AsyncIterator[asyncio.subprocess.Process]:
     """Start a command; kill it if it still runs at the end."""
     process = await asyncio.create_subprocess_exec(
         *(*_COMMAND, *args),
         cwd=cwd or HOME / "tests" / "data",
-        env=_environment(broker) | {"COLUMNS": "200"},
-        stdin=asyncio.subprocess.DEVNULL,
+        env=_environment(broker) | {"COLUMNS": "200"} | environment,
+        stdin=stdin,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
@@ -68,9 +72,9 @@ async def started(
         await process.wait()
 
 
-async def ended(process: asyncio.subprocess.Process) -> Ran:
+async def ended(process: asyncio.subprocess.Process, typed: bytes | None = None) -> Ran:
     async with asyncio.timeout(LIMIT):
-        out, err = await process.communicate()
+        out, err = await process.communicate(typed)
     assert b"Traceback" not in err
     return Ran(process.returncode or 0, out.decode(), err.decode())
 

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import signal
+import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -316,6 +317,22 @@ async def test_tap_ends_by_its_answer(broker: BrokerHandle) -> None:
     assert wrong.document["results"][0]["errorCode"] == "wrongPasscode"
     assert "0000" not in wrong.out + wrong.err
     assert [press["action"] for press in presses] == ["swipeUp", "enterPasscode"]
+
+
+async def test_tap_reads_a_passcode_from_standard_input_or_the_environment(
+    broker: BrokerHandle,
+) -> None:
+    command = ("tap", "ios-001", "enter-passcode")
+    async with fleet_of(broker, *phones()) as fleet:
+        async with started(
+            *command, "--passcode", "-", broker=broker, stdin=subprocess.PIPE
+        ) as process:
+            typed = await ended(process, b"7310\n")
+        async with started(*command, broker=broker, PASSFLEET_PASSCODE="7311") as process:
+            set_before = await ended(process)
+        presses = fleet.sent_to(TOPICS.device("ios-001", "inputs"))
+    assert [press["passcode"] for press in presses] == ["7310", "7311"]
+    assert "731" not in typed.out + typed.err + set_before.out + set_before.err
 
 
 async def test_simulate_ends_by_what_was_seen(broker: BrokerHandle) -> None:
