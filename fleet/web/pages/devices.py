@@ -56,10 +56,11 @@ class PageDevices(Mapping[str, ManagedDevice]):
         return self._all
 
     def __getitem__(self, name: str) -> ManagedDevice:
+        seen = self._view.devices[name]
         known = self._known.get(name)
         if known is not None:
             return known
-        state = self._view.devices[name].state
+        state = seen.state
         if state is None or state.platform not in self._profiles:
             raise KeyError(name)
         device = self._known[name] = ManagedDevice(
@@ -80,6 +81,8 @@ class PageDevices(Mapping[str, ManagedDevice]):
         return self._by_id().values()
 
     def __contains__(self, name: object) -> bool:
+        if name not in self._view.devices:
+            return False
         if name in self._known:
             return True
         try:
