@@ -7,6 +7,7 @@ arrived waits in `waiting`.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from agent.command_transitions import ACTION_TRANSITIONS
@@ -15,6 +16,7 @@ from agent.event_effects import finish_event
 from agent.events import Command
 from agent.passcode import RandomSource
 from agent.state import ActionState, DeviceState, ErrorCode, Result, Work, changed
+from agent.state_changes import Outcome, failed
 from platforms.profile import Action
 
 __all__ = ["check_in", "finish_work", "take_command"]
@@ -147,7 +149,9 @@ def _do(
     state: DeviceState, command: Command, started: int, now: int, rng: RandomSource
 ) -> tuple[DeviceState, list[Effect]]:
     """Do a command now and remember its result."""
-    outcome = ACTION_TRANSITIONS[command.action](state, command, now, rng)
+    outcome = _scripted_refusal(state, command.action)
+    if outcome is None:
+        outcome = ACTION_TRANSITIONS[command.action](state, command, now, rng)
     drawn, shown, escrow = outcome.passcode, None, False
     if drawn is not None:
         rule, management = state.profile.reset, state.enrollment.setup.management
@@ -170,7 +174,7 @@ def _do(
         outcome.screen,
         now,
         always=outcome.show_state,
-        results=state.results.plus(result),
+        results=state.results.plus(result) if outcome.stored else state.results,
     )
     if drawn is not None and escrow:
         effects.append(PublishEscrow(command.command_id, drawn, new.resets))
@@ -178,6 +182,19 @@ def _do(
     if outcome.reboot is not None:
         effects.append(outcome.reboot)
     return new, effects
+
+
+def _scripted_refusal(state: DeviceState, action: Action) -> Outcome | None:
+    """Outcome of the first scripted refusal that concerns an action, which it uses up."""
+    for index, case in enumerate(state.refusals):
+        rule = state.profile.refusal(action, case)
+        if rule is not None:
+            left = (*state.refusals[:index], *state.refusals[index + 1 :])
+            outcome = failed(
+                changed(state, refusals=left), ErrorCode(rule.error), rule.message, native=case
+            )
+            return replace(outcome, stored=rule.stored)
+    return None
 
 
 def finish_work(

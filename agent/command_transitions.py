@@ -67,7 +67,7 @@ def _reset_passcode(state: DeviceState, _: Command, now: int, rng: RandomSource)
     rule = profile.reset
     if rule.outcome is ResetOutcome.NOT_SUPPORTED:
         return not_supported(state, rule.message, native=NativeCase.NOT_SUPPORTED)
-    attributes = state.enrollment.setup.attributes or profile.attributes
+    attributes = state.attributes
     for limit in rule.limits:
         if limit.applies(attributes, has_passcode=state.secret is not None):
             return not_supported(state, limit.message, native=limit.native)
@@ -243,7 +243,7 @@ def _reboot_now(state: DeviceState, _: Command, now: int, rng: RandomSource) -> 
 def _lost_mode_refused(state: DeviceState) -> Outcome | None:
     """Refusal of Lost Mode: another platform, or a device that is not supervised."""
     rule = state.profile.lost_mode
-    attributes = state.enrollment.setup.attributes or state.profile.attributes
+    attributes = state.attributes
     if rule.supported and (attributes.supervised or not rule.supervised_only):
         return None
     return not_supported(state, rule.refusal, native=NativeCase.NOT_SUPPORTED)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from agent.passcode import PasscodePolicy
-from platforms.profile import Action
+from platforms.profile import Action, NativeCase
 
 __all__ = [
     "Command",
@@ -19,6 +19,7 @@ __all__ = [
     "InputAction",
     "MessageArrived",
     "MessageKind",
+    "Refuse",
     "Simulate",
     "Simulation",
     "TimerFired",
@@ -107,10 +108,18 @@ class Simulate:
 
 
 @dataclass(frozen=True, slots=True)
+class Refuse:
+    """Script a refusal: the next `count` commands that `case` concerns fail with its answer."""
+
+    case: NativeCase
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class TimerFired:
     """A timer has fired. `timer` is an `agent.state.Timer`."""
 
     timer: str
 
 
-Event = Command | Input | MessageArrived | Simulate | TimerFired
+Event = Command | Input | MessageArrived | Simulate | Refuse | TimerFired

@@ -43,6 +43,7 @@ from agent.events import (
     InputAction,
     MessageArrived,
     MessageKind,
+    Refuse,
     Simulate,
     Simulation,
     TimerFired,
@@ -252,6 +253,14 @@ def _simulate_unenroll(state: DeviceState, now: int) -> tuple[DeviceState, list[
     return finish_event(state, unenroll(state), None, now)
 
 
+def _on_refuse(
+    state: DeviceState, event: Refuse, now: int, rng: RandomSource
+) -> tuple[DeviceState, list[Effect]]:
+    """Script refusals; a case that the platform does not have never concerns a command."""
+    del now, rng
+    return changed(state, refusals=(*state.refusals, *[event.case] * event.count)), []
+
+
 # ---------------------------------------------------------------------------------------------
 # Timers
 
@@ -312,6 +321,7 @@ _EVENTS: Final[Mapping[type, _Handler]] = {
     Input: _on_input,
     MessageArrived: _on_message,
     Simulate: _on_simulate,
+    Refuse: _on_refuse,
     TimerFired: _on_timer,
 }
 

@@ -55,6 +55,7 @@ class ErrorCode(StrEnum):
     POLICY_VIOLATION = "policyViolation"
     NOT_ENROLLED = "notEnrolled"
     PAYLOAD_TOO_LARGE = "payloadTooLarge"
+    REFUSED = "refused"
     # Inputs only.
     WRONG_PASSCODE = "wrongPasscode"
     DEVICE_LOCKED = "deviceLocked"

@@ -156,7 +156,7 @@ def result_payload(
     """Return the payload of a result; `new_passcode` is the passcode in clear, None for none."""
     native = None
     if result.native is not None:
-        native = state.profile.native_answer(result.action, result.native)
+        native = state.profile.native_answer(result.action, result.native, state.attributes)
     return contract.ActionResult(
         command_id=result.command_id,
         device_id=state.enrollment.device_id,

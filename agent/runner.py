@@ -26,6 +26,7 @@ from broker.client.dialect_link import DialectLink
 from broker.client.gateway import GatewayMember
 from broker.client.messages import ConnectionListener, Delivery, OutgoingMessage
 from broker.contract import Refusal, Topics
+from platforms.profile import NativeCase
 
 __all__ = ["Device", "DeviceContext", "Store"]
 
@@ -286,8 +287,12 @@ class Device(ConnectionListener):
 
     # -- simulated events ----------------------------------------------------------------
 
+    def script_refusal(self, case: str, count: int) -> None:
+        """Let the next `count` commands that a refusal concerns fail: see `contract.REFUSALS`."""
+        self.apply(events.Refuse(NativeCase(case), count))
+
     def simulate(self, action: str) -> None:
-        """Simulate an event: an action of `contract.Simulate`."""
+        """Simulate an event: one of `contract.SIMULATIONS`."""
         match action:
             case "offline":
                 self.online = False

@@ -23,7 +23,7 @@ from agent.past_results import (
     PastResults,
     Result,
 )
-from platforms.profile import Attributes, Biometric, Management, PlatformProfile
+from platforms.profile import Attributes, Biometric, Management, NativeCase, PlatformProfile
 
 __all__ = [
     "RESULTS_KEPT",
@@ -155,7 +155,8 @@ class DeviceState:
     locked itself. `draws`, `notifications` and `resets` count
     what was drawn, shown and reset. `waiting` are commands whose push has not arrived yet; the next
     push arrives at `push_at`, None where all were lost, the next check-in is at `check_in_at`.
-    `last_check_in` is None until the first check-in.
+    `last_check_in` is None until the first check-in. `refusals` are the scripted ones, each for one
+    command.
     """
 
     enrollment: Enrollment
@@ -189,6 +190,7 @@ class DeviceState:
     waiting: tuple[Command, ...] = ()
     push_at: int | None = None
     check_in_at: int | None = None
+    refusals: tuple[NativeCase, ...] = ()
     results: PastResults = _NO_RESULTS
     answers: PastAnswers = _NO_ANSWERS
     messages: tuple[str, ...] = ()
@@ -197,6 +199,11 @@ class DeviceState:
     def passcode(self) -> PasscodeKind:
         """Kind of the passcode that opens the device."""
         return self.secret.kind if self.secret else PasscodeKind.NONE
+
+    @property
+    def attributes(self) -> Attributes:
+        """Attributes of the device: its own, or those of its platform."""
+        return self.enrollment.setup.attributes or self.profile.attributes
 
     @property
     def profile(self) -> PlatformProfile:

@@ -68,6 +68,8 @@ class Outcome:
     passcode: PasscodeRef | None = None
     reboot: Reboot | None = None
     show_state: bool = False
+    stored: bool = True
+    """False lets the same command be sent again."""
 
 
 def done(

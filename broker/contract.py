@@ -39,12 +39,14 @@ __all__ = [
     "DEVICE_ID",
     "MAX_PAYLOAD",
     "PARSED_JSON",
+    "REFUSALS",
     "ROOT_WORDS",
     "SIMULATIONS",
     "ActionName",
     "ActionResult",
     "AnyCommand",
     "AnyInput",
+    "AnySimulation",
     "Biometrics",
     "ClockNow",
     "ClockTo",
@@ -60,9 +62,12 @@ __all__ = [
     "Native",
     "Notification",
     "PayloadModel",
+    "PlainSimulation",
     "Policy",
     "Presence",
     "Refusal",
+    "RefusalName",
+    "RefuseSimulation",
     "Simulate",
     "SimulationName",
     "Topics",
@@ -257,10 +262,29 @@ FromOperator = AnyCommand | AnyInput | Message
 """Every message that operators send to a device."""
 
 
-class Simulate(PayloadModel):
+class PlainSimulation(PayloadModel):
     """Event from outside the device, such as a lost network."""
 
     action: SimulationName
+
+
+RefusalName = Literal[
+    "staleUnlockToken", "notNow", "status405", "status500", "securityException", "returnedFalse"
+]
+REFUSALS: Final[tuple[RefusalName, ...]] = get_args(RefusalName)
+"""Every `case` of a scripted refusal."""
+
+
+class RefuseSimulation(PayloadModel):
+    """Scripted refusal: the next commands that it concerns fail with its native answer."""
+
+    action: Literal["refuse"]
+    case: RefusalName
+    count: Annotated[int, Field(ge=1, le=1000)] = 1
+
+
+AnySimulation = PlainSimulation | RefuseSimulation
+Simulate = Annotated[AnySimulation, Field(discriminator="action")]
 
 
 class ClockTo(PayloadModel):
@@ -556,5 +580,5 @@ parse_command: Final = _Parser[AnyCommand](
 )
 parse_input: Final = _Parser[AnyInput](Input, "input", id_key="inputId", action_key="action")
 parse_message: Final = _Parser[Message](Message, "message")
-parse_simulate: Final = _Parser[Simulate](Simulate, "simulation", action_key="action")
+parse_simulate: Final = _Parser[AnySimulation](Simulate, "simulation", action_key="action")
 parse_clock: Final = _Parser[ClockTo](ClockTo, "clock setting")

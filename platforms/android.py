@@ -7,7 +7,9 @@ from platforms.hybrid import PORTAL_2015
 from platforms.native_sources import DEVICE_ADMIN
 from platforms.profile import (
     Action,
+    AdminMode,
     Alphabet,
+    AttributeCondition,
     Attributes,
     Bound,
     Fidelity,
@@ -17,8 +19,10 @@ from platforms.profile import (
     LockRule,
     Management,
     NativeCase,
+    NativeVariant,
     PasscodeRules,
     PlatformProfile,
+    RefusalRule,
     ResetOutcome,
     ResetRule,
     ScreenMessage,
@@ -31,6 +35,67 @@ from platforms.profile import (
 def _answer(call: str, status: str) -> MappingProxyType[str, object]:
     return MappingProxyType({"protocol": "android-device-admin", "call": call, "status": status})
 
+
+_API = "android-management-api"
+
+
+def _command(kind: str, error_code: str | None = None) -> MappingProxyType[str, object]:
+    """Command of the Android Management API as the device ended it."""
+    return MappingProxyType({"protocol": _API, "type": kind, "errorCode": error_code})
+
+
+def _request(method: str, status: str) -> MappingProxyType[str, object]:
+    return MappingProxyType({"protocol": _API, "method": method, "status": status})
+
+
+def _device_report(*, compliant: bool) -> MappingProxyType[str, object]:
+    """Part of a Device resource that concerns the passcode."""
+    detail = MappingProxyType(
+        {"settingName": "passwordPolicies", "nonComplianceReason": "USER_ACTION"}
+    )
+    return MappingProxyType(
+        {
+            **_request("enterprises.devices.get", "200"),
+            "policyCompliant": compliant,
+            "nonComplianceDetails": () if compliant else (detail,),
+        }
+    )
+
+
+_MANAGEMENT_API = NativeVariant(
+    when=AttributeCondition(managed_by=AdminMode.ANDROID_MANAGEMENT_API),
+    native=MappingProxyType(
+        {
+            (Action.RESET_PASSCODE, NativeCase.DONE): _command("RESET_PASSWORD"),
+            (Action.RESET_PASSCODE, NativeCase.RETURNED_FALSE): _command(
+                "RESET_PASSWORD", "INVALID_VALUE"
+            ),
+            (Action.RESET_PASSCODE, NativeCase.SECURITY_EXCEPTION): _command(
+                "RESET_PASSWORD", "MANAGEMENT_MODE"
+            ),
+            (Action.REMOTE_LOCK, NativeCase.DONE): _command("LOCK"),
+            (Action.REMOTE_LOCK, NativeCase.NO_PASSCODE): _command("LOCK"),
+            (Action.REBOOT_NOW, NativeCase.DONE): _command("REBOOT"),
+            (Action.SYNC_DEVICE, NativeCase.DONE): _device_report(compliant=True),
+            (Action.SYNC_DEVICE, NativeCase.PASSCODE_NOT_REQUIRED): _device_report(compliant=True),
+            (Action.SYNC_DEVICE, NativeCase.NO_PASSCODE): _device_report(compliant=False),
+            (Action.SYNC_DEVICE, NativeCase.PASSCODE_INSUFFICIENT): _device_report(compliant=False),
+            (Action.WIPE, NativeCase.DONE): _request("enterprises.devices.delete", "200"),
+            (Action.RETIRE, NativeCase.DONE): _command("RELINQUISH_OWNERSHIP"),
+            (Action.APPLY_PASSCODE_POLICY, NativeCase.DONE): _request(
+                "enterprises.policies.patch", "200"
+            ),
+            (Action.APPLY_PASSCODE_POLICY, NativeCase.POLICY_VIOLATION): _request(
+                "enterprises.policies.patch", "400"
+            ),
+        }
+    ),
+    source=Source(
+        "Android Management API: enterprises.devices (Command, type, errorCode), policies.patch",
+        assumption="a retire is RELINQUISH_OWNERSHIP; a scripted false is INVALID_VALUE, a scripted"
+        " SecurityException MANAGEMENT_MODE",
+    ),
+)
 
 ANDROID = PlatformProfile(
     id="android",
@@ -66,6 +131,7 @@ ANDROID = PlatformProfile(
                     assumption="the portal shows notSupported",
                 ),
                 from_api_level=24,
+                managed_by=AdminMode.DEVICE_ADMIN,
                 with_passcode=True,
                 native=NativeCase.REFUSED,
             ),
@@ -103,6 +169,10 @@ ANDROID = PlatformProfile(
         {
             (Action.RESET_PASSCODE, NativeCase.DONE): _answer("resetPassword", "true"),
             (Action.RESET_PASSCODE, NativeCase.REFUSED): _answer("resetPassword", "false"),
+            (Action.RESET_PASSCODE, NativeCase.RETURNED_FALSE): _answer("resetPassword", "false"),
+            (Action.RESET_PASSCODE, NativeCase.SECURITY_EXCEPTION): _answer(
+                "resetPassword", "SecurityException"
+            ),
             (Action.REMOTE_LOCK, NativeCase.DONE): _answer("lockNow", "true"),
             (Action.REMOTE_LOCK, NativeCase.NO_PASSCODE): _answer("lockNow", "true"),
             (Action.SYNC_DEVICE, NativeCase.DONE): _answer("isActivePasswordSufficient", "true"),
@@ -124,7 +194,7 @@ ANDROID = PlatformProfile(
             ),
         }
     ),
-    attributes=Attributes(api_level=23),
+    attributes=Attributes(api_level=23, managed_by=AdminMode.DEVICE_ADMIN, target_sdk=23),
     inventory=Inventory(operating_system="Android", os_version="6.0", model="Android phone"),
     ledger=(
         LedgerEntry("passcode reset sets a temporary passcode", Fidelity.DONE),
@@ -137,7 +207,73 @@ ANDROID = PlatformProfile(
         LedgerEntry("delays after wrong passcodes", Fidelity.NOT_MODELLED),
         LedgerEntry("fingerprint and other biometrics", Fidelity.NOT_MODELLED),
         LedgerEntry(
-            "secure start-up, Android for Work, resetPasswordWithToken", Fidelity.NOT_MODELLED
+            "resetPassword: false, and SecurityException from target SDK 24 on", Fidelity.DONE
+        ),
+        LedgerEntry(
+            "resetPasswordWithToken of a device owner from API level 26 on",
+            Fidelity.ASSUMED,
+            "the token is active",
+        ),
+        LedgerEntry(
+            "Android Management API on a fully managed device", Fidelity.ASSUMED, "in part"
+        ),
+        LedgerEntry("secure start-up, Android for Work", Fidelity.NOT_MODELLED),
+    ),
+    variants=(
+        _MANAGEMENT_API,
+        NativeVariant(
+            when=AttributeCondition(managed_by=AdminMode.DEVICE_OWNER, from_api_level=26),
+            native=MappingProxyType(
+                {
+                    (Action.RESET_PASSCODE, case): _answer("resetPasswordWithToken", status)
+                    for case, status in (
+                        (NativeCase.DONE, "true"),
+                        (NativeCase.RETURNED_FALSE, "false"),
+                        (NativeCase.SECURITY_EXCEPTION, "SecurityException"),
+                    )
+                }
+            ),
+            source=Source(
+                "Android DevicePolicyManager.resetPasswordWithToken, from API level 26 on for"
+                " device owners",
+                assumption="the token was activated when the device was enrolled",
+            ),
+        ),
+        NativeVariant(
+            when=AttributeCondition(managed_by=AdminMode.DEVICE_ADMIN, from_target_sdk=24),
+            native=MappingProxyType(
+                {
+                    (Action.RESET_PASSCODE, NativeCase.REFUSED): MappingProxyType(
+                        {
+                            **_answer("resetPassword", "SecurityException"),
+                            "message": "Admin cannot change current password",
+                        }
+                    )
+                }
+            ),
+            source=Source(
+                "AOSP CTS DeviceAdminTest: an app with a target SDK above 23 gets a"
+                " SecurityException where an older one gets false"
+            ),
+        ),
+    ),
+    refusals=(
+        RefusalRule(
+            case=NativeCase.RETURNED_FALSE,
+            message="The device did not take the new passcode.",
+            source=Source(
+                "Android DevicePolicyManager.resetPassword: false where the password was not"
+                " applied",
+                assumption="the message is passfleet's own",
+            ),
+        ),
+        RefusalRule(
+            case=NativeCase.SECURITY_EXCEPTION,
+            message="The device does not let the administrator change the passcode.",
+            source=Source(
+                "AOSP CTS DeviceAdminTest: SecurityException",
+                assumption="the message is passfleet's own",
+            ),
         ),
     ),
     sources=MappingProxyType(

@@ -20,6 +20,7 @@ from platforms.profile import (
     NativeCase,
     PasscodeRules,
     PlatformProfile,
+    RefusalRule,
     ResetOutcome,
     ResetRule,
     ScreenMessage,
@@ -59,9 +60,11 @@ def _security_info(*, present: bool, compliant: bool) -> MappingProxyType[str, o
     )
 
 
-def _error(request_type: str, code: int, text: str) -> MappingProxyType[str, object]:
-    """Error answer with an ErrorChain of one item of the domain MCMDMErrorDomain."""
-    item = {"errorDomain": "MCMDMErrorDomain", "errorCode": code, "localizedDescription": text}
+def _error(
+    request_type: str, code: int, text: str, domain: str = "MCMDMErrorDomain"
+) -> MappingProxyType[str, object]:
+    """Error answer with an ErrorChain of one item."""
+    item = {"errorDomain": domain, "errorCode": code, "localizedDescription": text}
     return MappingProxyType(
         {
             "protocol": "apple-mdm",
@@ -163,6 +166,12 @@ IOS = PlatformProfile(
     native=MappingProxyType(
         {
             (Action.RESET_PASSCODE, NativeCase.DONE): _acknowledged("ClearPasscode"),
+            (Action.RESET_PASSCODE, NativeCase.STALE_UNLOCK_TOKEN): _error(
+                "ClearPasscode", 5013, "The passcode cannot be cleared.", "MCPasscodeErrorDomain"
+            ),
+            (Action.APPLY_PASSCODE_POLICY, NativeCase.NOT_NOW): MappingProxyType(
+                {**_acknowledged("InstallProfile"), "status": "NotNow"}
+            ),
             (Action.REMOTE_LOCK, NativeCase.DONE): _lock("Success"),
             (Action.REMOTE_LOCK, NativeCase.NO_PASSCODE): _lock("NoPasscodeSet"),
             (Action.REMOTE_LOCK, NativeCase.LOST_MODE): _lock("DeviceInLostMode"),
@@ -219,10 +228,34 @@ IOS = PlatformProfile(
             "the texts, and which error an unsupervised device answers",
         ),
         LedgerEntry(
-            "unlock token",
-            Fidelity.NOT_MODELLED,
+            "stale unlock token",
+            Fidelity.ASSUMED,
+            "scripted; that it is answered with MCPasscodeErrorDomain 5013 is inferred",
         ),
+        LedgerEntry("NotNow on a profile", Fidelity.DONE, "scripted"),
         LedgerEntry("Data Protection while no passcode is set", Fidelity.NOT_MODELLED),
+    ),
+    refusals=(
+        RefusalRule(
+            case=NativeCase.STALE_UNLOCK_TOKEN,
+            message="The unlock token is not valid, so that the passcode cannot be cleared. Wipe"
+            " the device.",
+            source=Source(
+                "Apple MDM Protocol Reference (2017): ClearPasscode with UnlockToken,"
+                " MCPasscodeErrorDomain 5013; Intune documentation, remove passcode: wipe",
+                assumption="a wrong unlock token is answered with 5013; the message is passfleet's"
+                " own",
+            ),
+        ),
+        RefusalRule(
+            case=NativeCase.NOT_NOW,
+            message="The device is busy. Send the policy again.",
+            stored=False,
+            source=Source(
+                "Apple MDM Protocol Reference (2017): NotNow; the device does not keep the command",
+                assumption="the message is passfleet's own",
+            ),
+        ),
     ),
     sources=MappingProxyType(
         {

@@ -16,7 +16,9 @@ from typing import Annotated, TypeAlias
 __all__ = [
     "Action",
     "ActionRule",
+    "AdminMode",
     "Alphabet",
+    "AttributeCondition",
     "Attributes",
     "Biometric",
     "BiometricConsequence",
@@ -29,9 +31,12 @@ __all__ = [
     "LockRule",
     "Management",
     "NativeCase",
+    "NativeVariant",
     "PasscodeRules",
     "PlatformProfile",
     "PolicyMerge",
+    "RefusalError",
+    "RefusalRule",
     "ResetOutcome",
     "ResetRule",
     "ScreenMessage",
@@ -69,6 +74,16 @@ class Action(StrEnum):
     REBOOT_NOW = "rebootNow"
     ENABLE_LOST_MODE = "enableLostMode"
     DISABLE_LOST_MODE = "disableLostMode"
+
+
+class AdminMode(StrEnum):
+    """Android: component that manages the device."""
+
+    DEVICE_ADMIN = "deviceAdmin"
+    DEVICE_OWNER = "deviceOwner"
+    """A fully managed device with an agent of its own."""
+    ANDROID_MANAGEMENT_API = "androidManagementApi"
+    """A fully managed device with Google's agent."""
 
 
 class Biometric(StrEnum):
@@ -148,6 +163,18 @@ class NativeCase(StrEnum):
     """syncDevice: a passcode is set that the policy in force does not allow."""
     LOST_MODE = "lostMode"
     """remoteLock on a device in Lost Mode."""
+    STALE_UNLOCK_TOKEN = "staleUnlockToken"  # noqa: S105  # the name of a case
+    """Scripted refusal: the unlock token of the management service is not the device's."""
+    NOT_NOW = "notNow"
+    """Scripted refusal: the device is busy and takes the same command later."""
+    STATUS_405 = "status405"
+    """Scripted refusal of a Windows phone: the command is not allowed."""
+    STATUS_500 = "status500"
+    """Scripted refusal of a Windows phone: the command failed."""
+    SECURITY_EXCEPTION = "securityException"
+    """Scripted refusal of Android: the call raises SecurityException."""
+    RETURNED_FALSE = "returnedFalse"
+    """Scripted refusal of Android: the call returns false."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,40 +207,71 @@ class Attributes:
     """Attributes of a device on which its behaviour may depend.
 
     `os_version` is compared number by number, `(10, 0, 15063)`. An attribute that a platform's
-    devices do not have, or on which nothing hangs there, is empty or None.
+    devices do not have, or on which nothing hangs there, is empty or None. `target_sdk` is that of
+    the managing app on Android; `pin_recovery` is EnablePinRecovery of Windows 10 Mobile.
     """
 
     os_version: Version = ()
     api_level: int | None = None
     supervised: bool | None = None
     azure_ad_joined: bool | None = None
+    managed_by: AdminMode | None = None
+    target_sdk: int | None = None
+    pin_recovery: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limit:
+class AttributeCondition:
+    """Condition on the attributes of a device: all that is set must hold.
+
+    The `from_` fields are the lowest value concerned, `below_os` the lowest version that is not.
+    """
+
+    from_api_level: int | None = None
+    from_target_sdk: int | None = None
+    from_os: Version | None = None
+    below_os: Version | None = None
+    azure_ad_joined: bool | None = None
+    managed_by: AdminMode | None = None
+    pin_recovery: bool | None = None
+
+    def holds(self, attributes: Attributes) -> bool:
+        """True if a device with these attributes is concerned."""
+        return (
+            _reaches(attributes.api_level, self.from_api_level)
+            and _reaches(attributes.target_sdk, self.from_target_sdk)
+            and (self.from_os is None or attributes.os_version >= self.from_os)
+            and (self.below_os is None or attributes.os_version < self.below_os)
+            and _is(attributes.azure_ad_joined, self.azure_ad_joined)
+            and (self.managed_by is None or attributes.managed_by is self.managed_by)
+            and _is(attributes.pin_recovery, self.pin_recovery)
+        )
+
+
+def _reaches(value: int | None, lowest: int | None) -> bool:
+    return lowest is None or (value is not None and value >= lowest)
+
+
+def _is(value: bool | None, expected: bool | None) -> bool:  # noqa: FBT001  # an attribute and its condition
+    return expected is None or bool(value) is expected
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limit(AttributeCondition):
     """Exception from a supported action; it applies where all conditions that are set hold.
 
-    `from_api_level` and `below_os` bound the versions concerned, `azure_ad_joined` and
-    `with_passcode` ask for that state of the device. `native` is what its protocol answers.
+    `with_passcode` asks for that state of the device. `native` is the case of the answer of the
+    platform's protocol.
     """
 
     message: str
     source: Source
-    from_api_level: int | None = None
-    below_os: Version | None = None
-    azure_ad_joined: bool | None = None
     with_passcode: bool | None = None
     native: NativeCase = NativeCase.NOT_SUPPORTED
 
     def applies(self, attributes: Attributes, *, has_passcode: bool) -> bool:
         """True if the action is refused on such a device."""
-        level = attributes.api_level
-        if self.from_api_level is not None and (level is None or level < self.from_api_level):
-            return False
-        if self.below_os is not None and attributes.os_version >= self.below_os:
-            return False
-        joined = self.azure_ad_joined
-        if joined is not None and bool(attributes.azure_ad_joined) is not joined:
+        if not self.holds(attributes):
             return False
         return self.with_passcode is None or self.with_passcode is has_passcode
 
@@ -358,6 +416,37 @@ def native_topic(action: Action) -> str:
     return f"native {action}"
 
 
+class RefusalError(StrEnum):
+    """A result's `errorCode` of a scripted refusal."""
+
+    REFUSED = "refused"
+    PASSCODE_NOT_SET = "passcodeNotSet"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefusalRule:
+    """Refusal that a test can script: a command fails as the platform's protocol would let it.
+
+    It concerns the actions for which the platform has a native answer in `case`. A refusal that is
+    not `stored` lets the same command be sent again.
+    """
+
+    case: NativeCase
+    message: str
+    source: Source
+    error: RefusalError = RefusalError.REFUSED
+    stored: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NativeVariant:
+    """Native answers of devices with some attributes, in place of those of the platform."""
+
+    when: AttributeCondition
+    native: Mapping[tuple[Action, NativeCase], Mapping[str, object]]
+    source: Source
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlatformProfile:
     """One platform: how it resets, locks, opens, and what its own protocol answers.
@@ -366,7 +455,8 @@ class PlatformProfile:
     `biometrics_blocked_by_restart` is true where a restart asks for the passcode before a biometric
     is accepted again. `attributes` are the defaults of a device's attributes; `ledger` lists how
     closely the model follows its sources. `native` gives, by action and case, the JSON object that
-    the platform's protocol would have answered; None where the protocol is not used.
+    the platform's protocol would have answered; None where the protocol is not used. The first of
+    `variants` that concerns a device and has an answer replaces it. `refusals` can be scripted.
     """
 
     id: str
@@ -386,10 +476,27 @@ class PlatformProfile:
     inventory: Inventory = Inventory()
     ledger: tuple[LedgerEntry, ...] = ()
     sources: Mapping[str, Source] = field(default_factory=lambda: MappingProxyType({}))
+    variants: tuple[NativeVariant, ...] = ()
+    refusals: tuple[RefusalRule, ...] = ()
 
-    def native_answer(self, action: Action, case: NativeCase) -> Mapping[str, object] | None:
-        """Answer of the platform's own protocol to `action` in `case`, None where it has none."""
-        return self.native.get((action, case))
+    def native_answer(
+        self, action: Action, case: NativeCase, attributes: Attributes | None = None
+    ) -> Mapping[str, object] | None:
+        """Answer of the platform's own protocol to `action` in `case`, None where it has none.
+
+        `attributes` None means those of the platform.
+        """
+        key = (action, case)
+        for variant in self.variants:
+            if key in variant.native and variant.when.holds(attributes or self.attributes):
+                return variant.native[key]
+        return self.native.get(key)
+
+    def refusal(self, action: Action, case: NativeCase) -> RefusalRule | None:
+        """Return the scripted refusal `case` of `action`, None if the platform has none."""
+        if (action, case) not in self.native:
+            return None
+        return next((rule for rule in self.refusals if rule.case is case), None)
 
     def native_source(self, action: Action) -> Source | None:
         """Source of the native answers to `action`; topic `native` of `sources` covers them all."""

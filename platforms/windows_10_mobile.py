@@ -9,6 +9,7 @@ from platforms.native_sources import POLICY_CSP
 from platforms.profile import (
     Action,
     Alphabet,
+    AttributeCondition,
     Attributes,
     Biometric,
     Bound,
@@ -18,6 +19,7 @@ from platforms.profile import (
     LockRule,
     Management,
     NativeCase,
+    NativeVariant,
     PlatformProfile,
     ResetOutcome,
     ResetRule,
@@ -25,7 +27,14 @@ from platforms.profile import (
     Source,
     WithoutPasscode,
 )
-from platforms.windows_common import DEVICE_LOCK_CSP, POLICY_MERGE, REMOTE_LOCK_CSP, syncml
+from platforms.windows_common import (
+    DEVICE_LOCK_CSP,
+    POLICY_MERGE,
+    REFUSALS,
+    REMOTE_LOCK_CSP,
+    new_pin,
+    syncml,
+)
 
 _POLICY_CSP = "./Vendor/MSFT/Policy/Config/DeviceLock"
 
@@ -87,7 +96,7 @@ WINDOWS_10_MOBILE = PlatformProfile(
         }
     ),
     biometrics=frozenset({Biometric.FACE}),
-    attributes=Attributes(os_version=(10, 0, 14393), azure_ad_joined=False),
+    attributes=Attributes(os_version=(10, 0, 14393), azure_ad_joined=False, pin_recovery=False),
     inventory=Inventory(operating_system="Windows Phone", model="Windows 10 Mobile phone"),
     ledger=(
         LedgerEntry("passcode reset sets a temporary passcode", Fidelity.DONE),
@@ -102,8 +111,31 @@ WINDOWS_10_MOBILE = PlatformProfile(
             "the document says so; the RemoteLock CSP says that LockAndResetPIN deletes its keys",
         ),
         LedgerEntry("Windows Hello face after a remote lock or restart", Fidelity.ASSUMED, "works"),
-        LedgerEntry("LockAndRecoverPIN, NewPINValue readable once", Fidelity.NOT_MODELLED),
+        LedgerEntry(
+            "LockAndRecoverPIN", Fidelity.DONE, "from version 10.0.15063 on, with PIN recovery on"
+        ),
+        LedgerEntry("the ticket of the PIN reset service", Fidelity.NOT_MODELLED),
+        LedgerEntry(
+            "NewPINValue, readable once",
+            Fidelity.DONE,
+            "read with the reset; a check-in reads null",
+        ),
+        LedgerEntry("status 405 and 500", Fidelity.DONE, "scripted"),
     ),
+    variants=(
+        NativeVariant(
+            when=AttributeCondition(from_os=(10, 0, 15063), pin_recovery=True),
+            native=MappingProxyType(
+                {(Action.RESET_PASSCODE, NativeCase.DONE): new_pin("LockAndRecoverPIN")}
+            ),
+            source=Source(
+                "RemoteLock CSP: LockAndRecoverPIN from version 1703 on, with EnablePinRecovery;"
+                " Windows Hello keys are kept",
+                assumption="a management service uses it wherever it can",
+            ),
+        ),
+    ),
+    refusals=REFUSALS,
     sources=MappingProxyType(
         {
             **POLICY_CSP,

@@ -8,11 +8,21 @@ from platforms.profile import (
     NativeCase,
     PasscodeRules,
     PolicyMerge,
+    RefusalError,
+    RefusalRule,
     Source,
     WipeRule,
 )
 
-__all__ = ["DEVICE_LOCK_CSP", "MANAGEMENT", "POLICY_MERGE", "REMOTE_LOCK_CSP", "syncml"]
+__all__ = [
+    "DEVICE_LOCK_CSP",
+    "MANAGEMENT",
+    "POLICY_MERGE",
+    "REFUSALS",
+    "REMOTE_LOCK_CSP",
+    "new_pin",
+    "syncml",
+]
 
 
 def syncml(node: str, status: str) -> MappingProxyType[str, object]:
@@ -39,16 +49,47 @@ MANAGEMENT = MappingProxyType(
 )
 """Answers that all Windows platforms give alike."""
 
+_REMOTE_LOCK = "./Vendor/MSFT/RemoteLock"
+_NEW_PIN = f"{_REMOTE_LOCK}/NewPINValue"
+
+
+def new_pin(node: str) -> MappingProxyType[str, object]:
+    """Return the answer to a reset, with the first Get of NewPINValue in the same message.
+
+    The PIN itself is the result's `newPasscode`.
+    """
+    return MappingProxyType(
+        {**syncml(f"{_REMOTE_LOCK}/{node}", "200"), "get": syncml(_NEW_PIN, "200")}
+    )
+
+
+def _second_get(answer: MappingProxyType[str, object]) -> MappingProxyType[str, object]:
+    """Add a later Get of NewPINValue to an answer: the PIN can be read once only."""
+    later = MappingProxyType({**syncml(_NEW_PIN, "200"), "data": None})
+    return MappingProxyType({**answer, "get": later})
+
+
 REMOTE_LOCK_CSP = MappingProxyType(
     {
-        (Action.RESET_PASSCODE, NativeCase.DONE): syncml(
-            "./Vendor/MSFT/RemoteLock/LockAndResetPIN", "200"
-        ),
+        **MANAGEMENT,
+        **{
+            (action, case): _second_get(answer)
+            for (action, case), answer in MANAGEMENT.items()
+            if action is Action.SYNC_DEVICE
+        },
+        (Action.RESET_PASSCODE, NativeCase.DONE): new_pin("LockAndResetPIN"),
+        **{
+            (action, case): syncml(f"{_REMOTE_LOCK}/{node}", status)
+            for action, node in (
+                (Action.RESET_PASSCODE, "LockAndResetPIN"),
+                (Action.REMOTE_LOCK, "Lock"),
+            )
+            for case, status in ((NativeCase.STATUS_405, "405"), (NativeCase.STATUS_500, "500"))
+        },
         (Action.REMOTE_LOCK, NativeCase.DONE): syncml("./Vendor/MSFT/RemoteLock/Lock", "200"),
         (Action.REMOTE_LOCK, NativeCase.NO_PASSCODE): syncml(
             "./Vendor/MSFT/RemoteLock/Lock", "405"
         ),
-        **MANAGEMENT,
         (Action.APPLY_PASSCODE_POLICY, NativeCase.DONE): syncml(
             "./Vendor/MSFT/DeviceLock/Provider", "200"
         ),
@@ -57,6 +98,27 @@ REMOTE_LOCK_CSP = MappingProxyType(
         ),
     }
 )
+
+REFUSALS = (
+    RefusalRule(
+        case=NativeCase.STATUS_405,
+        message="The device has no passcode; the command was ignored.",
+        error=RefusalError.PASSCODE_NOT_SET,
+        source=Source(
+            "RemoteLock CSP: Lock, 405 where no PIN is set",
+            assumption="LockAndResetPIN answers 405 as well; the message is passfleet's own",
+        ),
+    ),
+    RefusalRule(
+        case=NativeCase.STATUS_500,
+        message="The command failed on the device.",
+        source=Source(
+            "RemoteLock CSP: Lock and LockAndResetPIN, 500",
+            assumption="the message is passfleet's own",
+        ),
+    ),
+)
+"""Refusals of Windows phones that a test can script."""
 
 POLICY_MERGE = Source(
     "DeviceLock CSP and Policy CSP: a command succeeds even where a stricter value stays in force;"

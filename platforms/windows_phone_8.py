@@ -16,7 +16,12 @@ WINDOWS_PHONE_8 = replace(
     ledger=(
         LedgerEntry("passcode reset and remote lock are supported", Fidelity.DONE),
         LedgerEntry("their details", Fidelity.ASSUMED, "those of Windows Phone 8.1"),
-        LedgerEntry("NewPINValue, readable once", Fidelity.NOT_MODELLED),
+        LedgerEntry(
+            "NewPINValue, readable once",
+            Fidelity.ASSUMED,
+            "read with the reset; a check-in reads null; Windows Phone 8.1 as Windows 10 Mobile",
+        ),
+        LedgerEntry("status 405 and 500", Fidelity.DONE, "scripted"),
     ),
     reset=replace(
         WINDOWS_PHONE_8_1.reset,

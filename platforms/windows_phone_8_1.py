@@ -19,7 +19,7 @@ from platforms.profile import (
     Source,
     WithoutPasscode,
 )
-from platforms.windows_common import DEVICE_LOCK_CSP, POLICY_MERGE, REMOTE_LOCK_CSP
+from platforms.windows_common import DEVICE_LOCK_CSP, POLICY_MERGE, REFUSALS, REMOTE_LOCK_CSP
 
 WINDOWS_PHONE_8_1 = PlatformProfile(
     id="windows_phone_8_1",
@@ -76,8 +76,14 @@ WINDOWS_PHONE_8_1 = PlatformProfile(
         LedgerEntry("passcode policy, wipe on reaching the limit", Fidelity.DONE),
         LedgerEntry("several policies: the strictest value of each setting", Fidelity.DONE),
         LedgerEntry("history and age bounds", Fidelity.ASSUMED),
-        LedgerEntry("NewPINValue, readable once", Fidelity.NOT_MODELLED),
+        LedgerEntry(
+            "NewPINValue, readable once",
+            Fidelity.ASSUMED,
+            "read with the reset; a check-in reads null; Windows Phone 8.1 as Windows 10 Mobile",
+        ),
+        LedgerEntry("status 405 and 500", Fidelity.DONE, "scripted"),
     ),
+    refusals=REFUSALS,
     sources=MappingProxyType(
         {
             **PHONE_CSP,

@@ -28,7 +28,7 @@ from agent.passcode import PasscodePolicy
 from broker.file_validation import shorten_value, value_error
 from platforms import PLATFORMS_BY_ID
 from platforms.conformance import CONFORMANCE
-from platforms.profile import Biometric, Management
+from platforms.profile import AdminMode, Biometric, Management
 
 __all__ = [
     "ATTRIBUTES",
@@ -44,7 +44,10 @@ __all__ = [
     "parse_version",
 ]
 
-ATTRIBUTES: Final = ("os_version", "api_level", "supervised", "azure_ad_joined")
+ATTRIBUTES: Final = (
+    *("os_version", "api_level", "supervised", "azure_ad_joined"),
+    *("managed_by", "target_sdk", "pin_recovery"),
+)
 """Keys that override attributes of the platform, by their names in `Attributes`."""
 
 _VERSION: Final = re.compile(r"\d{1,9}(?:\.\d{1,9}){0,3}", re.ASCII)
@@ -228,3 +231,10 @@ class DeviceSection(Section):
     )
     supervised: bool | None = Field(default=None, description="true or false")
     azure_ad_joined: bool | None = Field(default=None, description="true or false")
+    managed_by: Annotated[AdminMode, BeforeValidator(choice(AdminMode))] | None = Field(
+        default=None, description=f"one of {', '.join(AdminMode)}"
+    )
+    target_sdk: int | None = Field(
+        default=None, ge=1, le=999, description="a whole number from 1, such as 24"
+    )
+    pin_recovery: bool | None = Field(default=None, description="true or false")

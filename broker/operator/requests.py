@@ -15,9 +15,9 @@ from broker.contract import (
     Command,
     Input,
     Message,
+    PlainSimulation,
     Policy,
     PolicyCommand,
-    Simulate,
     Topics,
 )
 from broker.errors import UsageError
@@ -88,7 +88,7 @@ def build_simulation(action: str) -> bytes:
         raise UsageError(
             f"there is no simulation {action!r}", hint=f"simulations: {', '.join(SIMULATIONS)}"
         )
-    return Simulate(action=action).to_bytes()
+    return PlainSimulation(action=action).to_bytes()
 
 
 def build_message(kind: str, sender: str, body: str) -> bytes:

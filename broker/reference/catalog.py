@@ -216,7 +216,7 @@ CHANNELS: Final = (
         action="receive",
         payloads=("simulate",),
         summary="Simulated events. The host process handles them, also while the device is"
-        " offline. `restore` resets the device to its first state.",
+        " offline. `restore` resets the device to its first state; `refuse` lets commands fail.",
     ),
     Channel(
         key="clock",

@@ -26,6 +26,7 @@ ERROR_CODES: Final[Mapping[str, str]] = MappingProxyType(
         " policy in force.",
         "notEnrolled": "The device wiped itself; its state says `wiped: true`.",
         "payloadTooLarge": "The payload is above 64 KiB; it was not read.",
+        "refused": "A scripted refusal; `native` is the answer of the platform's protocol.",
         "wrongPasscode": "The passcode is wrong.",
         "deviceLocked": "The device is locked.",
         "passcodeRequired": "The time to set a passcode is over: nothing opens until one is set.",
@@ -52,7 +53,7 @@ INPUT_ERROR_CODES: Final = frozenset(
 )
 """Error codes that answer inputs only."""
 
-COMMAND_ERROR_CODES: Final = frozenset({"expired", "commandIdReused", "wrongUser"})
+COMMAND_ERROR_CODES: Final = frozenset({"expired", "commandIdReused", "wrongUser", "refused"})
 """Error codes that answer commands only."""
 
 _ID = "Yours to choose; the same id again counts once."
@@ -81,6 +82,9 @@ KEYS: Final[Mapping[str, str]] = MappingProxyType(
         " policy all the same. Unset, a policy requires a passcode.",
         "maxGracePeriodMinutes": "Minutes after an automatic lock in which a swipe opens the"
         " device (iOS); 0 none.",
+        "case": "Refusal of the platform: iOS `staleUnlockToken` and `notNow`, Windows phones"
+        " `status405` and `status500`, Android `securityException` and `returnedFalse`.",
+        "count": "Number of commands that are refused.",
         "inputId": f"Names the press. {_ID}",
         "action": "What is done.",
         "passcode": "The passcode typed, in clear.",

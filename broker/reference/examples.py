@@ -59,7 +59,10 @@ EXAMPLES: Final[Mapping[str, Mapping[str, dict[str, Any]]]] = MappingProxyType(
                 "body": "Your verification code is 123456",
             }
         },
-        "simulate": {"network lost": {"action": "offline"}},
+        "simulate": {
+            "network lost": {"action": "offline"},
+            "stale unlock token": {"action": "refuse", "case": "staleUnlockToken", "count": 1},
+        },
         "clock": {"61 minutes later": {"to": "2015-12-10T21:20:07Z"}},
         "inspect": {"request": {"requestId": "q-1"}},
         "result": {

@@ -294,6 +294,8 @@ class Host(ConnectionListener):
         if isinstance(parsed, Refusal):
             # Published on the host's connection: the device may be offline.
             self._control.publish(device.refusal_message(parsed))
+        elif isinstance(parsed, contract.RefuseSimulation):
+            device.script_refusal(parsed.case, parsed.count)
         else:
             device.simulate(parsed.action)
 

@@ -10,7 +10,7 @@ import asyncio
 from typing import Final
 
 from broker.client.messages import OutgoingMessage
-from broker.contract import Simulate
+from broker.contract import PlainSimulation
 from fleet.load.generator import Generator
 from fleet.load.measurements import TimeHistogram
 
@@ -53,7 +53,7 @@ class ReconnectStorm:
         generator.during_storm = True
         loaded_devices.expect(present)
         loaded_devices.watcher = self._on_online
-        payload = Simulate(action="dropConnection").to_bytes()
+        payload = PlainSimulation(action="dropConnection").to_bytes()
         for number, device_id in enumerate(present):
             topic = generator.topics.device(device_id, "simulate")
             generator.publish(number, OutgoingMessage(topic, payload))

@@ -14,6 +14,7 @@ from typing import Any, Final
 from agent.coverage import Case, RuleKind
 from fleet.reference.exercised import Exercise, exercises
 from fleet.reference.sentences import (
+    attribute_condition,
     bounds,
     device_after_lock,
     device_after_lost_mode,
@@ -344,12 +345,39 @@ _RULES: Final[Mapping[Action, Callable[[PlatformProfile], str]]] = {
 
 
 def _answers(profile: PlatformProfile, action: Action) -> Iterator[Answer]:
+    yield from _usual_answers(profile, action, _maker(profile, profile.native, action))
+    for variant in profile.variants:
+        condition = attribute_condition(variant.when)
+        make = _maker(profile, variant.native, action)
+        for one in _usual_answers(profile, action, make):
+            if one.native is not None:
+                yield replace(one, when=f"{one.when}; {condition}")
+    for refusal in profile.refusals:
+        if (action, refusal.case) in profile.native:
+            make = _maker(profile, profile.native, action)
+            when = f"scripted refusal {refusal.case}"
+            yield make(refusal.case, when, "failed", str(refusal.error))
+
+
+def _maker(
+    profile: PlatformProfile,
+    native: Mapping[tuple[Action, NativeCase], Mapping[str, object]],
+    action: Action,
+) -> Callable[..., Answer]:
+    """Return a function that makes the answer in a case, with its native answer in `native`."""
+
     def answer(case: NativeCase, when: str, state: str, error: str | None = None) -> Answer:
-        native = profile.native_answer(action, case)
+        found = native.get((action, case))
         scenarios = exercises(profile.id, Case(RuleKind.ACTION, action, case))
-        answered = None if native is None else _jsonable(native)
+        answered = None if found is None else _jsonable(found)
         return Answer(when, state, error, answered, case.value, scenarios)
 
+    return answer
+
+
+def _usual_answers(
+    profile: PlatformProfile, action: Action, answer: Callable[..., Answer]
+) -> Iterator[Answer]:
     if not _supported(profile, action):
         yield answer(NativeCase.NOT_SUPPORTED, "always", "notSupported")
         return
@@ -423,6 +451,17 @@ def _sources(profile: PlatformProfile, action: Action) -> Iterator[CitedSource]:
     native = profile.native_source(action)
     if native is not None:
         yield _cited("native answers", native)
+    yield from _variant_sources(profile, action)
+
+
+def _variant_sources(profile: PlatformProfile, action: Action) -> Iterator[CitedSource]:
+    for variant in profile.variants:
+        if any(answered is action for answered, _ in variant.native):
+            condition = attribute_condition(variant.when)
+            yield _cited(f"native answers: {condition}", variant.source)
+    for refusal in profile.refusals:
+        if (action, refusal.case) in profile.native:
+            yield _cited(f"scripted refusal {refusal.case}", refusal.source)
 
 
 def _cited(about: str, source: Source) -> CitedSource:

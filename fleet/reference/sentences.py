@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from platforms.profile import (
+    AdminMode,
+    AttributeCondition,
     Biometric,
     BiometricConsequence,
     Bound,
@@ -28,6 +30,7 @@ from platforms.profile import (
 
 __all__ = [
     "BOUNDS",
+    "attribute_condition",
     "bounds",
     "device_after_lock",
     "device_after_lost_mode",
@@ -223,16 +226,39 @@ def passcode_rules(rules: PasscodeRules) -> Iterator[str]:
 
 def limit_condition(limit: Limit) -> str:
     """Condition of a limit: `API level 24 or later, a passcode is set`."""
-    conditions = []
-    if limit.from_api_level is not None:
-        conditions.append(f"API level {limit.from_api_level} or later")
-    if limit.below_os is not None:
-        conditions.append(f"below version {_version(limit.below_os)}")
-    if limit.azure_ad_joined is not None:
-        conditions.append(f"{'' if limit.azure_ad_joined else 'not '}joined to Azure AD")
+    conditions = list(_conditions(limit))
     if limit.with_passcode is not None:
         conditions.append(f"{'a' if limit.with_passcode else 'no'} passcode is set")
     return ", ".join(conditions) or "always"
+
+
+def attribute_condition(condition: AttributeCondition) -> str:
+    """Condition on the attributes of a device: `from version 10.0.15063, PIN recovery on`."""
+    return ", ".join(_conditions(condition)) or "always"
+
+
+def _conditions(condition: AttributeCondition) -> Iterator[str]:
+    if condition.managed_by is not None:
+        yield _MANAGED_BY[condition.managed_by]
+    if condition.from_api_level is not None:
+        yield f"API level {condition.from_api_level} or later"
+    if condition.from_target_sdk is not None:
+        yield f"target SDK {condition.from_target_sdk} or later"
+    if condition.from_os is not None:
+        yield f"from version {_version(condition.from_os)}"
+    if condition.below_os is not None:
+        yield f"below version {_version(condition.below_os)}"
+    if condition.azure_ad_joined is not None:
+        yield f"{'' if condition.azure_ad_joined else 'not '}joined to Azure AD"
+    if condition.pin_recovery is not None:
+        yield f"PIN recovery {'on' if condition.pin_recovery else 'off'}"
+
+
+_MANAGED_BY: Final = {
+    AdminMode.DEVICE_ADMIN: "managed by a device administrator",
+    AdminMode.DEVICE_OWNER: "managed by a device owner",
+    AdminMode.ANDROID_MANAGEMENT_API: "managed over the Android Management API",
+}
 
 
 def _version(numbers: tuple[int, ...]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from scenarios.actors.account import AccountActor
 from scenarios.actors.console import ConsoleActor
 from scenarios.actors.device import DeviceActor, NetworkActor
+from scenarios.actors.fault import FaultActor
 from scenarios.actors.http import HttpActor
 from scenarios.actors.portal import PortalActor
 from scenarios.actors.result_observer import ResultObserver
@@ -20,6 +21,7 @@ ACTORS: tuple[type[Actor], ...] = (
     UserActor,
     DeviceActor,
     NetworkActor,
+    FaultActor,
     HttpActor,
     ResultObserver,
 )

@@ -166,10 +166,14 @@ class DeliverTextMessage:
 
 @dataclass(frozen=True, slots=True)
 class SimulateDevice:
-    """Event such as a restart or a lost network, published on the `simulate` topic of a device."""
+    """Event such as a restart or a lost network, published on the `simulate` topic of a device.
+
+    `values` are the other keys of the payload.
+    """
 
     device: ManagedDevice
     action: str
+    values: Mapping[str, Any] = field(default_factory=dict)
 
 
 ActorRequest = SendCommand | PressButton | DeliverTextMessage | SimulateDevice

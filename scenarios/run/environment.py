@@ -228,7 +228,10 @@ class ScenarioEnvironment(ConnectionListener):
             )
         )
         if name is not None and leaf == "simulate" and isinstance(document, Mapping):
-            self._simulate(self.devices[name], document["action"])
+            if document["action"] == "refuse":
+                self.devices[name].script_refusal(document["case"], document.get("count", 1))
+            else:
+                self._simulate(self.devices[name], document["action"])
         elif name is not None and leaf == "presence" and isinstance(document, Mapping):
             self._on_presence(name, document)
         self.changed.set()

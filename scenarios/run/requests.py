@@ -73,8 +73,8 @@ class RequestExecutor:
                 case DeliverTextMessage(device, kind, sender, body):
                     message = {"kind": kind, "from": sender, "body": body}
                     self._publish(device, "messages", {"messageId": self._new_id("m"), **message})
-                case SimulateDevice(device, action):
-                    self._publish(device, "simulate", {"action": action})
+                case SimulateDevice(device, action, values):
+                    self._publish(device, "simulate", {"action": action, **values})
 
     def _send(self, request: SendCommand, actor: str) -> None:
         command_id = self._new_id("c")

@@ -59,7 +59,7 @@ _SUMMARIES: Final[Mapping[str, Callable[[Mapping[str, Any]], str]]] = {
     "commands": lambda d: f"{d['actionName']} by {d.get('issuedBy', 'admin')}",
     "inputs": lambda d: f"{d['action']}",
     "messages": lambda d: f"{d['kind']} from {d['from']}",
-    "simulate": lambda d: f"{d['action']}",
+    "simulate": lambda d: " ".join(str(value) for value in d.values()),
     "presence": lambda d: f"{d['status']}, session {d['session']}",
     "state": _state,
     "notifications": lambda d: f"{d['title']}: {d['body']}",

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from broker.contract import (
     ACTIONS,
     MAX_PAYLOAD,
+    REFUSALS,
     ActionResult,
     Biometrics,
     ClockTo,
@@ -27,12 +28,13 @@ from broker.contract import (
     Notification,
     PasscodeInput,
     PlainInput,
+    PlainSimulation,
     Policy,
     PolicyCommand,
     Presence,
     Refusal,
+    RefuseSimulation,
     SignInInput,
-    Simulate,
     Topics,
     parse_clock,
     parse_command,
@@ -421,7 +423,14 @@ MESSAGES = st.builds(
     st.text(st.characters(codec="utf-8"), max_size=50),
 )
 CLOCKS = _made(ClockTo, to=INSTANTS)
-SIMULATIONS = _made(Simulate, action=st.sampled_from(("offline", "crash", "restore")))
+SIMULATIONS = _made(
+    PlainSimulation, action=st.sampled_from(("offline", "crash", "restore"))
+) | _made(
+    RefuseSimulation,
+    action=st.just("refuse"),
+    case=st.sampled_from(REFUSALS),
+    count=st.integers(1, 1000),
+)
 
 
 @given(model=COMMANDS | INPUTS | MESSAGES | CLOCKS | SIMULATIONS)
@@ -434,7 +443,8 @@ def test_operator_payloads_survive_a_round_trip(model: Any) -> None:
         PolicyCommand: parse_command,
         Message: parse_message,
         ClockTo: parse_clock,
-        Simulate: parse_simulate,
+        PlainSimulation: parse_simulate,
+        RefuseSimulation: parse_simulate,
     }
     assert parsers.get(type(model), parse_input)(payload) == model
     assert set(json.loads(payload)) == _keys(type(model))

@@ -24,6 +24,7 @@ ERROR_CODES: Final[Mapping[str, int]] = MappingProxyType(
         "policyViolation": 9,
         "notEnrolled": 10,
         "payloadTooLarge": 11,
+        "refused": 12,
     }
 )
 """Every error code that a command's result can have."""
