@@ -15,7 +15,7 @@ from typing import Final
 
 from agent.coverage import Case, RuleKind, case_of_effect, case_of_event
 from agent.effects import ArmTimer
-from agent.events import Command, Event, Input, InputAction, MessageArrived, MessageKind
+from agent.events import Command, Event, Input, InputAction, MessageArrived, MessageKind, Refuse
 from agent.machine import step
 from agent.passcode import PasscodePolicy
 from agent.state import DeviceState, GroupSetup
@@ -39,6 +39,9 @@ def reachable_cases(profile: PlatformProfile) -> frozenset[Case]:
         for variant in _variants(state, profile):
             for event in _commands():
                 found |= set(_cases_after(variant, [event]))
+        for refusal in profile.refusals:
+            for event in _commands():
+                found |= set(_cases_after(state, [Refuse(refusal.case), event]))
         found |= set(_cases_after(state, [call, Input("i", InputAction.PRESS_KEY, key="#")]))
     return frozenset(found)
 

@@ -36,7 +36,7 @@ def native(rig: Rig, result: Result) -> Mapping[str, Any]:
     """Native answer as it is published."""
     published = next(r for r in results(rig.effects) if r.result == result)
     _, payload, _ = publication(published, rig.state, rig.draws)
-    answer: dict[str, Any] = json.loads(payload)["native"]
+    answer: dict[str, Any] = json.loads(payload.to_bytes())["native"]
     return answer
 
 

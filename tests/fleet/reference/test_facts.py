@@ -99,7 +99,9 @@ def test_limit_of_android_7_is_what_the_device_answers() -> None:
     result = _result(_run(_device(newer), Action.RESET_PASSCODE))
 
     explanation = _explained(
-        newer, Action.RESET_PASSCODE, "API level 24 or later, a passcode is set"
+        newer,
+        Action.RESET_PASSCODE,
+        "managed by a device administrator, API level 24 or later, a passcode is set",
     )
 
     _same(newer, explanation, result)
