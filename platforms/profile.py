@@ -207,7 +207,8 @@ class Attributes:
     """Attributes of a device on which its behaviour may depend.
 
     `os_version` is compared number by number, `(10, 0, 15063)`. An attribute that a platform's
-    devices do not have, or on which nothing hangs there, is empty or None. `target_sdk` is that of
+    devices do not have, or on which nothing hangs there, is empty or None. `managed_by` None
+    counts as a device administrator. `target_sdk` is that of
     the managing app on Android; `pin_recovery` is EnablePinRecovery of Windows 10 Mobile.
     """
 
@@ -243,7 +244,7 @@ class AttributeCondition:
             and (self.from_os is None or attributes.os_version >= self.from_os)
             and (self.below_os is None or attributes.os_version < self.below_os)
             and _is(attributes.azure_ad_joined, self.azure_ad_joined)
-            and (self.managed_by is None or attributes.managed_by is self.managed_by)
+            and self.managed_by in (None, attributes.managed_by or AdminMode.DEVICE_ADMIN)
             and _is(attributes.pin_recovery, self.pin_recovery)
         )
 

@@ -57,6 +57,7 @@ _ADDED: Final[dict[str, Any]] = {
     "push_at": None,
     "check_in_at": None,
     "open_until": None,
+    "refusals": (),
 }
 """Fields that formats 3 and 4 added, with the values of a device stored before."""
 _NOT_KEPT: Final = {"enrollment"}
