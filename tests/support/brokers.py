@@ -23,15 +23,21 @@ def need(name: str) -> None:
             pytest.skip(f"missing server: mosquitto ({error})")
 
 
-async def until(condition: Callable[[], bool], limit: float = 60.0) -> None:
+async def until(
+    condition: Callable[[], bool], limit: float = 60.0, seen: Callable[[], str] = str
+) -> None:
     """Wait for a condition, checked often, within a limit in seconds.
 
     The limit is that of a busy machine: starting a fleet with workers takes 1 s alone, and was
-    seen to take more than 10 s beside two other test processes.
+    seen to take more than 10 s beside two other test processes. `seen` returns what the message of
+    the TimeoutError shows.
     """
-    async with asyncio.timeout(limit):
-        while not condition():  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+    try:
+        async with asyncio.timeout(limit):
+            while not condition():  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+    except TimeoutError:
+        raise TimeoutError(f"not within {limit} s; {seen()[-3000:]!r}") from None
 
 
 def listens(port: int) -> bool:
