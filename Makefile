@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: dist docs-site demo test test-dialects lint format coverage bench docs screenshots mutants test-graph-sdk clean help
+.PHONY: dist docs-site demo test test-dialects lint format coverage bench chaos docs screenshots mutants test-graph-sdk clean help
 
 help:
 	@echo "make demo      show every platform on the embedded broker"
@@ -12,6 +12,7 @@ help:
 	@echo "make lint      check style, types and the generated pages"
 	@echo "make format    format the code and apply the automatic fixes"
 	@echo "make coverage  run all tests, fail if they cover too few lines"
+	@echo "make chaos     send 4,000 commands while processes are killed; needs mosquitto, minutes"
 	@echo "make bench     measure, as ratios to a bare MQTT client (needs mosquitto)"
 	@echo "make docs      write the generated pages and pictures"
 	@echo "make docs-site build the documentation site in build/site"
@@ -41,6 +42,10 @@ format: $(READY)
 # The floor is `fail_under` under [tool.coverage.report] in pyproject.toml.
 coverage: $(READY)
 	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered $(PYTEST_ARGS)
+
+# Prints the ledger as JSON; fails if a command was lost or done twice.
+chaos: $(READY)
+	$(BIN)/python -m tests.support.chaos --commands 4000 --faults 70
 
 bench: $(READY)
 	$(BIN)/python bench/run.py

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import shutil
 import sqlite3
 import subprocess
@@ -16,6 +17,7 @@ import pytest
 from agent.clock import Timers, VirtualClock
 from agent.random_stream import DeviceRandomStream
 from agent.runner import Device, DeviceContext
+from agent.storage.claim import connect
 from agent.storage.file import StateFile
 from broker.contract import Topics
 from broker.errors import FileError
@@ -294,3 +296,36 @@ async def test_a_file_that_is_lost_at_rest_is_noticed_within_a_second(tmp_path: 
         path.unlink()
         async with asyncio.timeout(5):
             await until(lambda: bool(failures), 1.5)
+
+
+async def test_a_full_disk_delays_answers_until_there_is_room(tmp_path: Path) -> None:
+    path, stored = tmp_path / "fleet.db", list[int]()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    failures = list[FileError]()
+    with closing(StateFile(path, SEED)) as file:
+        file.on_failure = failures.append
+        file.flush()
+        full = path.with_name("fleet.db-wal").stat().st_size
+        # A file that cannot grow is what a full disk looks like to SQLite.
+        resource.setrlimit(resource.RLIMIT_FSIZE, (full, hard))
+        try:
+            for number in range(5):
+                file.keep(device(number), (), lambda _, n=number: stored.append(n))  # type: ignore[misc]
+            file.flush()
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        assert stored == []
+        await until(lambda: len(stored) == 5)
+    assert failures == []
+
+
+@pytest.mark.parametrize(("durability", "level"), [("process", 1), ("power", 2)])
+async def test_with_power_each_commit_waits_for_the_disk(
+    tmp_path: Path, durability: str, level: int
+) -> None:
+    """SQLite's level 2 (FULL) synchronizes the write-ahead log in each commit, level 1 does not."""
+    path, power = tmp_path / "fleet.db", durability == "power"
+    await fill(path, devices=1)
+    with closing(connect(path, exclusive=True, timeout=1, power=power)) as db:
+        assert db.execute("pragma synchronous").fetchone() == (level,)
+        assert db.execute("pragma journal_mode").fetchone() == ("wal",)
