@@ -14,7 +14,7 @@ and codec. It replaces the routing:
 Differences to amqtt's behaviour follow MQTT 3.1.1 (tests/broker/server/test_requirements.py):
 anonymous clients keep their session; a message is delivered with the lower QoS of publication and
 subscription; QoS 2 subscriptions are granted QoS 1, which the standard allows. amqtt's plugins are
-not called, since the broker listens on loopback for one fleet.
+not called: `broker.server.gate` has the logins and their permissions.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from amqtt.broker import Broker
 from amqtt.contexts import BrokerConfig, ListenerConfig
 from paho.mqtt.matcher import MQTTMatcher
 
+from broker.access import has_wildcard, is_filter
 from broker.errors import BrokerError
 from broker.server.amqtt_protocol import ClientProtocol
 
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from broker.server.amqtt_session import FleetSession
+    from broker.server.gate import Gate
 
 __all__ = ["TESTED_AMQTT", "RoutingBroker", "SubscriptionIndex", "check_amqtt_version"]
 
@@ -74,7 +76,7 @@ class SubscriptionIndex:
         sessions = self._filters.get(topic_filter)
         if sessions is None:
             sessions = self._filters[topic_filter] = {}
-            if _has_wildcard(topic_filter):
+            if has_wildcard(topic_filter):
                 self._wildcards[topic_filter] = sessions
                 self._matched.clear()
         sessions[session] = qos
@@ -89,7 +91,7 @@ class SubscriptionIndex:
         del sessions[session]
         if not sessions:
             del self._filters[topic_filter]
-            if _has_wildcard(topic_filter):
+            if has_wildcard(topic_filter):
                 del self._wildcards[topic_filter]
                 self._matched.clear()
 
@@ -120,11 +122,12 @@ class _Retained(NamedTuple):
 class RoutingBroker(Broker):  # type: ignore[misc]  # amqtt ships no type marker
     """amqtt broker on one listening socket that is already bound."""
 
-    def __init__(self, listening: socket.socket) -> None:
+    def __init__(self, listening: socket.socket, gate: Gate) -> None:
         host, port = listening.getsockname()[:2]
         listener = ListenerConfig(bind=f"{host}:{port}")
         super().__init__(BrokerConfig(listeners={"default": listener}, plugins={}))
         self._listening = listening
+        self.gate = gate
         self._clients: dict[str, FleetSession] = {}
         self._index = SubscriptionIndex()
         self._retained: dict[str, _Retained] = {}
@@ -146,6 +149,21 @@ class RoutingBroker(Broker):  # type: ignore[misc]  # amqtt ships no type marker
 
     # -- methods called by connections ----------------------------------------------------------
 
+    def admit(self, session: FleetSession, password: str | None) -> bool:
+        """Set the permissions of a new connection. Return False if its login is refused.
+
+        `session.username` is its user name. A session belongs to the login that opened it.
+        """
+        username = session.username
+        permissions = self.gate.admit(username, password)
+        if permissions is None or not self.gate.may_use(session.client_id, username):
+            return False
+        known = self._clients.get(session.client_id)
+        if known is not None and known.username != username and not permissions.everything:
+            return False
+        session.permissions = permissions
+        return True
+
     def open_session(self, session: FleetSession) -> tuple[FleetSession, bool]:
         """Return the session of a new connection, and True if it is an earlier session resumed.
 
@@ -160,7 +178,7 @@ class RoutingBroker(Broker):  # type: ignore[misc]  # amqtt ships no type marker
                 self._delete_session(known)
             self._clients[session.client_id] = session
             return session, False
-        known.keep_alive = session.keep_alive
+        known.keep_alive, known.permissions = session.keep_alive, session.permissions
         known.will_flag, known.will_topic = session.will_flag, session.will_topic
         known.will_message, known.will_qos = session.will_message, session.will_qos
         known.will_retain = session.will_retain
@@ -170,7 +188,7 @@ class RoutingBroker(Broker):  # type: ignore[misc]  # amqtt ships no type marker
         """Publish the Last Will if `will` is true, and delete the session if it is clean."""
         if session.clean_session:
             self._delete_session(session)
-        if will and session.will_flag:
+        if will and session.will_flag and session.permissions.may_publish(session.will_topic):
             self.route(
                 session.will_topic,
                 session.will_message,
@@ -193,7 +211,9 @@ class RoutingBroker(Broker):  # type: ignore[misc]  # amqtt ships no type marker
         """Add (filter, QoS) pairs. Return the SUBACK code of each: the granted QoS, or 0x80."""
         codes = []
         for topic_filter, asked in filters:
-            if asked > 2 or not _is_filter(topic_filter):  # noqa: PLR2004 - the QoS levels of MQTT
+            valid = asked <= 2 and is_filter(topic_filter)  # noqa: PLR2004 - the QoS levels of MQTT
+            permitted = valid and session.permissions.may_subscribe(topic_filter)
+            if not permitted or self.gate.denies(topic_filter):
                 codes.append(_REFUSED)
                 continue
             qos = min(asked, _MAX_QOS)
@@ -212,7 +232,7 @@ class RoutingBroker(Broker):  # type: ignore[misc]  # amqtt ships no type marker
         scan = False
         exact: dict[str, int] = {}
         for topic_filter, qos in filters:
-            if _has_wildcard(topic_filter):
+            if has_wildcard(topic_filter):
                 wildcards[topic_filter] = qos
                 scan = True
             elif topic_filter in self._retained:
@@ -244,17 +264,3 @@ class _Trie(Protocol[_V]):
 
 def _trie() -> _Trie[_V]:
     return cast("_Trie[_V]", MQTTMatcher())  # type: ignore[no-untyped-call]
-
-
-def _has_wildcard(topic_filter: str) -> bool:
-    return "+" in topic_filter or "#" in topic_filter
-
-
-def _is_filter(topic_filter: str) -> bool:
-    """Return True for a valid topic filter [MQTT-4.7.1-2, MQTT-4.7.1-3]."""
-    if not topic_filter or "\0" in topic_filter:
-        return False
-    levels = topic_filter.split("/")
-    if "#" in "".join(levels[:-1]) or ("#" in levels[-1] and levels[-1] != "#"):
-        return False
-    return all(level == "+" or "+" not in level for level in levels)

@@ -44,6 +44,7 @@ _PINGRESP_PACKET = b"\xd0\x00"
 _REFUSED_VERSION = b"\x20\x02\x00\x01"
 _REFUSED_VERSION_5 = b"\x20\x03\x00\x84\x00"  # the same in MQTT 5
 _REFUSED_IDENTIFIER = b"\x20\x02\x00\x02"
+_REFUSED_LOGIN = b"\x20\x02\x00\x05"  # not authorized
 _LENGTH_BYTES = 4  # maximum size of the remaining-length field
 _EXACTLY_ONCE = 2
 
@@ -56,6 +57,9 @@ _T = TypeVar("_T")
 
 class RoutingService(Protocol):
     """Broker methods that a connection calls."""
+
+    def admit(self, session: FleetSession, password: str | None) -> bool:
+        """Set the permissions of a new connection. Return False if its login is refused."""
 
     def open_session(self, session: FleetSession) -> tuple[FleetSession, bool]:
         """Return the session of a new connection, and True if it is an earlier session resumed."""
@@ -86,6 +90,7 @@ class ClientProtocol(asyncio.Protocol):
         self._outbox: list[bytes] = []
         self._session: FleetSession | None = None
         self._ended = False
+        self._logged_refusal = False
         self._idle_limit = _CONNECT_LIMIT  # seconds without a byte until the connection ends
         self._last_received = loop.time()
         self._transport: asyncio.Transport
@@ -226,7 +231,12 @@ class ClientProtocol(asyncio.Protocol):
         if packet.client_id_is_random and not packet.clean_session_flag:
             self._refuse(_REFUSED_IDENTIFIER)  # [MQTT-3.1.3-8]
             return
-        session, present = self._broker.open_session(_session_of(packet))
+        asked = _session_of(packet)
+        if not self._broker.admit(asked, packet.password):
+            _log.warning("a client was refused: its login is wrong, or may not use its client id")
+            self._refuse(_REFUSED_LOGIN)
+            return
+        session, present = self._broker.open_session(asked)
         self._session = session
         self._idle_limit = packet.keep_alive * _KEEP_ALIVE_FACTOR
         if self._timer is not None:
@@ -247,20 +257,33 @@ class ClientProtocol(asyncio.Protocol):
         if not topic or "+" in topic or "#" in topic or "\0" in topic or end > len(body):
             raise MQTTError
         retain = bool(first & 0x01)
+        permitted = session.permissions.may_publish(topic)
+        if not permitted:
+            self._log_refused_topic()
         if not qos:
-            self._broker.route(topic, body[end:], 0, retain=retain)
+            if permitted:
+                self._broker.route(topic, body[end:], 0, retain=retain)
             return
         packet_id = _packet_id(body[end : end + 2])
         data = body[end + 2 :]
         if qos == 1:
-            self._broker.route(topic, data, 1, retain=retain)
+            # MQTT 3.1.1 has no refusal: what is not permitted is acknowledged and dropped.
+            if permitted:
+                self._broker.route(topic, data, 1, retain=retain)
             self.send(b"\x40\x02" + packet_id.to_bytes(2))
         elif qos == _EXACTLY_ONCE:
             # Delivered at PUBREL, so that a repeated packet is delivered once.
-            session.inflight_in[packet_id] = (topic, data, retain)
+            if permitted:
+                session.inflight_in[packet_id] = (topic, data, retain)
             self.send(b"\x50\x02" + packet_id.to_bytes(2))
         else:
             raise MQTTError
+
+    def _log_refused_topic(self) -> None:
+        """Log once that the client published what it may not; its topic is not repeated."""
+        if not self._logged_refusal:
+            self._logged_refusal = True
+            _log.warning("a client published on a topic that its login may not write: dropped")
 
     def _on_pubrel(self, session: FleetSession, packet_id: int) -> None:
         if (message := session.inflight_in.pop(packet_id, None)) is not None:
@@ -325,6 +348,7 @@ def _session_of(packet: ConnectPacket) -> FleetSession:
     session = FleetSession(packet.client_id)
     session.clean_session = packet.clean_session_flag
     session.keep_alive = packet.keep_alive
+    session.username = packet.username
     session.will_flag = packet.will_flag
     if packet.will_flag:
         topic, data = packet.will_topic, packet.will_message

@@ -13,6 +13,9 @@ from typing import Protocol
 
 from amqtt.session import OutgoingApplicationMessage, Session
 
+from broker.access import Permissions
+from broker.server.gate import EVERYTHING
+
 __all__ = ["ClientConnection", "FleetSession"]
 
 # Maximum number of QoS 1 messages sent and not yet acknowledged, per client: enough for full
@@ -50,6 +53,7 @@ class FleetSession(Session):  # type: ignore[misc]  # amqtt ships no type marker
         super().__init__()
         self.client_id = client_id
         self.filters: set[str] = set()
+        self.permissions: Permissions = EVERYTHING
         self.connection: ClientConnection | None = None
         self.waiting: deque[OutgoingApplicationMessage] = deque()
 

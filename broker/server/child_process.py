@@ -1,8 +1,8 @@
 """Child process of a broker that never outlives this process.
 
-The child's stdin is a pipe to which nothing is written. The pipe ends when this process ends or is
-killed, and the child exits then. The child runs in a separate session, so that Ctrl-C in a terminal
-does not end it before this process.
+The child's stdin is a pipe that ends when this process ends or is killed, and the child exits then.
+Only settings are written to it, at the start. The child runs in a separate session, so that Ctrl-C
+in a terminal does not end it before this process.
 
 A thread watches the child. asyncio's subprocesses need an event loop that watches children, which
 not every loop does.
@@ -55,12 +55,13 @@ class BrokerHandle:
 class ChildProcess:
     """Process of a broker. Created while an event loop is running."""
 
-    def __init__(self, argv: Sequence[str], *, name: str) -> None:
-        """Start `argv`. `name` is the broker's name in error messages.
+    def __init__(self, argv: Sequence[str], *, name: str, sent: bytes = b"") -> None:
+        """Start `argv`. `name` is the broker's name in error messages, `sent` the child's input.
 
         Raises BrokerError if the program cannot be started.
         """
         self._name = name
+        self._sent = sent
         self._loop = asyncio.get_running_loop()
         self._line: asyncio.Future[str] = self._loop.create_future()
         self._ended: asyncio.Future[int] = self._loop.create_future()
@@ -153,7 +154,8 @@ class ChildProcess:
         self._stderr.close()
 
     def _watch(self) -> None:
-        """Report the first line and the end of the child. Runs in a thread."""
+        """Write the input, then report the first line and the end of the child, in a thread."""
+        self._write_input()
         stdout = self._popen.stdout
         assert stdout is not None  # noqa: S101 - a pipe was asked for
         with stdout:
@@ -161,6 +163,14 @@ class ChildProcess:
         self._call_in_loop(lambda: _set_result(self._line, line))
         code = self._popen.wait()
         self._call_in_loop(lambda: self._on_end(code))
+
+    def _write_input(self) -> None:
+        stdin = self._popen.stdin
+        assert stdin is not None  # noqa: S101 - a pipe was asked for
+        # OSError, ValueError: the child has ended, or `stop` has closed the pipe.
+        with contextlib.suppress(OSError, ValueError):
+            stdin.write(self._sent)
+            stdin.flush()
 
     def _on_end(self, code: int) -> None:
         _set_result(self._ended, code)

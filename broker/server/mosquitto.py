@@ -1,7 +1,7 @@
 """Mosquitto as a child process: found on this machine, started and stopped.
 
-It listens on loopback for one fleet. So it accepts every client without a login, writes nothing to
-disk and has queues without a limit.
+It listens on loopback for one fleet. So it writes nothing to disk and has queues without a limit.
+It accepts every client without a login, unless it is started with logins.
 """
 
 from __future__ import annotations
@@ -19,9 +19,12 @@ from typing import TYPE_CHECKING
 from broker.address import BrokerAddress
 from broker.errors import BrokerError
 from broker.server.child_process import BrokerHandle, ChildProcess
+from broker.server.mosquitto_files import login_lines
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
+
+    from broker.access import Login
 
 __all__ = ["find_mosquitto", "mosquitto_broker"]
 
@@ -53,9 +56,10 @@ def find_mosquitto() -> Path:
 
 
 @asynccontextmanager
-async def mosquitto_broker() -> AsyncIterator[BrokerHandle]:
+async def mosquitto_broker(logins: Sequence[Login] = ()) -> AsyncIterator[BrokerHandle]:
     """Run Mosquitto on a free port of 127.0.0.1 for as long as the context lasts.
 
+    With `logins`, it refuses other clients and enforces their rules; the first is the fleet's own.
     Raises BrokerError if it is not installed or does not start.
     """
     program = find_mosquitto()
@@ -63,17 +67,20 @@ async def mosquitto_broker() -> AsyncIterator[BrokerHandle]:
     with tempfile.TemporaryDirectory(
         prefix="passfleet-mosquitto-", ignore_cleanup_errors=True
     ) as folder:
-        child, handle = await _start(program, Path(folder))
+        child, handle = await _start(program, Path(folder), logins)
         try:
             yield handle
         finally:
             await child.stop()
 
 
-async def _start(program: Path, folder: Path) -> tuple[ChildProcess, BrokerHandle]:
+async def _start(
+    program: Path, folder: Path, logins: Sequence[Login]
+) -> tuple[ChildProcess, BrokerHandle]:
+    own = logins[0] if logins else None
     for attempt in range(1, _ATTEMPTS + 1):
         port = _free_port()
-        child = ChildProcess(_argv(program, port, folder), name=_NAME)
+        child = ChildProcess(_argv(program, port, folder, logins), name=_NAME)
         try:
             pid = int(await child.first_line(_START_LIMIT))
             await _wait_until_listening(child, port)
@@ -86,24 +93,41 @@ async def _start(program: Path, folder: Path) -> tuple[ChildProcess, BrokerHandl
             await child.stop()
             raise
         else:
-            address = BrokerAddress(scheme="mqtt", host=_HOST, port=port)
+            address = BrokerAddress(
+                scheme="mqtt",
+                host=_HOST,
+                port=port,
+                username=own.username if own else None,
+                password=own.password if own else None,
+            )
             return child, BrokerHandle(address=address, pid=pid, died=child.died)
     raise AssertionError("the last attempt returns or raises")
 
 
-def _argv(program: Path, port: int, folder: Path) -> list[str]:
+def _argv(program: Path, port: int, folder: Path, logins: Sequence[Login]) -> list[str]:
     folder.mkdir(mode=0o700, exist_ok=True)  # the watchdog of an earlier attempt has removed it
     config = folder / "mosquitto.conf"
-    config.write_text(_config(port), encoding="utf-8")
+    lines = [*_config(port), *_write_logins(folder, logins)]
+    config.write_text("\n".join(lines) + "\n", encoding="utf-8")
     watchdog = Path(__file__).with_name("watchdog.py")
     python = [sys.executable, "-I", "-S", "-W", "ignore", str(watchdog)]
     return [*python, str(folder), str(program), "-c", str(config)]
 
 
-def _config(port: int) -> str:
+def _write_logins(folder: Path, logins: Sequence[Login]) -> list[str]:
+    """Write the files with the logins; return the lines of the configuration that name them."""
+    if not logins:
+        return ["allow_anonymous true"]
+    files = {"acl_file": folder / "acl", "password_file": folder / "passwords"}
+    for path, lines in zip(files.values(), login_lines(logins), strict=True):
+        # The folder is readable by its owner alone.
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return ["allow_anonymous false", *(f"{option} {path}" for option, path in files.items())]
+
+
+def _config(port: int) -> list[str]:
     lines = [
         f"listener {port} {_HOST}",
-        "allow_anonymous true",
         "persistence false",
         "max_inflight_messages 0",
         "max_queued_messages 0",
@@ -117,7 +141,7 @@ def _config(port: int) -> str:
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         # Otherwise Mosquitto switches to its own user, which cannot read the configuration.
         lines.append("user root")
-    return "\n".join(lines) + "\n"
+    return lines
 
 
 def _free_port() -> int:

@@ -17,6 +17,7 @@ from broker.address import BrokerAddress
 from broker.contract import DEVICE_ID
 from broker.errors import UsageError
 from broker.file_validation import KeyPath, Problem, shorten_value, suggest
+from broker.server.listen import ListenAddress
 from broker.server.open import EMBEDDED, MOSQUITTO
 from fleet.config.sections import MAX_DEVICES, BrokerSection, FleetSection, GroupSection
 from platforms.profile import PlatformProfile
@@ -32,7 +33,7 @@ __all__ = [
 ]
 
 MANAGED: Final = frozenset({EMBEDDED, MOSQUITTO})
-"""Brokers that passfleet starts itself; they need no login."""
+"""Brokers that passfleet starts itself; a login is optional on loopback."""
 
 _DEVICE_ID: Final = re.compile(DEVICE_ID)
 
@@ -67,6 +68,7 @@ def _broker_problems(broker: BrokerSection, folder: Path) -> Iterator[Problem]:
     if lone_key:
         expected = 'cert = "fleet.pem" beside it'
         yield Problem(("broker", "key"), "a client key needs its certificate", expected)
+    yield from _server_problems(broker)
     if broker.url in MANAGED:
         return
     # One check per kind of problem, so that each problem names the key at fault.
@@ -84,6 +86,32 @@ def _broker_problems(broker: BrokerSection, folder: Path) -> Iterator[Problem]:
         expected = 'key = "fleet.key" beside it, or a file that holds both'
         yield Problem(
             ("broker", "cert"), f"{shorten_value(broker.cert)} holds no private key", expected
+        )
+
+
+def _server_problems(broker: BrokerSection) -> Iterator[Problem]:
+    """Problems of a broker that passfleet starts, and of the keys of such a broker alone."""
+    if broker.url != EMBEDDED:
+        for name in ("listen", "deny_subscribe"):
+            if getattr(broker, name):
+                message = f"{name} is a setting of the embedded broker"
+                yield Problem(("broker", name), message, f'url = "{EMBEDDED}" beside it')
+    if broker.url not in MANAGED:
+        return
+    for name in ("ca", "cert", "key"):
+        if getattr(broker, name) is not None:
+            message = f'"{broker.url}" is not encrypted and uses no certificates'
+            yield Problem(("broker", name), message, "an mqtts:// or wss:// URL beside it")
+    pair = {"username": broker.username, "password": broker.password}
+    given = [name for name, value in pair.items() if value is not None]
+    if len(given) == 1:
+        missing = 'password = { env = "PF_PW" }' if given == ["username"] else 'username = "fleet"'
+        yield Problem(("broker", given[0]), "a login has a user name and a password", missing)
+    if not given and broker.listen and not ListenAddress.parse(broker.listen).is_loopback:
+        yield Problem(
+            ("broker", "listen"),
+            "other machines can reach this address, so that the broker needs a login",
+            hint='add username = "fleet" and password = { env = "PF_PW" }, or listen on 127.0.0.1',
         )
 
 

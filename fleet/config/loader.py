@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -177,19 +177,12 @@ class FleetConfig:
         return own + (self.workers if own < self.device_count else 0)
 
     def login(self, url: str) -> dict[str, Any]:
-        """Keyword arguments of `open_broker` for `url`; empty for a broker that passfleet starts.
+        """Keyword arguments of `open_broker` for `url`, which may be another than the file's.
 
+        Certificates are those for the file's URL: a broker that passfleet starts has none.
         Raises FileError as `password` does.
         """
-        if url in MANAGED:
-            return {}
-        return {
-            "username": self.broker.username,
-            "password": self.password(),
-            "ca": self.ca,
-            "cert": self.cert,
-            "key": self.key,
-        }
+        return _login(url, self.broker, self.password(), self._resolved)
 
     def password(self) -> str | None:
         """The broker's password, read now from its source; None if the file names no source.
@@ -203,19 +196,13 @@ class FleetConfig:
     def control_login(self) -> dict[str, Any]:
         """Keyword arguments of `open_broker` for `[control]`. Raises as `password` does."""
         control = self.control
-        if control is None or control.url in MANAGED:
+        if control is None:
             return {}
         source, password = control.password, None
         if source is not None:
             key, what = ("control", "password"), "the password of the operators' broker"
             password = self._secret(read_secret(source, self.folder, key=key, what=what))
-        return {
-            "username": control.username,
-            "password": password,
-            "ca": self._resolved(control.ca),
-            "cert": self._resolved(control.cert),
-            "key": self._resolved(control.key),
-        }
+        return _login(control.url, control, password, self._resolved)
 
     def graph_token(self) -> str | None:
         """The bearer token of the Graph API, read now; None if unset. Raises as `password`."""
@@ -351,6 +338,21 @@ class FleetConfig:
                 message = f"the certificate of device {spec.device_id}: {error.message}"
                 name = spec.setup.name
                 raise self._login_error(name, ("cert",), message, error.hint) from None
+
+
+def _login(
+    url: str,
+    broker: BrokerSection,
+    password: str | None,
+    resolved: Callable[[str | None], Path | None],
+) -> dict[str, Any]:
+    """Keyword arguments of `open_broker` for `url`, with the settings of `broker`."""
+    login: dict[str, Any] = {"username": broker.username, "password": password}
+    if url not in MANAGED:
+        return login | {name: resolved(getattr(broker, name)) for name in ("ca", "cert", "key")}
+    own = {"listen": broker.listen, "deny_subscribe": broker.deny_subscribe}
+    # A user name alone is that of another broker: the checks demand both for one started here.
+    return own if password is None else login | own
 
 
 def load_fleet(path: Path) -> FleetConfig:

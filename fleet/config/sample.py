@@ -27,7 +27,8 @@ workers = 1               # processes; "auto": one per core
 url = "embedded"          # part of passfleet, nothing to install. Others:
                           # "mosquitto": the one on your PATH, started and stopped for you;
                           # "mqtt://host:1883", "mqtts://host:8883", "ws://host:80/mqtt" or
-                          # "wss://host:443/mqtt": one that you run
+                          # "wss://host:443/mqtt": one that you run. The embedded one also has
+                          # listen = "0.0.0.0:1883", which needs a login, and deny_subscribe
 # username = "fleet"
 # password = { env = "PF_PW" }      # or { file = "pw" }; never the password itself
 # ca = "ca.pem"                     # CA of the broker's certificate

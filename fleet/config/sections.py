@@ -13,10 +13,12 @@ from typing import Annotated, Final, Literal, TypeAlias
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, WithJsonSchema
 
 from agent.definition.device import CONFORMANCE_WORDS, Conformance, DeviceSection, Section
+from broker.access import is_filter
 from broker.address import BrokerAddress
 from broker.contract import DEFAULT_ROOT, DEVICE_ID, ROOT_WORDS, is_root
 from broker.errors import UsageError
 from broker.file_validation import shorten_value, suggest, value_error
+from broker.server.listen import ListenAddress
 from broker.server.open import EMBEDDED, MOSQUITTO
 from broker.timestamps import FASTEST
 from platforms.conformance import DEFAULT_CONFORMANCE
@@ -98,6 +100,20 @@ def _broker_url(url: str) -> str:
             hint='write username = "..." and password = { env = "PF_PW" } instead',
         )
     return url
+
+
+def _listen(address: str) -> str:
+    try:
+        ListenAddress.parse(address)
+    except UsageError as error:
+        raise value_error(error.message, hint=error.hint) from None
+    return address
+
+
+def _topic_filter(topic_filter: str) -> str:
+    if not is_filter(topic_filter):
+        raise ValueError
+    return topic_filter
 
 
 def _password(password: object) -> object:
@@ -198,6 +214,12 @@ class BrokerSection(Section):
     ca: str | None = Field(default=None, min_length=1, description="the path of a PEM file")
     cert: str | None = Field(default=None, min_length=1, description="the path of a PEM file")
     key: str | None = Field(default=None, min_length=1, description="the path of a PEM file")
+    listen: Annotated[str, AfterValidator(_listen)] | None = Field(
+        default=None, description='an address such as "127.0.0.1:1883" or "0.0.0.0:1883"'
+    )
+    deny_subscribe: tuple[Annotated[str, AfterValidator(_topic_filter)], ...] = Field(
+        default=(), description='a list of topic filters, such as ["acme/+/secret"]'
+    )
 
 
 def _login_template(template: str) -> str:

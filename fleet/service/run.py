@@ -24,6 +24,7 @@ from broker.contract import Topics
 from broker.errors import UsageError
 from broker.processes import started_at
 from broker.server.child_process import BrokerHandle
+from broker.server.listen import ListenAddress
 from broker.server.open import EMBEDDED, MOSQUITTO, open_broker
 from broker.server.probe import probe
 from fleet.config.loader import FleetConfig
@@ -118,7 +119,8 @@ async def _run(config: FleetConfig, options: UpOptions, out: Console, err: Conso
         if control is not None and control_url not in _OWN_BROKERS:
             await probe(control.address)
         _warn_of_limits(url, config.device_count, err)
-        _warn_of_port(url, broker.address, err)
+        _warn_of_port(url, config, broker.address, err)
+        _note_listening(url, config, err)
         backend = _make_backend(config, workers, options, state)
         stop = _StopSignals()
         brokers = _Brokers(broker, control, ours=ours, fresh=(control_url or url) in _OWN_BROKERS)
@@ -293,11 +295,21 @@ def _warn_of_limits(url: str, devices: int, err: Console) -> None:
         )
 
 
-def _warn_of_port(url: str, address: BrokerAddress, err: Console) -> None:
-    if url == EMBEDDED and address.port != _USUAL_PORT:
+def _warn_of_port(url: str, config: FleetConfig, address: BrokerAddress, err: Console) -> None:
+    if url == EMBEDDED and not config.broker.listen and address.port != _USUAL_PORT:
         err.print(
             f"note: port {_USUAL_PORT} is taken by another program, so the embedded broker listens"
             f" on {address.port}"
+        )
+
+
+def _note_listening(url: str, config: FleetConfig, err: Console) -> None:
+    listen = config.broker.listen
+    if url == EMBEDDED and listen and not ListenAddress.parse(listen).is_loopback:
+        err.print(
+            f"note: the embedded broker listens on {listen}, without encryption: passcodes can be"
+            " read on the network",
+            markup=False,
         )
 
 

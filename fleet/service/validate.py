@@ -41,12 +41,13 @@ async def check_fleet(config: FleetConfig, broker: str | None) -> dict[str, str]
     check_system_limits(config.connection_count, config.workers)
     findings["room"] = "file descriptors and ports suffice"
     url = broker or config.broker.url
+    login = config.login(url)
     if url == EMBEDDED:
         findings["broker"] = "embedded: comes with passfleet"
     elif url == MOSQUITTO:
         findings["broker"] = f"mosquitto: {find_mosquitto()}"
     else:
-        async with open_broker(url, **config.login(url)) as handle:
+        async with open_broker(url, **login) as handle:
             await probe(probed_address(config, handle.address))
             findings["broker"] = f"{handle.address.url} answers and lets us in"
     return findings

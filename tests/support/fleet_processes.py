@@ -23,6 +23,7 @@ from broker.address import BrokerAddress
 from broker.client.pace import ConnectionPace
 from broker.contract import Topics
 from broker.server import embedded
+from broker.server.listen import LOOPBACK, ListenAddress
 from broker.server.mosquitto import find_mosquitto
 from broker.server.open import EMBEDDED, MOSQUITTO
 from fleet.config.loader import parse_fleet
@@ -82,7 +83,7 @@ class Server:
 
     def _argv(self, port: int) -> list[str]:
         if self.name == EMBEDDED:
-            return embedded._argv(port, "WARNING")
+            return embedded._argv(ListenAddress(LOOPBACK, port), "WARNING")
         lines = [f"listener {port} 127.0.0.1", "allow_anonymous true", "persistence false"]
         # An operator who listens to everything must not lose what comes in a burst.
         lines += ["max_queued_messages 0", "set_tcp_nodelay true"]

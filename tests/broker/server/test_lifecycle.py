@@ -18,6 +18,7 @@ from broker.errors import BrokerError
 from broker.server import amqtt_broker, mosquitto
 from broker.server.child_process import ChildProcess
 from broker.server.embedded import _argv, embedded_broker
+from broker.server.listen import LOOPBACK, ListenAddress
 from broker.server.open import EMBEDDED, MOSQUITTO, open_broker
 from broker.server.probe import probe
 from tests.support.brokers import free_port, listens, need, until
@@ -65,6 +66,7 @@ async def test_broker_ends_with_a_killed_parent(name: str, tmp_path: Path) -> No
     script = f"""
 import asyncio, sys
 sys.path.insert(0, {str(ROOT)!r})
+from broker.server.listen import LOOPBACK, ListenAddress
 from broker.server.open import open_broker
 async def main():
     async with open_broker({name!r}) as handle:
@@ -133,7 +135,7 @@ def test_other_versions_of_amqtt_are_refused(monkeypatch: pytest.MonkeyPatch) ->
 
 
 async def test_no_payload_is_logged_even_at_debug() -> None:
-    child = ChildProcess(_argv(0, "DEBUG"), name="broker")
+    child = ChildProcess(_argv(ListenAddress(LOOPBACK, 0), "DEBUG"), name="broker")
     try:
         port = int((await child.first_line(10)).partition(":")[2].rstrip("}"))
         will = ("will", b"canary-will")
