@@ -61,18 +61,38 @@ class RawClient:
         clean: bool = True,
         will: tuple[str, bytes] | None = None,
         keep_alive: int = 60,
+        login: tuple[str, str] | None = None,
     ) -> Self:
         """Connect and take the CONNACK; `will` is retained, at QoS 1."""
+        client, code = await cls.ask(
+            port, name, clean=clean, will=will, keep_alive=keep_alive, login=login
+        )
+        assert code == 0, f"refused: {code}"
+        return client
+
+    @classmethod
+    async def ask(
+        cls,
+        port: int,
+        name: str,
+        *,
+        clean: bool = True,
+        will: tuple[str, bytes] | None = None,
+        keep_alive: int = 60,
+        login: tuple[str, str] | None = None,
+    ) -> tuple[Self, int]:
+        """Send CONNECT; return the client and the code of the CONNACK."""
         client = await cls.open(port)
-        flags = (0x02 if clean else 0) | (0x2C if will else 0)
+        flags = (0x02 if clean else 0) | (0x2C if will else 0) | (0xC0 if login else 0)
         body = field(b"MQTT") + bytes((4, flags)) + keep_alive.to_bytes(2) + field(name.encode())
         if will:
             body += field(will[0].encode()) + field(will[1])
+        for text in login or ():
+            body += field(text.encode())
         client.send(packet(0x10, body))
         connack = await client.expect(0x20)
-        assert connack[1] == 0, f"refused: {connack[1]}"
         client.session_present = bool(connack[0])
-        return client
+        return client, connack[1]
 
     def send(self, data: bytes) -> None:
         """Send bytes as they are."""
