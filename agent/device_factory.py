@@ -21,7 +21,7 @@ from broker.client.messages import ConnectionListener
 from broker.client.pool import ConnectionPool
 from broker.dialects.dialect import Dialect
 
-__all__ = ["DeviceFactory", "DeviceSpec"]
+__all__ = ["DeviceFactory", "DeviceSpec", "dialect_constants"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +55,18 @@ Wrap = Callable[[ConnectionListener], ConnectionListener]
 
 def _same(listener: ConnectionListener) -> ConnectionListener:
     return listener
+
+
+def dialect_constants(device_id: str, owner: str, setup: GroupSetup, root: str) -> dict[str, str]:
+    """Return the values of a device that the topics of a dialect may contain."""
+    return {
+        "deviceId": device_id,
+        "group": setup.name,
+        "platform": setup.profile.id,
+        "management": setup.management.value,
+        "owner": owner,
+        "root": root,
+    }
 
 
 class DeviceFactory:
@@ -127,14 +139,7 @@ class DeviceFactory:
         """Let a device speak a dialect. The caller sets the connections of the link."""
         enrollment = device.state.enrollment
         topics = self._context.topics
-        constants = {
-            "deviceId": device.id,
-            "group": enrollment.setup.name,
-            "platform": enrollment.setup.profile.id,
-            "management": enrollment.setup.management.value,
-            "owner": enrollment.owner,
-            "root": topics.root,
-        }
+        constants = dialect_constants(device.id, enrollment.owner, enrollment.setup, topics.root)
         on_event = self._context.on_dialect_event
         link = DialectLink(dialect.at_root(topics.root), device, topics, constants, on_event)
         device.dialect = device.connection = link

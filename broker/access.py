@@ -15,6 +15,7 @@ from broker.contract import Topics
 __all__ = [
     "DEVICE_READS",
     "DEVICE_WRITES",
+    "Access",
     "Login",
     "Permissions",
     "Rule",

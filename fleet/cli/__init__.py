@@ -71,6 +71,7 @@ def application() -> typer.Typer:
     """Application with all commands. A command imports what it needs when it runs."""
     # The command modules import this package.
     from fleet.cli import (  # noqa: PLC0415
+        acl_command,
         action_commands,
         device_commands,
         dialect_command,
@@ -90,6 +91,7 @@ def application() -> typer.Typer:
         trace_commands,
         dialect_command,
         reference_commands,
+        acl_command,
     ):
         module.register(app)
     use_plain_help(app)

@@ -20,7 +20,7 @@ from agent.device_factory import DeviceSpec
 from agent.random_stream import DeviceRandomStream
 from broker.bounded_file import read_bounded
 from broker.client.login import DeviceLogin
-from broker.contract import DEFAULT_ROOT
+from broker.contract import DEFAULT_ROOT, Topics
 from broker.dialects.dialect import Dialect
 from broker.dialects.reader import read_dialects
 from broker.errors import FileError, UsageError
@@ -33,6 +33,7 @@ from broker.file_validation import (
     suggest,
     validate,
 )
+from fleet.config.access import device_logins
 from fleet.config.checks import (
     MANAGED,
     broker_problems,
@@ -182,7 +183,10 @@ class FleetConfig:
         Certificates are those for the file's URL: a broker that passfleet starts has none.
         Raises FileError as `password` does.
         """
-        return _login(url, self.broker, self.password(), self._resolved)
+        login = _login(url, self.broker, self.password(), self._resolved)
+        if url not in MANAGED:
+            return login
+        return login | {"logins": device_logins(self.devices(), Topics(self.root))}
 
     def password(self) -> str | None:
         """The broker's password, read now from its source; None if the file names no source.
