@@ -16,7 +16,7 @@ from broker.errors import FileError, UsageError
 from broker.server.mosquitto_files import acl_lines, password_line
 from fleet.config.access import back_end_rules, device_access, hosting_rules
 from fleet.config.loader import FleetConfig
-from fleet.config.tables import GroupSection
+from fleet.config.sections import GroupSection
 
 __all__ = ["AccessFiles", "Identity", "access_files", "write_access_files"]
 
