@@ -235,6 +235,9 @@ class _DeviceRestorer:
             face=BiometricState(recorded.biometrics.face),
             failed_attempts=recorded.failed_attempts,
             wiped=recorded.wiped,
+            enrolled=recorded.enrolled and not recorded.wiped,
+            lost_mode=recorded.lost_mode,
+            last_check_in=recorded.last_check_in,
             policy=policy if policy and policy.asks_for_something else None,
             **self._memory_fields(),
         )

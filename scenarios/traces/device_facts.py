@@ -17,7 +17,7 @@ from agent.passcode import PasscodePolicy
 from agent.payloads import policy_of, policy_payload
 from agent.state import DeviceState, GroupSetup, Prompt, Secret
 from broker.contract import Instant, Policy
-from platforms.profile import Attributes, Biometric, Management, PlatformProfile
+from platforms.profile import AdminMode, Attributes, Biometric, Management, PlatformProfile
 from scenarios.traces.placeholders import PASSCODE, pattern_from_traits
 
 __all__ = [
@@ -64,6 +64,9 @@ class TraceAttributes(TraceModel):
     api_level: int | None = None
     supervised: bool | None = None
     azure_ad_joined: bool | None = None
+    managed_by: AdminMode | None = None
+    target_sdk: int | None = None
+    pin_recovery: bool | None = None
 
     @field_validator("os_version")
     @classmethod
@@ -89,6 +92,9 @@ class DeviceSetup(TraceModel):
     attributes: TraceAttributes | None = None
     biometrics: tuple[Biometric, ...] = ()
     reaction: tuple[_Milliseconds, _Milliseconds] = (0, 0)
+    push_delay: tuple[_Milliseconds, _Milliseconds] = (0, 0)
+    push_loss: float = Field(default=0.0, ge=0, le=1)
+    check_in: int | None = Field(default=None, ge=1)
     passcode: TraceSecret | None = None
 
     def group_setup(self, state: Any, profile: PlatformProfile) -> GroupSetup:
@@ -101,6 +107,9 @@ class DeviceSetup(TraceModel):
             attributes=None if self.attributes is None else self.attributes.attributes(),
             biometrics=frozenset(self.biometrics),
             reaction=self.reaction,
+            push_delay=self.push_delay,
+            push_loss=self.push_loss,
+            check_in=self.check_in,
         )
 
 
@@ -117,6 +126,9 @@ class DeviceMemory(TraceModel):
     prompt: Literal["none", "shown", "hidden"] = "none"
     retry_at: Instant | None = None
     auto_lock_at: Instant | None = None
+    open_until: Instant | None = None
+    push_at: Instant | None = None
+    check_in_at: Instant | None = None
     passcode_set_at: Instant
     passcode_expires_at: Instant | None = None
     resets: int = Field(default=0, ge=0)
@@ -134,6 +146,9 @@ class DeviceMemory(TraceModel):
 _COPIED_FIELDS: Final = (
     "retry_at",
     "auto_lock_at",
+    "open_until",
+    "push_at",
+    "check_in_at",
     "passcode_set_at",
     "passcode_expires_at",
     "resets",
@@ -163,6 +178,9 @@ def collect_device_facts(state: DeviceState) -> DeviceFacts:
             attributes=None if setup.attributes is None else _attributes(setup.attributes),
             biometrics=tuple(sorted(setup.biometrics)),
             reaction=setup.reaction,
+            push_delay=setup.push_delay,
+            push_loss=setup.push_loss,
+            check_in=setup.check_in,
             passcode=_secret(enrollment.first),
         ),
         memory=DeviceMemory(
@@ -184,6 +202,9 @@ def _attributes(attributes: Attributes) -> TraceAttributes:
         api_level=attributes.api_level,
         supervised=attributes.supervised,
         azure_ad_joined=attributes.azure_ad_joined,
+        managed_by=attributes.managed_by,
+        target_sdk=attributes.target_sdk,
+        pin_recovery=attributes.pin_recovery,
     )
 
 

@@ -6,6 +6,7 @@ import asyncio
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from agent.clock import VIRTUAL_START as START
 from agent.clock import RealClock
 from agent.machine import enroll, first_state
 from agent.passcode import traits_of
+from agent.payloads import state_payload
 from agent.random_stream import DeviceRandomStream
 from agent.state import GroupSetup
 from broker.contract import Topics
@@ -437,3 +439,20 @@ async def test_a_host_describes_no_device_that_another_process_hosts(
         await until(lambda: "1" * 16 in report())
         await host.stop(forget=True)
         assert report() == ["1" * 16]
+
+
+def test_setup_of_a_trace_has_the_settings_of_push_and_check_in_and_the_attributes() -> None:
+    ios = PLATFORMS_BY_ID["ios"]
+    attributes = replace(ios.attributes, supervised=True, target_sdk=24, pin_recovery=True)
+    setup = GroupSetup(
+        name="phones",
+        profile=ios,
+        attributes=attributes,
+        push_delay=(2_000, 300_000),
+        push_loss=0.1,
+        check_in=8 * 3_600_000,
+    )
+    state = first_state(enroll("d-1", "alex", setup, "2580", DeviceRandomStream(7, "d-1")), 0)
+    facts = collect_device_facts(state)
+    assert facts.setup.group_setup(state_payload(state), ios) == setup
+    assert facts.memory.fields()["check_in_at"] == 8 * 3_600_000
