@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -17,7 +17,6 @@ from platforms.conformance import CONFORMANCE, differences, profile_under_table
 from platforms.profile import (
     Action,
     Alphabet,
-    Attributes,
     Biometric,
     Bound,
     Fidelity,
@@ -84,7 +83,7 @@ def test_every_kind_of_value_arrives() -> None:
     assert kiosk.passcode.attempt_delays == ((3, 60), (5, 600))
     assert kiosk.passcode.cleared_kept_out_from == (2, 5)
     assert kiosk.passcode.source == Source("Kiosk manual, 4", "all of it")
-    assert kiosk.attributes == Attributes(os_version=(2, 0), api_level=23)
+    assert kiosk.attributes == replace(PLATFORMS_BY_ID["android"].attributes, os_version=(2, 0))
     assert kiosk.sources["native"] == Source("Kiosk protocol")
 
 
@@ -277,10 +276,12 @@ def test_devices_of_a_platform_share_its_profile() -> None:
 def test_attributes_reach_the_device_over_those_of_the_platform() -> None:
     options = {"azure_ad_joined": "true", "os_version": '"10.0.15063"'}
     (spec,) = parse_fleet(group("d", "windows_10_mobile", **options)).devices()
-    assert spec.setup.attributes == Attributes(os_version=(10, 0, 15063), azure_ad_joined=True)
-    (spec,) = parse_fleet(group("d", "windows_10_mobile", azure_ad_joined="true")).devices()
     platform = PLATFORMS_BY_ID["windows_10_mobile"].attributes
-    assert spec.setup.attributes == Attributes(os_version=platform.os_version, azure_ad_joined=True)
+    assert spec.setup.attributes == replace(
+        platform, os_version=(10, 0, 15063), azure_ad_joined=True
+    )
+    (spec,) = parse_fleet(group("d", "windows_10_mobile", azure_ad_joined="true")).devices()
+    assert spec.setup.attributes == replace(platform, azure_ad_joined=True)
     (spec,) = parse_fleet(group("d", "ios", supervised="true")).devices()
     assert spec.setup.attributes is not None
     assert spec.setup.attributes.supervised is True

@@ -23,7 +23,7 @@ def test_answer_of_an_explanation_has_the_scenarios_of_its_rule() -> None:
 
 def test_only_keeps_the_scenarios_of_one_management() -> None:
     explanation = explain(PLATFORMS_BY_ID["windows_phone_8_1"], Action.RESET_PASSCODE)
-    (answer,) = explanation.only("hybrid").answers
+    answer = explanation.only("hybrid").answers[0]
 
     assert [scenario.file for scenario in answer.scenarios] == ["windows_phone_8_1_hybrid.yaml"]
     assert len(explanation.answers[0].scenarios) > 1
