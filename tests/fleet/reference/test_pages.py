@@ -121,7 +121,7 @@ def _command_lines() -> list[list[str]]:
             for line in block.splitlines():
                 found = re.search(r"(?:^|- |run: )(passfleet .*)", line)
                 if found:
-                    command = found[1].partition(" > ")[0]
+                    command = re.split(r" [<>] ", found[1])[0]
                     lines.append(shlex.split(command, comments=True)[1:])
     return lines
 
