@@ -78,6 +78,8 @@ platform = "android"
 count = 25
 id = "android-{n:03}"
 # api_level = 24                    # Android 7
+# managed_by = "deviceAdmin"        # or "deviceOwner", "androidManagementApi"
+# target_sdk = 23                   # of the managing app
 # username = "{id}"                 # a login for each device: client_id, username, password,
                                     # cert and key, with {id} and {n}
 
@@ -97,6 +99,7 @@ name = "w10m"
 platform = "windows_10_mobile"
 count = 5
 # azure_ad_joined = true
+# pin_recovery = true               # resets with LockAndRecoverPIN, from version 10.0.15063 on
 
 [[group]]
 name = "tablets"

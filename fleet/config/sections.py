@@ -218,7 +218,7 @@ class BrokerSection(Section):
         default=None, description='an address such as "127.0.0.1:1883" or "0.0.0.0:1883"'
     )
     deny_subscribe: tuple[Annotated[str, AfterValidator(_topic_filter)], ...] = Field(
-        default=(), description='a list of topic filters, such as ["acme/+/secret"]'
+        default=(), strict=False, description='a list of topic filters, such as ["acme/+/secret"]'
     )
 
 

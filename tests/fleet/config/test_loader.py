@@ -325,6 +325,6 @@ def test_the_sample_with_its_comments_taken_in_is_right_as_well(tmp_path: Path) 
         ).replace('url = "embedded"', 'url = "mqtts://localhost:8883"')
     )
     config = load_fleet(path)
-    assert len(options) == 25
+    assert len(options) == 28
     assert config.groups[0].offline == 0.1
     assert config.cert == tmp_path / "fleet.pem"

@@ -132,9 +132,13 @@ def _application() -> Any:
 
 @pytest.mark.parametrize("page", WRITTEN, ids=lambda p: p.name)
 def test_fleet_file_examples_are_right(page: Path) -> None:
+    whole = ""
     for block in _blocks(page, "toml"):
-        if not block.startswith(NOT_RUN):
-            assert parse_fleet(block).device_count
+        if block.startswith(NOT_RUN):
+            continue
+        # A block without a group continues the fleet file of the block before.
+        whole = block if "[[group]]" in block else whole + block
+        assert parse_fleet(whole).device_count
 
 
 @pytest.mark.parametrize("arguments", _command_lines(), ids=" ".join)
