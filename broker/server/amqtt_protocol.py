@@ -107,7 +107,8 @@ class ClientProtocol(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Handle all complete packets. Bytes that are not MQTT end the connection."""
-        self._last_received = self._loop.time()
+        if self._session is not None:  # the limit for CONNECT does not start again
+            self._last_received = self._loop.time()
         self._inbox += data
         try:
             self._handle_packets()
@@ -225,6 +226,7 @@ class ClientProtocol(asyncio.Protocol):
         if body[2 : 2 + name_length] != b"MQTT" or level != _PROTOCOL_LEVEL:
             # The version is checked first, since MQTT 5 has another layout.
             later = level > _PROTOCOL_LEVEL
+            _log.warning("a client was refused: set it to MQTT 3.1.1, or use --broker mosquitto")
             self._refuse(_REFUSED_VERSION_5 if later else _REFUSED_VERSION)
             return
         packet = _decode(ConnectPacket.from_stream(*_source(_CONNECT_BYTE, body)))
@@ -236,6 +238,7 @@ class ClientProtocol(asyncio.Protocol):
             _log.warning("a client was refused: its login is wrong, or may not use its client id")
             self._refuse(_REFUSED_LOGIN)
             return
+        self._last_received = self._loop.time()
         session, present = self._broker.open_session(asked)
         self._session = session
         self._idle_limit = packet.keep_alive * _KEEP_ALIVE_FACTOR

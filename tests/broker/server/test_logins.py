@@ -209,3 +209,15 @@ async def test_half_a_login_or_a_certificate_is_never_ignored(url: str) -> None:
         with pytest.raises(UsageError):
             async with broker:
                 pass
+
+
+async def test_a_client_has_ten_seconds_for_connect_however_it_sends() -> None:
+    async with open_broker(EMBEDDED) as broker:
+        client = await RawClient.open(broker.address.port)
+        client.send(b"\x10\x7f")
+        async with asyncio.timeout(30):
+            while not client.reader.at_eof():
+                client.send(b"\0")
+                with contextlib.suppress(TimeoutError, ConnectionError):
+                    await asyncio.wait_for(client.reader.read(1), 0.5)
+        await client.drop()
