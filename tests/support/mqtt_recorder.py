@@ -159,4 +159,6 @@ async def recording(folder: Path, broker_port: int) -> AsyncIterator[Recorder]:
         # A cancelled task would be logged as an error; a closed stream ends it.
         for writer in writers:
             writer.close()
-        await asyncio.wait([task for task in tasks if task is not None], timeout=5)
+        forwarding = [task for task in tasks if task is not None]
+        if forwarding:
+            await asyncio.wait(forwarding, timeout=5)

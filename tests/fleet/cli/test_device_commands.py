@@ -8,12 +8,14 @@ import os
 import signal
 import subprocess
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
 from broker.contract import Topics
+from broker.processes import started_at
 from broker.server.child_process import BrokerHandle
 from broker.server.open import MOSQUITTO, open_broker
 from fleet.service.run_file import RunningFleet, write
@@ -380,6 +382,7 @@ async def test_the_running_fleet_is_found_from_below(broker: BrokerHandle, tmp_p
     below = tmp_path / "a" / "b"
     below.mkdir(parents=True)
     running = RunningFleet(broker=broker.address.url, root="other/root", pid=os.getpid(), devices=1)
+    running = replace(running, started=started_at(os.getpid()))
     write(tmp_path, running)
     async with fake_fleet(broker, Fake("ios-001"), topics=Topics("other/root")):
         ran = await run("reset", "ios-001", "--json", cwd=below)
