@@ -142,10 +142,15 @@ def write_starting(folder: Path, pid: int) -> Path:
 
 
 def remove_starting(path: Path, pid: int) -> None:
-    """Remove the file of a fleet that is ready or has ended, unless another one has written it."""
+    """Remove the file of a fleet that is ready or has ended, unless another one has written it.
+
+    A folder that is empty then is removed as well: a fleet that did not start leaves nothing.
+    """
     starting = _read_starting(path)
     if starting is None or starting.pid == pid:
         path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            path.parent.rmdir()
 
 
 def find_starting(start: Path) -> StartingFleet | None:

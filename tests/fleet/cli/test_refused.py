@@ -224,9 +224,11 @@ async def test_a_login_that_is_not_whole_is_refused_with_file_line_and_key(
             assert await run.ended() == 2, run.err
             assert re.search(expected, run.err), run.err
             assert run.out == ""
-    # Of the last one: a broker that is started needs no login.
+    # A broker that is started demands the login as well: it is never ignored.
     own = start("up", "--broker", "embedded", "--for", "100ms"), start("check", "--broker=embedded")
-    assert [await run.ended() for run in own] == [0, 0]
+    for run in own:
+        assert await run.ended() == 2
+        assert "fleet.toml:7: broker.password.file" in run.err
 
 
 async def test_wrong_usage_ends_with_exit_2(tmp_path: Path, start: Start) -> None:
