@@ -201,6 +201,7 @@ def test_every_step_of_the_contract_is_there() -> None:
         " enroll_biometric sign_in purchase",
         "device": "restart crash enroll unenroll",
         "network": "offline online drop_connection",
+        "fault": "refuse",
         "http": "request",
         "expect": "portal console account device http result",
     }
