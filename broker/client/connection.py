@@ -117,6 +117,7 @@ class Connection:
         "client_id",
         "login",
         "number",
+        "restarting",
         "up",
     )
 
@@ -148,6 +149,8 @@ class Connection:
         self._asked = False
         self._attempts = 0
         self._bouncing = False
+        self.restarting = False
+        """True from `reconnect` until the connection is up again."""
         self._came_up: asyncio.Future[None] | None = None
         self._deadline: float | None = None
         self._dropping = False
@@ -248,7 +251,7 @@ class Connection:
             return
         for message in last:
             self._send(message)
-        self._bouncing = True
+        self._bouncing = self.restarting = True
         self._pool.loop.call_soon(self._disconnect_when_accepted)
 
     # -- connecting ----------------------------------------------------------------------------
@@ -325,6 +328,7 @@ class Connection:
 
     def _become_up(self) -> None:
         self.up = True
+        self.restarting = False
         self._attempts = 0
         self._deadline = None
         self._free_slot()

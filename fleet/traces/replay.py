@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from agent.clock import VirtualClock
+from agent.runner import Device
+from broker.client.connection import Connection
 from broker.contract import ClockTo, Topics
 from broker.errors import PeerError
 from broker.operator.link import OperatorLink
@@ -180,7 +182,24 @@ class _ReplaySession:
     async def _settle(self) -> None:
         """Wait until the devices have handled what was sent and their messages have arrived."""
         await self._host.settle()
+        if any(map(self._reconnects, self._host.devices.values())):
+            await self._until_reconnected()
+            await self._host.settle()
         await self._patiently(self._link.pass_barrier(_LIMIT))
+
+    def _reconnects(self, device: Device) -> bool:
+        """Return True while a device that was restarted by a command is not connected again."""
+        connection = device.connection
+        return device.online and isinstance(connection, Connection) and connection.restarting
+
+    async def _until_reconnected(self) -> None:
+        """Wait for restarted devices: a reconnect takes real time, even if time is virtual."""
+        try:
+            async with asyncio.timeout(_LIMIT):
+                while any(map(self._reconnects, self._host.devices.values())):
+                    await self._link.pause(_POLL_INTERVAL)
+        except TimeoutError:
+            raise PeerError(f"a restarted device did not reconnect within {_LIMIT:g} s") from None
 
     async def _patiently(self, answer: Awaitable[Any]) -> None:
         try:

@@ -187,7 +187,8 @@ async def test_after_a_storm_every_device_is_back(tmp_path: Path) -> None:
     assert (storm["thrownOut"], storm["missing"]) == (15, 0)
     # The storm disconnected them: they do not count as dropped.
     assert ran.document["dropped"] == {"devices": 0, "back": 0}
-    assert 0 < storm["back"]["p50"] <= storm["allBack"]
+    # A percentile is that of a histogram with three digits.
+    assert 0 < storm["back"]["p50"] <= storm["allBack"] * 1.01
     meanwhile = storm["meanwhile"]
     assert meanwhile["sent"] == sum(meanwhile[name] for name in COLUMNS)
 
