@@ -47,6 +47,7 @@ from agent.state_changes import (
 )
 from platforms.profile import (
     Action,
+    ActionRule,
     Alphabet,
     Attributes,
     NativeCase,
@@ -215,48 +216,39 @@ def _policy_message(policy: PasscodePolicy | None, in_force: PasscodePolicy | No
     return f"Passcode policy applied; in force from other policies: {', '.join(stricter)}"
 
 
+def _refused(state: DeviceState, rule: ActionRule) -> Outcome | None:
+    """Refusal of an action that the platform, or the unsupervised device, does not have."""
+    if rule.supported and (state.attributes.supervised or not rule.supervised_only):
+        return None
+    return not_supported(state, rule.refusal, native=NativeCase.NOT_SUPPORTED)
+
+
 def _wipe_device(state: DeviceState, _: Command, now: int, rng: RandomSource) -> Outcome:
     del now, rng
     rule = state.profile.wipe
-    if not rule.supported:
-        return not_supported(state, rule.refusal, native=NativeCase.NOT_SUPPORTED)
-    return done(wipe(state), rule.message, native=NativeCase.DONE)
+    return _refused(state, rule) or done(wipe(state), rule.message, native=NativeCase.DONE)
 
 
 def _retire_device(state: DeviceState, _: Command, now: int, rng: RandomSource) -> Outcome:
     del now, rng
     rule = state.profile.retire
-    if not rule.supported:
-        return not_supported(state, rule.refusal, native=NativeCase.NOT_SUPPORTED)
-    return done(unenroll(state), rule.message, native=NativeCase.DONE)
+    return _refused(state, rule) or done(unenroll(state), rule.message, native=NativeCase.DONE)
 
 
 def _reboot_now(state: DeviceState, _: Command, now: int, rng: RandomSource) -> Outcome:
     del now, rng
-    rule = state.profile.restart
-    if not rule.supported:
-        return not_supported(state, rule.refusal, native=NativeCase.NOT_SUPPORTED)
-    reboot = Reboot(abrupt=False)
-    return done(restart(state), rule.message, native=NativeCase.DONE, reboot=reboot)
-
-
-def _lost_mode_refused(state: DeviceState) -> Outcome | None:
-    """Refusal of Lost Mode: another platform, or a device that is not supervised."""
-    rule = state.profile.lost_mode
-    attributes = state.attributes
-    if rule.supported and (attributes.supervised or not rule.supervised_only):
-        return None
-    return not_supported(state, rule.refusal, native=NativeCase.NOT_SUPPORTED)
+    rule, reboot = state.profile.restart, Reboot(abrupt=False)
+    return _refused(state, rule) or done(
+        restart(state), rule.message, native=NativeCase.DONE, reboot=reboot
+    )
 
 
 def _enable_lost_mode(state: DeviceState, command: Command, now: int, rng: RandomSource) -> Outcome:
     del now, rng
-    refused = _lost_mode_refused(state)
-    if refused is not None:
-        return refused
-    return done(
+    rule = state.profile.lost_mode
+    return _refused(state, rule) or done(
         changed(state, lost_mode=True, **LOCKED),
-        state.profile.lost_mode.message,
+        rule.message,
         native=NativeCase.DONE,
         screen=_lock_screen(command, "Lost Mode") or ScreenMessage("Lost Mode", ""),
     )
@@ -264,7 +256,7 @@ def _enable_lost_mode(state: DeviceState, command: Command, now: int, rng: Rando
 
 def _disable_lost_mode(state: DeviceState, _: Command, now: int, rng: RandomSource) -> Outcome:
     del now, rng
-    return _lost_mode_refused(state) or done(
+    return _refused(state, state.profile.lost_mode) or done(
         changed(state, lost_mode=False), "Lost Mode is off.", native=NativeCase.DONE
     )
 
