@@ -11,7 +11,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from broker.errors import UsageError
 
-__all__ = ["DEFAULT_PORTS", "BrokerAddress"]
+__all__ = ["DEFAULT_PORTS", "BrokerAddress", "is_loopback_host"]
 
 DEFAULT_PORTS = {"mqtt": 1883, "mqtts": 8883, "ws": 80, "wss": 443}
 _TLS = frozenset({"mqtts", "wss"})
@@ -95,13 +95,9 @@ class BrokerAddress:
 
     @property
     def is_loopback(self) -> bool:
-        """True for localhost and loopback addresses. No name is looked up."""
-        if self.host.rstrip(".") == "localhost" or self.host.endswith(".localhost"):
-            return True
-        try:
-            return ipaddress.ip_address(self.host.partition("%")[0]).is_loopback
-        except ValueError:
-            return False
+        """True for localhost, names below it, and loopback addresses. No name is looked up."""
+        named = self.host.rstrip(".") == "localhost" or self.host.endswith(".localhost")
+        return named or is_loopback_host(self.host)
 
     @staticmethod
     def load_certificate(context: ssl.SSLContext, cert: Path, key: Path | None) -> None:
@@ -218,3 +214,13 @@ def _load_client_certificate(context: ssl.SSLContext, cert: Path, key: Path | No
         ) from error
     except OSError as error:
         raise UsageError(f"cannot read {files}: {error.strerror}") from error
+
+
+def is_loopback_host(host: str) -> bool:
+    """Return True for localhost and loopback addresses. No name is looked up."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.partition("%")[0]).is_loopback
+    except ValueError:
+        return False

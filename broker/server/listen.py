@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from broker.address import is_loopback_host
 from broker.errors import UsageError
 
 __all__ = ["LOOPBACK", "ListenAddress"]
@@ -37,12 +38,7 @@ class ListenAddress:
     @property
     def is_loopback(self) -> bool:
         """True for localhost and loopback addresses. No name is looked up."""
-        if self.host == "localhost":
-            return True
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return False
+        return is_loopback_host(self.host)
 
     @property
     def client_host(self) -> str:

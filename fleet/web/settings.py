@@ -5,7 +5,6 @@ This module imports none of the packages of the extra `passfleet[web]`.
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import re
 from collections.abc import Mapping
@@ -13,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from broker.address import is_loopback_host
 from broker.errors import UsageError
 from fleet.config.loader import FleetConfig
 
@@ -42,12 +42,7 @@ class WebOptions:
     @property
     def loopback(self) -> bool:
         """True if only programs on this machine can connect."""
-        if self.host == "localhost":
-            return True
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return False
+        return is_loopback_host(self.host)
 
 
 @dataclass(frozen=True, kw_only=True)
