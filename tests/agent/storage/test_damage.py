@@ -296,6 +296,7 @@ async def test_a_file_that_is_lost_at_rest_is_noticed_within_a_second(tmp_path: 
         path.unlink()
         async with asyncio.timeout(5):
             await until(lambda: bool(failures), 1.5)
+    assert "it was removed" in str(failures[0])
 
 
 async def test_a_full_disk_delays_answers_until_there_is_room(tmp_path: Path) -> None:

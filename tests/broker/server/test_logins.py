@@ -220,4 +220,5 @@ async def test_a_client_has_ten_seconds_for_connect_however_it_sends() -> None:
                 client.send(b"\0")
                 with contextlib.suppress(TimeoutError, ConnectionError):
                     await asyncio.wait_for(client.reader.read(1), 0.5)
+        assert client.reader.at_eof()
         await client.drop()
